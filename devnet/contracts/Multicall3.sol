@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity 0.8.37;
+
+/// Many calls in one: the public interface of Multicall3, implemented anew for local chains.
+contract Multicall3 {
+    struct Call {
+        address target;
+        bytes callData;
+    }
+
+    struct Call3 {
+        address target;
+        bool allowFailure;
+        bytes callData;
+    }
+
+    struct Call3Value {
+        address target;
+        bool allowFailure;
+        uint256 value;
+        bytes callData;
+    }
+
+    struct Result {
+        bool success;
+        bytes returnData;
+    }
+
+    function aggregate(Call[] calldata calls)
+        external
+        payable
+        returns (uint256 blockNumber, bytes[] memory returnData)
+    {
+        blockNumber = block.number;
+        returnData = new bytes[](calls.length);
+        for (uint256 i = 0; i < calls.length; ++i) {
+            returnData[i] = _call(calls[i].target, 0, calls[i].callData, false).returnData;
+        }
+    }
+
+    function tryAggregate(bool requireSuccess, Call[] calldata calls)
+        public
+        payable
+        returns (Result[] memory returnData)
+    {
+        returnData = new Result[](calls.length);
+        for (uint256 i = 0; i < calls.length; ++i) {
+            returnData[i] = _call(calls[i].target, 0, calls[i].callData, !requireSuccess);
+        }
+    }
+
+    function tryBlockAndAggregate(bool requireSuccess, Call[] calldata calls)
+        public
+        payable
+        returns (uint256 blockNumber, bytes32 blockHash, Result[] memory returnData)
+    {
+        blockNumber = block.number;
+        // The hash of the block that is being made isn't known inside it: zero, as in the original.
+        blockHash = blockhash(block.number);
+        returnData = tryAggregate(requireSuccess, calls);
+    }
+
+    function blockAndAggregate(Call[] calldata calls)
+        external
+        payable
+        returns (uint256 blockNumber, bytes32 blockHash, Result[] memory returnData)
+    {
+        return tryBlockAndAggregate(true, calls);
+    }
+
+    function aggregate3(Call3[] calldata calls) external payable returns (Result[] memory returnData) {
+        returnData = new Result[](calls.length);
+        for (uint256 i = 0; i < calls.length; ++i) {
+            returnData[i] = _call(calls[i].target, 0, calls[i].callData, calls[i].allowFailure);
+        }
+    }
+
+    function aggregate3Value(Call3Value[] calldata calls) external payable returns (Result[] memory returnData) {
+        returnData = new Result[](calls.length);
+        uint256 spent = 0;
+        for (uint256 i = 0; i < calls.length; ++i) {
+            spent += calls[i].value;
+            returnData[i] = _call(calls[i].target, calls[i].value, calls[i].callData, calls[i].allowFailure);
+        }
+        require(spent == msg.value, "Multicall3: value mismatch");
+    }
+
+    function getBlockHash(uint256 blockNumber) external view returns (bytes32 blockHash) {
+        return blockhash(blockNumber);
+    }
+
+    function getBlockNumber() external view returns (uint256 blockNumber) {
+        return block.number;
+    }
+
+    function getCurrentBlockCoinbase() external view returns (address coinbase) {
+        return block.coinbase;
+    }
+
+    function getCurrentBlockDifficulty() external view returns (uint256 difficulty) {
+        return block.prevrandao;
+    }
+
+    function getCurrentBlockGasLimit() external view returns (uint256 gaslimit) {
+        return block.gaslimit;
+    }
+
+    function getCurrentBlockTimestamp() external view returns (uint256 timestamp) {
+        return block.timestamp;
+    }
+
+    function getEthBalance(address account) external view returns (uint256 balance) {
+        return account.balance;
+    }
+
+    function getLastBlockHash() external view returns (bytes32 blockHash) {
+        return blockhash(block.number - 1);
+    }
+
+    function getBasefee() external view returns (uint256 basefee) {
+        return block.basefee;
+    }
+
+    function getChainId() external view returns (uint256 chainid) {
+        return block.chainid;
+    }
+
+    function _call(address target, uint256 value, bytes calldata data, bool mayFail)
+        private
+        returns (Result memory result)
+    {
+        (result.success, result.returnData) = target.call{value: value}(data);
+        require(mayFail || result.success, "Multicall3: call failed");
+    }
+}
