@@ -64,9 +64,9 @@ impl Asset {
     }
 
     fn usd_shift(&self) -> Result<u128, MoneyError> {
-        Usd::DECIMALS.checked_sub(self.decimals).map(|digits| 10u128.pow(u32::from(digits))).ok_or_else(|| {
-            MoneyError::TooManyDecimals { symbol: self.symbol.clone(), decimals: self.decimals }
-        })
+        Usd::DECIMALS.checked_sub(self.decimals).map(|digits| 10u128.pow(u32::from(digits))).ok_or_else(
+            || MoneyError::TooManyDecimals { symbol: self.symbol.clone(), decimals: self.decimals },
+        )
     }
 
     fn check(&self) -> Result<(), MoneyError> {
@@ -77,12 +77,18 @@ impl Asset {
                     && self.address.starts_with("0x")
                     && self.address.bytes().skip(2).all(|b| b.is_ascii_hexdigit())
             }
-            _ => (32..=64).contains(&self.address.len()) && self.address.bytes().all(|b| b.is_ascii_alphanumeric()),
+            _ => {
+                (32..=64).contains(&self.address.len())
+                    && self.address.bytes().all(|b| b.is_ascii_alphanumeric())
+            }
         };
         if plausible {
             return Ok(());
         }
-        Err(MoneyError::BadAddress { address: crate::error::printable(&self.address), network: self.network.clone() })
+        Err(MoneyError::BadAddress {
+            address: crate::error::printable(&self.address),
+            network: self.network.clone(),
+        })
     }
 }
 
@@ -191,7 +197,10 @@ mod tests {
         assert!(matches!(redefined, Err(MoneyError::Conflict { .. })));
         let nineteen = Asset { decimals: 19, address: format!("0x{:040x}", 1), ..known.clone() };
         assert!(matches!(registry.add(nineteen), Err(MoneyError::TooManyDecimals { .. })));
-        assert!(matches!(registry.add(Asset { address: "0x12".into(), ..known }), Err(MoneyError::BadAddress { .. })));
+        assert!(matches!(
+            registry.add(Asset { address: "0x12".into(), ..known }),
+            Err(MoneyError::BadAddress { .. })
+        ));
     }
 
     proptest! {

@@ -68,9 +68,10 @@ impl FromStr for Decimal {
         }
         let scale = u8::try_from(fraction.len()).ok().filter(|s| *s <= Self::MAX_SCALE);
         let scale = scale.ok_or_else(|| bad("more than 18 decimals"))?;
-        let mantissa = whole.bytes().chain(fraction.bytes()).try_fold(0u128, |sum, digit| {
-            sum.checked_mul(10)?.checked_add(u128::from(digit - b'0'))
-        });
+        let mantissa = whole
+            .bytes()
+            .chain(fraction.bytes())
+            .try_fold(0u128, |sum, digit| sum.checked_mul(10)?.checked_add(u128::from(digit - b'0')));
         Self::new(mantissa.ok_or(MoneyError::Overflow { what: "a decimal number" })?, scale)
     }
 }

@@ -46,7 +46,9 @@ pub enum MoneyError {
         network: Network,
     },
     /// No asset with this address is registered on this network.
-    #[error("the asset {address} on {network} is not known; add it under `assets` in the configuration if you trust it")]
+    #[error(
+        "the asset {address} on {network} is not known; add it under `assets` in the configuration if you trust it"
+    )]
     UnknownAsset {
         /// The address as given.
         address: String,

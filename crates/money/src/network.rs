@@ -147,8 +147,18 @@ mod tests {
 
     #[test]
     fn refuses_what_is_not_caip2() {
-        for text in ["", "Base", "eip155", "eip155:", "eip155:08453", "eip155:0", "eip155:x", "EIP155:1", "a:b", "eip155:1 "]
-        {
+        for text in [
+            "",
+            "Base",
+            "eip155",
+            "eip155:",
+            "eip155:08453",
+            "eip155:0",
+            "eip155:x",
+            "EIP155:1",
+            "a:b",
+            "eip155:1 ",
+        ] {
             assert!(text.parse::<Network>().is_err(), "{text:?}");
         }
     }

@@ -56,7 +56,8 @@ impl FromStr for Price {
         if let Some(units) = text.strip_suffix("base units").or_else(|| text.strip_suffix("base unit")) {
             return BaseUnits::from_digits(units.trim_end()).map(Self::BaseUnits);
         }
-        let dollars = text.strip_prefix('$').unwrap_or_else(|| text.strip_suffix("USD").map_or(text, str::trim_end));
+        let dollars =
+            text.strip_prefix('$').unwrap_or_else(|| text.strip_suffix("USD").map_or(text, str::trim_end));
         dollars.parse().map(Self::Dollars)
     }
 }

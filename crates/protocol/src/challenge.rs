@@ -37,8 +37,13 @@ impl Challenge {
     /// # Errors
     /// [`ProtocolError`] when neither carries an offer; a header that is there but broken is reported, never skipped.
     pub fn read(header: Option<&[u8]>, body: &[u8]) -> Result<Self, ProtocolError> {
-        let mut challenge =
-            Self { offers: Vec::new(), unreadable: Vec::new(), error: None, resource: None, extensions: None };
+        let mut challenge = Self {
+            offers: Vec::new(),
+            unreadable: Vec::new(),
+            error: None,
+            resource: None,
+            extensions: None,
+        };
         if let Some(header) = header {
             challenge.add_v2(x402::decode_header("PAYMENT-REQUIRED", header)?);
         }
@@ -61,7 +66,11 @@ impl Challenge {
             version: u64,
         }
         if body.len() > MAX_BODY_BYTES {
-            return Err(ProtocolError::TooLarge { what: "the 402 body", bytes: body.len(), limit: MAX_BODY_BYTES });
+            return Err(ProtocolError::TooLarge {
+                what: "the 402 body",
+                bytes: body.len(),
+                limit: MAX_BODY_BYTES,
+            });
         }
         match serde_json::from_slice::<Version>(body) {
             Ok(Version { version: 1 }) => {
@@ -75,7 +84,8 @@ impl Challenge {
 
     fn add_v2(&mut self, required: v2::PaymentRequired) {
         for raw in required.accepts {
-            let described = required.resource.as_deref().map(|raw| serde_json::from_str::<v2::ResourceInfo>(raw.get()));
+            let described =
+                required.resource.as_deref().map(|raw| serde_json::from_str::<v2::ResourceInfo>(raw.get()));
             let resource = described.and_then(Result::ok);
             self.add(Protocol::X402V2, raw, |raw| {
                 let requirements = v2::requirements(raw)?;
@@ -102,7 +112,9 @@ impl Challenge {
         &mut self,
         protocol: Protocol,
         raw: Box<RawValue>,
-        read: impl FnOnce(&RawValue) -> Result<(crate::Requirements, Option<String>, Option<String>), ProtocolError>,
+        read: impl FnOnce(
+            &RawValue,
+        ) -> Result<(crate::Requirements, Option<String>, Option<String>), ProtocolError>,
     ) {
         match read(&raw) {
             Ok((requirements, resource_url, description)) => {

@@ -50,7 +50,9 @@ pub enum ProtocolError {
         source: MoneyError,
     },
     /// A 402 that carries no offer in any protocol spoken here.
-    #[error("the answer asks for payment but carries no offer: neither a PAYMENT-REQUIRED header nor an x402 body")]
+    #[error(
+        "the answer asks for payment but carries no offer: neither a PAYMENT-REQUIRED header nor an x402 body"
+    )]
     NoOffers,
 }
 

@@ -124,7 +124,12 @@ impl PaymentKey {
     /// The key of an EIP-3009 authorization.
     #[must_use]
     pub fn eip3009(network: &Network, asset: [u8; 20], from: [u8; 20], nonce: [u8; 32]) -> Self {
-        Self(format!("{network}/eip3009/0x{}/0x{}/0x{}", hex::encode(asset), hex::encode(from), hex::encode(nonce)))
+        Self(format!(
+            "{network}/eip3009/0x{}/0x{}/0x{}",
+            hex::encode(asset),
+            hex::encode(from),
+            hex::encode(nonce)
+        ))
     }
 
     /// The parts of [`Self::eip3009`]: asset, payer, nonce.
@@ -194,7 +199,9 @@ mod tests {
         let lower = key("0x209693bc6afc0c5328ba36faf03c514ef312287c", &nonce.to_lowercase()).unwrap();
         assert_eq!(lower, key("0x209693Bc6afc0C5328bA36FaF03C514EF312287C", &nonce).unwrap());
         // Padding cannot make a second key: it is not 32 bytes any more.
-        assert!(key("0x209693bc6afc0c5328ba36faf03c514ef312287c", &format!("0x00{}", "ab".repeat(32))).is_err());
+        assert!(
+            key("0x209693bc6afc0c5328ba36faf03c514ef312287c", &format!("0x00{}", "ab".repeat(32))).is_err()
+        );
         assert_eq!(lower.eip3009_parts().unwrap().2, [0xab; 32]);
     }
 }

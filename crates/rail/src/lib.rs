@@ -57,7 +57,12 @@ pub trait Payer: Send + Sync + std::fmt::Debug {
     ///
     /// # Errors
     /// [`RailError::Unavailable`] whenever the chain cannot be asked: nothing follows from it.
-    async fn lookup(&self, network: &Network, key: &PaymentKey, since: Timestamp) -> Result<PaymentState, RailError>;
+    async fn lookup(
+        &self,
+        network: &Network,
+        key: &PaymentKey,
+        since: Timestamp,
+    ) -> Result<PaymentState, RailError>;
 }
 
 /// A payment that has been signed and not sent yet.
@@ -115,8 +120,12 @@ pub trait Settler: Send + Sync + std::fmt::Debug {
     ///
     /// # Errors
     /// [`VerifyError`], as [`Self::verify`].
-    async fn settle(&self, terms: &Requirements, payload: &RawValue, log: &dyn SettlementLog)
-    -> Result<Settlement, VerifyError>;
+    async fn settle(
+        &self,
+        terms: &Requirements,
+        payload: &RawValue,
+        log: &dyn SettlementLog,
+    ) -> Result<Settlement, VerifyError>;
 
     /// Takes up transactions that an earlier process sent: sends them again where the chain does not have them, and
     /// keeps their nonces from being used twice. To be called before the first [`Self::settle`].
@@ -129,8 +138,12 @@ pub trait Settler: Send + Sync + std::fmt::Debug {
     ///
     /// # Errors
     /// [`RailError::Unavailable`]
-    async fn outcome(&self, terms: &Requirements, payload: &RawValue, sent: &[Broadcast])
-    -> Result<Settlement, RailError>;
+    async fn outcome(
+        &self,
+        terms: &Requirements,
+        payload: &RawValue,
+        sent: &[Broadcast],
+    ) -> Result<Settlement, RailError>;
 }
 
 /// A payment that passed every check.

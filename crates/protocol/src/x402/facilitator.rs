@@ -34,7 +34,11 @@ impl FacilitatorRequest {
     /// [`ProtocolError`] naming the part.
     pub fn read(body: &[u8]) -> Result<Self, ProtocolError> {
         if body.len() > MAX_BODY_BYTES {
-            return Err(ProtocolError::TooLarge { what: "the body", bytes: body.len(), limit: MAX_BODY_BYTES });
+            return Err(ProtocolError::TooLarge {
+                what: "the body",
+                bytes: body.len(),
+                limit: MAX_BODY_BYTES,
+            });
         }
         let body: Body = serde_json::from_slice(body).map_err(ProtocolError::json("the body"))?;
         let payment = Payment::read(&body.payment_payload)?;

@@ -34,6 +34,9 @@ impl Flow {
         [Self::Authorization, Self::Upfront, Self::Escrow]
             .into_iter()
             .find(|flow| named.as_str() == Some(flow.as_str()))
-            .ok_or_else(|| ProtocolError::Field { field: "extra.paymentFlow", why: format!("{named} is not known") })
+            .ok_or_else(|| ProtocolError::Field {
+                field: "extra.paymentFlow",
+                why: format!("{named} is not known"),
+            })
     }
 }

@@ -11,9 +11,8 @@ const VOLATILE: [&str; 3] = ["recentBlockhash", "lastValidBlockHeight", "recentS
 /// must be contained in the client's, but for values that go stale.
 #[must_use]
 pub fn matches(offer: &Object, accepted: &Object) -> bool {
-    let outside_extra = |object: &Object| {
-        object.0.iter().filter(|(key, value)| *key != "extra" && !value.is_null()).count()
-    };
+    let outside_extra =
+        |object: &Object| object.0.iter().filter(|(key, value)| *key != "extra" && !value.is_null()).count();
     let equal = offer
         .0
         .iter()

@@ -10,13 +10,11 @@ mod reason;
 pub mod v1;
 pub mod v2;
 
-pub use facilitator::{
-    FacilitatorRequest, SettleResponse, SupportedKind, SupportedResponse, VerifyResponse,
-};
+pub use facilitator::{FacilitatorRequest, SettleResponse, SupportedKind, SupportedResponse, VerifyResponse};
 pub use flow::Flow;
 pub use header::{
-    EXTENSION_RESPONSES, HEADERS, PAYMENT_REQUIRED, PAYMENT_RESPONSE, PAYMENT_SIGNATURE, SETTLEMENT_OVERRIDES,
-    SIGN_IN_WITH_X, X_PAYMENT, X_PAYMENT_RESPONSE, decode_header, encode_header,
+    EXTENSION_RESPONSES, HEADERS, PAYMENT_REQUIRED, PAYMENT_RESPONSE, PAYMENT_SIGNATURE,
+    SETTLEMENT_OVERRIDES, SIGN_IN_WITH_X, X_PAYMENT, X_PAYMENT_RESPONSE, decode_header, encode_header,
 };
 pub use matching::matches;
 pub use payload::{Authorization, ExactEvmPayload, Payment};

@@ -19,7 +19,11 @@ impl Payment {
     ///
     /// # Errors
     /// [`ProtocolError::Json`] when the raw offer lost its network.
-    pub fn answer(challenge: &Challenge, offer: &Offer, payload: Box<RawValue>) -> Result<Self, ProtocolError> {
+    pub fn answer(
+        challenge: &Challenge,
+        offer: &Offer,
+        payload: Box<RawValue>,
+    ) -> Result<Self, ProtocolError> {
         Ok(match offer.protocol {
             Protocol::X402V2 => Self::V2(v2::PaymentPayload {
                 x402_version: 2,
@@ -30,7 +34,12 @@ impl Payment {
             }),
             Protocol::X402V1 => {
                 let wire = v1::PaymentRequirements::read(&offer.raw)?;
-                Self::V1(v1::PaymentPayload { x402_version: 1, scheme: wire.scheme, network: wire.network, payload })
+                Self::V1(v1::PaymentPayload {
+                    x402_version: 1,
+                    scheme: wire.scheme,
+                    network: wire.network,
+                    payload,
+                })
             }
         })
     }
@@ -111,12 +120,11 @@ impl Payment {
     /// [`ProtocolError::Json`] when the echo is not JSON without duplicate keys.
     pub fn answers(&self, terms: &Requirements, offer: &Object) -> Result<bool, ProtocolError> {
         match self {
-            Self::V1(payment) => {
-                Ok(payment.scheme == terms.scheme && payment.network.parse::<Network>().is_ok_and(|n| n == terms.network))
-            }
+            Self::V1(payment) => Ok(payment.scheme == terms.scheme
+                && payment.network.parse::<Network>().is_ok_and(|n| n == terms.network)),
             Self::V2(payment) => {
-                let accepted: Object =
-                    serde_json::from_str(payment.accepted.get()).map_err(ProtocolError::json("`accepted`"))?;
+                let accepted: Object = serde_json::from_str(payment.accepted.get())
+                    .map_err(ProtocolError::json("`accepted`"))?;
                 Ok(super::matches(offer, &accepted))
             }
         }

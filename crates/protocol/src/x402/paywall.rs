@@ -31,10 +31,14 @@ impl Paywall {
     /// [`ProtocolError::Field`] without any offer: an empty price list must never mean free.
     pub fn new(resource: &v2::ResourceInfo, offers: &[Requirements]) -> Result<Self, ProtocolError> {
         if offers.is_empty() {
-            return Err(ProtocolError::Field { field: "accepts", why: "a paywall needs at least one offer".into() });
+            return Err(ProtocolError::Field {
+                field: "accepts",
+                why: "a paywall needs at least one offer".into(),
+            });
         }
         let json = ProtocolError::json;
-        let offers = offers.iter().map(|terms| ServerOffer::new(resource, terms)).collect::<Result<Vec<_>, _>>()?;
+        let offers =
+            offers.iter().map(|terms| ServerOffer::new(resource, terms)).collect::<Result<Vec<_>, _>>()?;
         let required = v2::PaymentRequired {
             x402_version: 2,
             error: Some("Payment required".to_owned()),
@@ -73,7 +77,8 @@ impl Paywall {
 impl ServerOffer {
     fn new(resource: &v2::ResourceInfo, terms: &Requirements) -> Result<Self, ProtocolError> {
         let json = ProtocolError::json;
-        let raw_v2 = serde_json::value::to_raw_value(&v2::PaymentRequirements::from(terms)).map_err(json("an offer"))?;
+        let raw_v2 = serde_json::value::to_raw_value(&v2::PaymentRequirements::from(terms))
+            .map_err(json("an offer"))?;
         let raw_v1 = v1::PaymentRequirements::new(terms, resource)
             .map(|wire| serde_json::value::to_raw_value(&wire).map_err(json("an offer")))
             .transpose()?;

@@ -127,7 +127,9 @@ impl From<&Requirements> for PaymentRequirements {
 /// # Errors
 /// [`ProtocolError`] naming the field.
 pub fn requirements(raw: &RawValue) -> Result<Requirements, ProtocolError> {
-    serde_json::from_str::<PaymentRequirements>(raw.get()).map_err(ProtocolError::json("an offer"))?.requirements()
+    serde_json::from_str::<PaymentRequirements>(raw.get())
+        .map_err(ProtocolError::json("an offer"))?
+        .requirements()
 }
 
 /// The `PAYMENT-SIGNATURE` header.

@@ -1,0 +1,224 @@
+use std::fmt;
+use std::time::Duration;
+
+use farthing_money::Usd;
+use serde::{Deserialize, Serialize};
+
+/// One budget or rate that a payment has to fit into. The policy says which apply; the ledger, which knows what has
+/// been used, asks [`Limit::admit`] inside the transaction that reserves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limit {
+    /// The rule's name in the policy.
+    pub rule: String,
+    /// Whose use is counted: `all`, `host:api.example.com`, `payee:0x…`. Limits of one scope share their counts.
+    pub scope: String,
+    /// Over which time.
+    pub window: Window,
+    /// What is counted, and the most of it.
+    pub measure: Measure,
+}
+
+/// What a limit counts, and the most of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Measure {
+    /// Dollars, settled and reserved together.
+    Amount(Usd),
+    /// Payments.
+    Count(u64),
+}
+
+/// The time over which a limit counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Window {
+    /// The last so many minutes, hours or days, whenever they began: no doubling at midnight.
+    Rolling(Period),
+    /// The calendar's, in UTC: weeks begin on Monday.
+    Calendar(Period),
+    /// Everything, ever.
+    Lifetime,
+}
+
+/// A length of time that people budget in. As a rolling window a month has 30 days.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Period {
+    /// 60 seconds.
+    Minute,
+    /// 60 minutes.
+    Hour,
+    /// 24 hours.
+    Day,
+    /// 7 days.
+    Week,
+    /// A calendar month, or 30 days.
+    Month,
+}
+
+/// What has been used of a limit, settled and reserved together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Usage {
+    /// Dollars.
+    pub amount: Usd,
+    /// Payments.
+    pub count: u64,
+    /// When enough may be free again: the end of a calendar window, or when the oldest use leaves a rolling one.
+    pub frees_in: Option<Duration>,
+}
+
+/// A payment that the policy does not allow, for people and for agents.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Denial {
+    /// Which kind of rule.
+    pub code: DenialCode,
+    /// The rule's name in the policy.
+    pub rule: String,
+    /// One sentence for people.
+    pub message: String,
+    /// The limit, where there is one: `$1.00`, `10 payments`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<String>,
+    /// What has been used of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub used: Option<String>,
+    /// What remains of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remaining: Option<String>,
+    /// In how many seconds it may be worth trying again; none when waiting does not help.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry_after_seconds: Option<u64>,
+}
+
+/// Which kind of rule denied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum DenialCode {
+    /// Below the least that may be paid at once.
+    BelowMinimum,
+    /// Above the most that may be paid at once.
+    AboveMaximum,
+    /// A budget would be exceeded.
+    BudgetExceeded,
+    /// Too many payments in the window.
+    RateExceeded,
+    /// The host is denied, or not on the list.
+    HostNotAllowed,
+    /// The payee is denied, or not on the list.
+    PayeeNotAllowed,
+    /// The network is denied, or not on the list.
+    NetworkNotAllowed,
+    /// The asset is denied, or not on the list.
+    AssetNotAllowed,
+}
+
+impl Denial {
+    /// A denial by a rule without counts.
+    #[must_use]
+    pub fn new(code: DenialCode, rule: impl Into<String>, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            rule: rule.into(),
+            message: message.into(),
+            limit: None,
+            used: None,
+            remaining: None,
+            retry_after_seconds: None,
+        }
+    }
+}
+
+impl fmt::Display for Denial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Denial {}
+
+impl fmt::Display for Window {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Rolling(Period::Minute) => f.write_str("60 seconds"),
+            Self::Rolling(Period::Hour) => f.write_str("60 minutes"),
+            Self::Rolling(Period::Day) => f.write_str("24 hours"),
+            Self::Rolling(Period::Week) => f.write_str("7 days"),
+            Self::Rolling(Period::Month) => f.write_str("30 days"),
+            Self::Calendar(period) => write!(f, "this {}", period.as_str()),
+            Self::Lifetime => f.write_str("lifetime"),
+        }
+    }
+}
+
+impl Period {
+    /// The period's name in a policy.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Minute => "minute",
+            Self::Hour => "hour",
+            Self::Day => "day",
+            Self::Week => "week",
+            Self::Month => "month",
+        }
+    }
+}
+
+impl Limit {
+    /// Whether a payment of `value` fits, given what has been used; if so, what remains after it.
+    ///
+    /// # Errors
+    /// The [`Denial`], with limit, use and remainder.
+    pub fn admit(&self, used: Usage, value: Usd) -> Result<Usage, Denial> {
+        let count = used.count.saturating_add(1);
+        let amount = used.amount.checked_add(value).ok();
+        let fits = match self.measure {
+            Measure::Amount(most) => amount.is_some_and(|amount| amount <= most),
+            Measure::Count(most) => count <= most,
+        };
+        match amount {
+            Some(amount) if fits => Ok(Usage { amount, count, frees_in: used.frees_in }),
+            _ => Err(self.denial(used, value)),
+        }
+    }
+
+    /// What remains of it, in words: `$0.75 of $1.00`.
+    #[must_use]
+    pub fn remaining(&self, used: Usage) -> String {
+        match self.measure {
+            Measure::Amount(most) => format!("{} of {most}", most.saturating_sub(used.amount)),
+            Measure::Count(most) => format!("{} of {most} payments", most.saturating_sub(used.count)),
+        }
+    }
+
+    fn denial(&self, used: Usage, value: Usd) -> Denial {
+        let (code, limit, spent, remaining) = match self.measure {
+            Measure::Amount(most) => (
+                DenialCode::BudgetExceeded,
+                most.to_string(),
+                used.amount.to_string(),
+                most.saturating_sub(used.amount).to_string(),
+            ),
+            Measure::Count(most) => (
+                DenialCode::RateExceeded,
+                format!("{most} payments"),
+                format!("{} payments", used.count),
+                format!("{} payments", most.saturating_sub(used.count)),
+            ),
+        };
+        let message = format!(
+            "{value} does not fit into `{}`: {limit} per {}, {spent} used, {remaining} left",
+            self.rule,
+            match self.window {
+                Window::Rolling(_) => self.window.to_string(),
+                Window::Calendar(period) => format!("calendar {}", period.as_str()),
+                Window::Lifetime => "lifetime".to_owned(),
+            },
+        );
+        Denial {
+            limit: Some(limit),
+            used: Some(spent),
+            remaining: Some(remaining),
+            retry_after_seconds: used.frees_in.map(|wait| wait.as_secs().saturating_add(1)),
+            ..Denial::new(code, &self.rule, message)
+        }
+    }
+}
