@@ -22,7 +22,8 @@
 //! println!("USDC is {} at {}", chain.usdc(), chain.rpc_url());
 //! // … let the code under test pay …
 //! assert_eq!(chain.balance_of(PAYEE.address).await?.to_string(), "2500");
-//! chain.stop().await
+//! chain.stop().await;
+//! # Ok(())
 //! # }
 //! ```
 
