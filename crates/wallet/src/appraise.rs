@@ -1,0 +1,169 @@
+use std::sync::Arc;
+
+use farthing_money::{Asset, Network, Registry};
+use farthing_policy::{Clearance, Denial, Limit, Policy, Terms, Usage};
+use farthing_protocol::x402::Flow;
+use farthing_protocol::{Challenge, Offer};
+use farthing_rail::Payer;
+
+use crate::{CallLimits, Request};
+
+/// What the wallet thinks of a seller's offers.
+#[derive(Debug, Clone)]
+pub struct Appraisal {
+    /// Every offer with its verdict, in the seller's order.
+    pub offers: Vec<(Offer, Verdict)>,
+    /// Offers that could not be read, with the reason.
+    pub unreadable: Vec<String>,
+    /// Which of `offers` would be paid.
+    pub chosen: Option<usize>,
+    /// What is used of the limits that the chosen offer would be taken from.
+    pub used: Vec<(Limit, Usage)>,
+    /// Why a limit has no room for the chosen offer.
+    pub denied: Option<Denial>,
+}
+
+/// What the wallet thinks of one offer.
+#[derive(Debug, Clone)]
+pub enum Verdict {
+    /// It could be paid, budgets permitting.
+    Payable {
+        /// The asset.
+        asset: Arc<Asset>,
+        /// What the policy takes it from.
+        clearance: Clearance,
+    },
+    /// The policy refuses it.
+    Denied {
+        /// The asset.
+        asset: Arc<Asset>,
+        /// Which rule, and why.
+        denial: Denial,
+    },
+    /// It cannot be paid, or the caller forced something else.
+    Unpayable(String),
+}
+
+/// Everything that an offer is held against.
+pub(crate) struct Appraiser<'a> {
+    pub(crate) payers: &'a [Arc<dyn Payer>],
+    pub(crate) registry: &'a Registry,
+    pub(crate) policy: &'a Policy,
+    /// The user's order of networks, for offers of the same price.
+    pub(crate) preference: &'a [Network],
+    pub(crate) limits: &'a CallLimits,
+}
+
+impl Appraiser<'_> {
+    pub(crate) fn appraise(&self, request: &Request, challenge: &Challenge) -> Appraisal {
+        let offers: Vec<_> =
+            challenge.offers.iter().map(|offer| (offer.clone(), self.verdict(request, offer))).collect();
+        let unreadable = challenge
+            .unreadable
+            .iter()
+            .map(|offer| format!("an offer in {} cannot be read: {}", offer.protocol, offer.why))
+            .collect();
+        let chosen = self.cheapest(&offers);
+        Appraisal { offers, unreadable, chosen, used: Vec::new(), denied: None }
+    }
+
+    /// Cheapest first, then the user's order of networks, then v2 before v1, then the seller's order.
+    fn cheapest(&self, offers: &[(Offer, Verdict)]) -> Option<usize> {
+        let rank = |network: &Network| self.preference.iter().position(|preferred| preferred == network);
+        offers
+            .iter()
+            .enumerate()
+            .filter_map(|(index, (offer, verdict))| match verdict {
+                Verdict::Payable { clearance, .. } => {
+                    let network = &offer.requirements.network;
+                    Some((clearance.value, rank(network).unwrap_or(usize::MAX), offer.protocol, index))
+                }
+                _ => None,
+            })
+            .min()
+            .map(|(.., index)| index)
+    }
+
+    fn verdict(&self, request: &Request, offer: &Offer) -> Verdict {
+        let terms = &offer.requirements;
+        if let Some(why) = self.forced_away(offer) {
+            return Verdict::Unpayable(why);
+        }
+        let asset = match self.registry.get(&terms.network, &terms.asset) {
+            Ok(asset) => asset.clone(),
+            Err(error) => return Verdict::Unpayable(error.to_string()),
+        };
+        if let Err(why) = self.can_pay(offer, &asset) {
+            return Verdict::Unpayable(why);
+        }
+        let resource = format!("{} {}", request.method, request.recorded_url());
+        let host = request.host();
+        let decided = self.policy.check_capped(
+            &Terms { host: &host, payee: &terms.pay_to, asset: &asset, amount: terms.amount, resource: &resource },
+            self.limits.max_amount,
+        );
+        match decided {
+            Ok(clearance) => Verdict::Payable { asset, clearance },
+            Err(denial) => Verdict::Denied { asset, denial },
+        }
+    }
+
+    fn forced_away(&self, offer: &Offer) -> Option<String> {
+        let CallLimits { network, protocol, .. } = self.limits;
+        if let Some(network) = network.as_ref().filter(|network| **network != offer.requirements.network) {
+            return Some(format!("only {network} was asked for"));
+        }
+        protocol.filter(|protocol| *protocol != offer.protocol).map(|protocol| format!("only {protocol} was asked for"))
+    }
+
+    fn can_pay(&self, offer: &Offer, asset: &Asset) -> Result<(), String> {
+        if offer.flow().map_err(|error| error.to_string())? == Flow::Escrow {
+            return Err("the escrow flow is not supported".to_owned());
+        }
+        let network = &offer.requirements.network;
+        let payer = self
+            .payers
+            .iter()
+            .find(|payer| payer.address(network).is_some())
+            .ok_or_else(|| format!("this wallet has no key for {network}"))?;
+        payer.can_pay(&offer.requirements, asset).map_err(|error| error.to_string())
+    }
+}
+
+impl Appraisal {
+    /// Every reason why nothing can be paid, one line each.
+    #[must_use]
+    pub fn reasons(&self) -> Vec<String> {
+        let offers = self.offers.iter().filter_map(|(offer, verdict)| {
+            let why = match verdict {
+                Verdict::Payable { .. } => return None,
+                Verdict::Denied { denial, .. } => denial.to_string(),
+                Verdict::Unpayable(why) => why.clone(),
+            };
+            let terms = &offer.requirements;
+            Some(format!(
+                "  {} base units of {} on {} ({}, {}): {why}",
+                terms.amount,
+                printable(&terms.asset),
+                terms.network,
+                printable(&terms.scheme),
+                offer.protocol
+            ))
+        });
+        offers.chain(self.unreadable.iter().map(|why| format!("  {why}"))).collect()
+    }
+
+    /// The one denial that stands in the way, when every offer that could be paid was denied by the policy.
+    #[must_use]
+    pub fn only_denial(&self) -> Option<&Denial> {
+        self.offers.iter().find_map(|(_, verdict)| match verdict {
+            Verdict::Denied { denial, .. } => Some(denial),
+            _ => None,
+        })
+    }
+}
+
+/// A seller's text, safe for a terminal.
+fn printable(text: &str) -> String {
+    text.chars().take(80).flat_map(char::escape_debug).collect()
+}

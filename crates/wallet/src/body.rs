@@ -1,0 +1,145 @@
+use std::io;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use farthing_ledger::PurchaseId;
+use futures::{Stream, StreamExt as _};
+use sha2::{Digest, Sha256};
+use tokio::fs::{File, OpenOptions};
+use tokio::io::AsyncWriteExt as _;
+
+/// Where paid bodies are kept, one file per purchase, readable by their owner only.
+#[derive(Debug, Clone)]
+pub struct BodyStore {
+    home: PathBuf,
+    max_bytes: u64,
+}
+
+/// A body that was kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptBody {
+    /// Relative to the wallet's folder.
+    pub file: String,
+    /// SHA-256 in hex, of what was kept.
+    pub digest: String,
+    /// How many bytes were kept.
+    pub bytes: u64,
+    /// Why it is not the whole body.
+    pub cut_off: Option<String>,
+}
+
+const FOLDER: &str = "bodies";
+
+impl BodyStore {
+    /// Keeps bodies of at most `max_bytes` in `home`/bodies.
+    #[must_use]
+    pub fn new(home: impl Into<PathBuf>, max_bytes: u64) -> Self {
+        Self { home: home.into(), max_bytes }
+    }
+
+    /// The path of a kept body, from its name relative to the wallet's folder.
+    #[must_use]
+    pub fn path(&self, file: &str) -> PathBuf {
+        self.home.join(file)
+    }
+
+    /// Writes a body as it arrives. What a broken connection leaves is kept too: it was paid for.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub async fn keep<E: std::fmt::Display>(
+        &self,
+        purchase: &PurchaseId,
+        body: impl Stream<Item = Result<Bytes, E>>,
+    ) -> io::Result<KeptBody> {
+        let file_name = format!("{FOLDER}/{purchase}.body");
+        let path = self.path(&file_name);
+        let mut file = create_private(&path).await?;
+        let mut body = std::pin::pin!(body);
+        let (mut hasher, mut bytes, mut cut_off) = (Sha256::new(), 0u64, None);
+        while let Some(chunk) = body.next().await {
+            let chunk = match chunk {
+                Ok(chunk) => chunk,
+                Err(error) => {
+                    cut_off = Some(format!("the connection broke after {bytes} bytes: {error}"));
+                    break;
+                }
+            };
+            let room = usize::try_from(self.max_bytes.saturating_sub(bytes)).unwrap_or(usize::MAX);
+            let kept = chunk.get(..room.min(chunk.len())).unwrap_or_default();
+            file.write_all(kept).await?;
+            hasher.update(kept);
+            bytes = bytes.saturating_add(kept.len() as u64);
+            if kept.len() < chunk.len() {
+                cut_off = Some(format!("it is longer than {} bytes, the most that is kept", self.max_bytes));
+                break;
+            }
+        }
+        file.flush().await?;
+        file.sync_all().await?;
+        Ok(KeptBody { file: file_name, digest: hex::encode(hasher.finalize()), bytes, cut_off })
+    }
+}
+
+/// Makes (or, for a repeated attempt, empties) the file with mode 0600, in a folder with mode 0700.
+async fn create_private(path: &Path) -> io::Result<File> {
+    if let Some(folder) = path.parent() {
+        let mut builder = tokio::fs::DirBuilder::new();
+        builder.recursive(true);
+        #[cfg(unix)]
+        builder.mode(0o700);
+        builder.create(folder).await?;
+    }
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    options.mode(0o600);
+    options.open(path).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::stream;
+
+    fn id() -> PurchaseId {
+        PurchaseId("01TEST".into())
+    }
+
+    #[tokio::test]
+    async fn keeps_every_byte_privately() {
+        let home = tempfile::tempdir().unwrap();
+        let store = BodyStore::new(home.path(), 1_000);
+        let chunks = [&b"\x00\xff"[..], b"two"].map(|chunk| Ok::<_, io::Error>(Bytes::from_static(chunk)));
+        let kept = store.keep(&id(), stream::iter(chunks)).await.unwrap();
+        let path = store.path(&kept.file);
+        assert_eq!(std::fs::read(&path).unwrap(), b"\x00\xfftwo");
+        assert_eq!((kept.bytes, kept.cut_off), (5, None));
+        assert_eq!(kept.digest, hex::encode(Sha256::digest(b"\x00\xfftwo")));
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+            assert_eq!(std::fs::metadata(path.parent().unwrap()).unwrap().permissions().mode() & 0o777, 0o700);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_broken_connection_loses_nothing_that_came() {
+        let home = tempfile::tempdir().unwrap();
+        let store = BodyStore::new(home.path(), 1_000);
+        let chunks = [Ok(Bytes::from_static(b"half")), Err(io::Error::other("reset"))];
+        let kept = store.keep(&id(), stream::iter(chunks)).await.unwrap();
+        assert_eq!(std::fs::read(store.path(&kept.file)).unwrap(), b"half");
+        assert!(kept.cut_off.unwrap().contains("reset"));
+    }
+
+    #[tokio::test]
+    async fn size_is_bounded() {
+        let home = tempfile::tempdir().unwrap();
+        let store = BodyStore::new(home.path(), 3);
+        let chunks = [Ok::<_, io::Error>(Bytes::from_static(b"12345"))];
+        let kept = store.keep(&id(), stream::iter(chunks)).await.unwrap();
+        assert_eq!((kept.bytes, kept.cut_off.is_some()), (3, true));
+    }
+}

@@ -1,0 +1,318 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use farthing_ambient::fault;
+use farthing_ledger::{Outcome, Purchase, PurchaseId, ResponseRecord};
+use farthing_money::Asset;
+use farthing_policy::{Limit, Usage};
+use farthing_protocol::x402::{self, Reason, SettleResponse};
+use farthing_protocol::{Challenge, MAX_BODY_BYTES};
+use futures::StreamExt as _;
+use http::{HeaderMap, StatusCode};
+use reqwest::Response;
+
+use crate::{Appraisal, Authorization, BodyStore, CallLimits, FetchError, PurchaseResult, Request, Wallet};
+
+/// How the client speaks HTTP.
+#[derive(Debug, Clone)]
+pub struct ClientConfig {
+    /// How long one request may take until its answer begins, and how long its body may pause.
+    pub timeout: Duration,
+    /// Where paid bodies are kept.
+    pub bodies: BodyStore,
+    /// Hosts that are paid over plain HTTP although they are not this machine.
+    pub plain_http_hosts: Vec<String>,
+}
+
+impl Default for ClientConfig {
+    /// 60 seconds; bodies up to 1 GiB under the current folder.
+    fn default() -> Self {
+        Self { timeout: Duration::from_secs(60), bodies: BodyStore::new(".", 1 << 30), plain_http_hosts: Vec::new() }
+    }
+}
+
+/// Calls paid and free APIs.
+#[derive(Debug, Clone)]
+pub struct Client {
+    wallet: Arc<dyn Wallet>,
+    http: reqwest::Client,
+    config: ClientConfig,
+}
+
+/// An answer.
+#[derive(Debug)]
+pub struct Fetched {
+    /// The HTTP status.
+    pub status: StatusCode,
+    /// The answer's headers.
+    pub headers: HeaderMap,
+    /// The answer's body.
+    pub body: FetchedBody,
+    /// What was paid; none for a free call.
+    pub payment: Option<PaidCall>,
+}
+
+/// Where the body is.
+#[derive(Debug)]
+pub enum FetchedBody {
+    /// Still on its way: a free call's.
+    Stream(Response),
+    /// Kept: a paid call's.
+    Kept {
+        /// The file.
+        path: std::path::PathBuf,
+        /// Its length.
+        bytes: u64,
+        /// Why it is not the whole body.
+        cut_off: Option<String>,
+    },
+}
+
+/// What is known about the payment when the answer is there.
+#[derive(Debug, Clone)]
+pub struct PaidCall {
+    /// The purchase as signed.
+    pub purchase: Purchase,
+    /// The asset.
+    pub asset: Arc<Asset>,
+    /// How it stands.
+    pub outcome: Outcome,
+    /// The seller's word on it.
+    pub settlement: Option<SettleResponse>,
+    /// What is used of every limit that it was taken from.
+    pub used: Vec<(Limit, Usage)>,
+}
+
+/// What a call would cost.
+#[derive(Debug)]
+pub enum Probe {
+    /// Nothing was asked for.
+    Free(StatusCode, HeaderMap),
+    /// Payment is asked for.
+    Priced {
+        /// What is asked.
+        challenge: Challenge,
+        /// What the wallet thinks of it.
+        appraisal: Box<Appraisal>,
+    },
+}
+
+/// The pauses before the same payment is sent again after a broken connection.
+const RESEND_AFTER: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(1)];
+
+impl Client {
+    /// Sets up the HTTP side. It follows no redirects: a 3xx is the answer.
+    ///
+    /// # Errors
+    /// [`FetchError::Setup`] when the platform's certificates cannot be used.
+    pub fn new(wallet: Arc<dyn Wallet>, config: ClientConfig) -> Result<Self, FetchError> {
+        // The first caller in a process chooses; a second choice of the same provider changes nothing.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let http = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .user_agent(concat!("farthing/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(config.timeout.min(Duration::from_secs(10)))
+            .read_timeout(config.timeout)
+            .build()
+            .map_err(|error| FetchError::Setup(error_chain(&error)))?;
+        Ok(Self { wallet, http, config })
+    }
+
+    /// Makes the call, paying if the seller asks and the wallet allows.
+    ///
+    /// # Errors
+    /// [`FetchError`]; it says whether a payment left the machine.
+    pub async fn fetch(&self, request: Request, limits: CallLimits) -> Result<Fetched, FetchError> {
+        let answer = self.ask(&request).await?;
+        if answer.status() != StatusCode::PAYMENT_REQUIRED {
+            return Ok(free(answer));
+        }
+        self.refuse_plain_http(&request)?;
+        let challenge = read_challenge(&request, answer).await?;
+        let authorization = self.wallet.authorize(&request, &challenge, &limits).await?;
+        self.pay(&request, authorization).await
+    }
+
+    /// Sends the payment of an earlier purchase of the same request again.
+    ///
+    /// # Errors
+    /// [`FetchError`]
+    pub async fn resume(&self, request: Request, purchase: &PurchaseId) -> Result<Fetched, FetchError> {
+        self.refuse_plain_http(&request)?;
+        let authorization = self.wallet.resume(&request, purchase).await?;
+        self.pay(&request, authorization).await
+    }
+
+    /// Asks for the price. Never pays.
+    ///
+    /// # Errors
+    /// [`FetchError`]
+    pub async fn probe(&self, request: &Request, limits: &CallLimits) -> Result<Probe, FetchError> {
+        let answer = self.ask(request).await?;
+        if answer.status() != StatusCode::PAYMENT_REQUIRED {
+            return Ok(Probe::Free(answer.status(), answer.headers().clone()));
+        }
+        let challenge = read_challenge(request, answer).await?;
+        let appraisal = Box::new(self.wallet.appraise(request, &challenge, limits).await?);
+        Ok(Probe::Priced { challenge, appraisal })
+    }
+
+    async fn ask(&self, request: &Request) -> Result<Response, FetchError> {
+        let url = request.recorded_url();
+        let seconds = self.config.timeout.as_secs();
+        match tokio::time::timeout(self.config.timeout, self.build(request).send()).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) if error.is_timeout() => Err(FetchError::TimedOut { url, seconds }),
+            Ok(Err(error)) => Err(FetchError::Unanswered { url, why: error_chain(&error.without_url()) }),
+            Err(_) => Err(FetchError::TimedOut { url, seconds }),
+        }
+    }
+
+    fn build(&self, request: &Request) -> reqwest::RequestBuilder {
+        self.http
+            .request(request.method.clone(), request.url.clone())
+            .headers(request.headers.clone())
+            .body(request.body.clone())
+    }
+
+    fn refuse_plain_http(&self, request: &Request) -> Result<(), FetchError> {
+        let host = request.host();
+        let allowed = request.url.scheme() == "https"
+            || request.is_loopback()
+            || self.config.plain_http_hosts.iter().any(|known| *known == host);
+        if allowed { Ok(()) } else { Err(FetchError::PlainHttp(host)) }
+    }
+
+    async fn pay(&self, request: &Request, authorization: Authorization) -> Result<Fetched, FetchError> {
+        let id = authorization.purchase.terms.id.clone();
+        fault::point("wallet.before_send");
+        match self.send_paid(request, &authorization).await {
+            Ok(answer) => self.keep(answer, authorization).await,
+            Err(why) => {
+                let outcome = Outcome::Unknown { why: format!("no answer: {why}") };
+                self.wallet.record(&id, PurchaseResult { response: None, outcome }).await?;
+                Err(FetchError::Lost { purchase: id, why })
+            }
+        }
+    }
+
+    /// Sends the request with its payment. A broken connection is tried again with the same bytes; a timeout is not,
+    /// because the seller may be at work on it.
+    async fn send_paid(&self, request: &Request, authorization: &Authorization) -> Result<Response, String> {
+        let mut pauses = RESEND_AFTER.into_iter();
+        loop {
+            let paid = self.build(request).header(&authorization.header_name, &authorization.header_value);
+            let error = match tokio::time::timeout(self.config.timeout, paid.send()).await {
+                Ok(Ok(answer)) => return Ok(answer),
+                Ok(Err(error)) if error.is_timeout() => return Err("it took too long".to_owned()),
+                Ok(Err(error)) => error_chain(&error.without_url()),
+                Err(_) => return Err(format!("nothing came within {} s", self.config.timeout.as_secs())),
+            };
+            let Some(pause) = pauses.next() else { return Err(error) };
+            tracing::debug!(purchase = %authorization.purchase.terms.id, error, "sending the same payment again");
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    async fn keep(&self, answer: Response, authorization: Authorization) -> Result<Fetched, FetchError> {
+        let Authorization { purchase, asset, used, .. } = authorization;
+        let id = purchase.terms.id.clone();
+        let (status, headers) = (answer.status(), answer.headers().clone());
+        fault::point("wallet.answered");
+        let settlement = read_settlement(&headers);
+        let outcome = judge(&purchase, status, settlement.as_ref());
+        let kept = self.config.bodies.keep(&id, answer.bytes_stream()).await;
+        let response = kept.as_ref().ok().map(|kept| ResponseRecord {
+            status: status.as_u16(),
+            content_type: header_text(&headers, "content-type"),
+            body_digest: kept.digest.clone(),
+            body_bytes: kept.bytes,
+            body_file: Some(kept.file.clone()),
+            settlement: settlement.as_ref().and_then(|settlement| serde_json::to_string(settlement).ok()),
+        });
+        self.wallet.record(&id, PurchaseResult { response, outcome: outcome.clone() }).await?;
+        let kept = kept.map_err(|error| FetchError::NotKept { purchase: id, why: error.to_string() })?;
+        let path = self.config.bodies.path(&kept.file);
+        let body = FetchedBody::Kept { path, bytes: kept.bytes, cut_off: kept.cut_off };
+        Ok(Fetched { status, headers, body, payment: Some(PaidCall { purchase, asset, outcome, settlement, used }) })
+    }
+}
+
+fn free(answer: Response) -> Fetched {
+    Fetched {
+        status: answer.status(),
+        headers: answer.headers().clone(),
+        body: FetchedBody::Stream(answer),
+        payment: None,
+    }
+}
+
+async fn read_challenge(request: &Request, answer: Response) -> Result<Challenge, FetchError> {
+    let url = request.recorded_url();
+    let header = answer.headers().get(x402::PAYMENT_REQUIRED).map(|value| value.as_bytes().to_vec());
+    let body = read_bounded(answer).await.map_err(|why| FetchError::Unanswered { url: url.clone(), why })?;
+    Challenge::read(header.as_deref(), &body).map_err(|source| FetchError::BadChallenge { url, source })
+}
+
+/// Reads one byte more than is ever decoded, so that a longer body is noticed and not waited for.
+async fn read_bounded(answer: Response) -> Result<Bytes, String> {
+    let mut stream = answer.bytes_stream();
+    let mut body = Vec::new();
+    while let Some(chunk) = stream.next().await {
+        body.extend_from_slice(&chunk.map_err(|error| error_chain(&error.without_url()))?);
+        if body.len() > MAX_BODY_BYTES {
+            break;
+        }
+    }
+    Ok(body.into())
+}
+
+fn read_settlement(headers: &HeaderMap) -> Option<SettleResponse> {
+    [x402::PAYMENT_RESPONSE, x402::X_PAYMENT_RESPONSE].into_iter().find_map(|name| {
+        let value = headers.get(name)?;
+        x402::decode_header::<SettleResponse>("PAYMENT-RESPONSE", value.as_bytes())
+            .inspect_err(|error| tracing::warn!(%error, "the seller's word on the settlement cannot be read"))
+            .ok()
+    })
+}
+
+/// How a purchase stands after its answer. The seller's yes is believed, because it only costs us; the seller's no is
+/// not, because the signature is out and can be settled until it expires.
+fn judge(purchase: &Purchase, status: StatusCode, settlement: Option<&SettleResponse>) -> Outcome {
+    let Some(settlement) = settlement else {
+        return Outcome::Unknown { why: format!("the seller answered {status} and did not say whether it settled") };
+    };
+    let network = settlement.network.parse::<farthing_money::Network>();
+    let here = network.is_ok_and(|network| network == purchase.terms.network);
+    if settlement.success && here && !settlement.transaction.is_empty() {
+        return Outcome::Paid { transaction: Some(settlement.transaction.clone()) };
+    }
+    let reason = settlement.error_reason.as_ref().map_or("no reason", Reason::as_str);
+    Outcome::Unknown {
+        why: if settlement.success {
+            "the seller says it settled, but names no transaction on this network".to_owned()
+        } else {
+            format!("the seller answered {status} and says it did not settle: {}", reason.escape_debug())
+        },
+    }
+}
+
+fn header_text(headers: &HeaderMap, name: &str) -> Option<String> {
+    headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
+}
+
+/// An error with its causes, in one line.
+fn error_chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    text
+}

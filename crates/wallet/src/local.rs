@@ -1,0 +1,278 @@
+use std::sync::{Arc, RwLock};
+
+use async_trait::async_trait;
+use farthing_ambient::{Clock, Entropy, fault};
+use farthing_ledger::{
+    Ledger, NewPurchase, Purchase, PurchaseFilter, PurchaseId, PurchaseState, Reserved, SignedRecord,
+};
+use farthing_money::{Asset, Network, Registry};
+use farthing_policy::{Clearance, Limit, Policy, Usage};
+use farthing_protocol::x402::Payment;
+use farthing_protocol::{Challenge, Offer};
+use farthing_rail::{Payer, SignedPayment};
+use futures::future::join_all;
+use ulid::Ulid;
+
+use crate::appraise::Appraiser;
+use crate::{Appraisal, Authorization, Balance, CallLimits, PurchaseResult, Reconciled, Request, Verdict, Wallet, WalletError};
+
+/// What a [`LocalWallet`] is made of.
+#[derive(Debug)]
+pub struct LocalWalletConfig {
+    /// The keys, one per family of chains.
+    pub payers: Vec<Arc<dyn Payer>>,
+    /// The known assets.
+    pub registry: Registry,
+    /// The caps.
+    pub policy: Policy,
+    /// The record.
+    pub ledger: Ledger,
+    /// The user's order of networks, for offers of the same price.
+    pub preference: Vec<Network>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// The randomness.
+    pub entropy: Arc<dyn Entropy>,
+}
+
+/// A wallet in this process.
+#[derive(Debug)]
+pub struct LocalWallet {
+    pub(crate) payers: Vec<Arc<dyn Payer>>,
+    registry: Registry,
+    policy: RwLock<Arc<Policy>>,
+    pub(crate) ledger: Ledger,
+    preference: Vec<Network>,
+    pub(crate) clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+}
+
+impl LocalWallet {
+    /// Puts a wallet together.
+    #[must_use]
+    pub fn new(config: LocalWalletConfig) -> Self {
+        let LocalWalletConfig { payers, registry, policy, ledger, preference, clock, entropy } = config;
+        Self { payers, registry, policy: RwLock::new(Arc::new(policy)), ledger, preference, clock, entropy }
+    }
+
+    /// Replaces the policy, for the decisions from now on.
+    pub fn set_policy(&self, policy: Policy) {
+        *self.policy.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::new(policy);
+    }
+
+    fn policy(&self) -> Arc<Policy> {
+        self.policy.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn payer(&self, network: &Network) -> Result<&Arc<dyn Payer>, WalletError> {
+        self.payers
+            .iter()
+            .find(|payer| payer.address(network).is_some())
+            .ok_or_else(|| WalletError::NoPayer(network.clone()))
+    }
+
+    fn choose(&self, policy: &Policy, request: &Request, challenge: &Challenge, limits: &CallLimits) -> Appraisal {
+        let Self { payers, registry, preference, .. } = self;
+        Appraiser { payers, registry, policy, preference, limits }.appraise(request, challenge)
+    }
+
+    fn new_purchase(&self, request: &Request, offer: &Offer, choice: &Choice<'_>) -> Result<NewPurchase, WalletError> {
+        let terms = &offer.requirements;
+        let payer = self.payer(&terms.network)?;
+        Ok(NewPurchase {
+            id: self.new_id()?,
+            method: request.method.to_string(),
+            url: request.recorded_url(),
+            request_digest: request.digest(),
+            protocol: offer.protocol.as_str().to_owned(),
+            scheme: terms.scheme.clone(),
+            network: terms.network.clone(),
+            asset: choice.asset.address.clone(),
+            amount: terms.amount,
+            value: choice.clearance.value,
+            pay_to: terms.pay_to.clone(),
+            payer: payer.address(&terms.network).unwrap_or_default(),
+            offer: offer.raw.get().to_owned(),
+            policy_hash: choice.policy_hash.to_owned(),
+        })
+    }
+
+    fn new_id(&self) -> Result<PurchaseId, WalletError> {
+        let mut random = [0; 16];
+        self.entropy.fill(&mut random).map_err(farthing_rail::RailError::from)?;
+        let ms = u64::try_from(self.clock.now().as_millisecond()).unwrap_or_default();
+        Ok(PurchaseId(Ulid::from_parts(ms, u128::from_be_bytes(random)).to_string()))
+    }
+
+    /// Takes the amount from every limit. A refusal may be due to money that is only reserved, so what has expired
+    /// is reconciled once before it stands.
+    async fn reserve(&self, purchase: &NewPurchase, limits: &[Limit]) -> Result<Vec<(Limit, Usage)>, WalletError> {
+        let first = self.ledger.reserve(purchase.clone(), limits.to_vec()).await?;
+        let denial = match first {
+            Reserved::Granted(used) => return Ok(used),
+            Reserved::Denied(denial) => denial,
+        };
+        if !self.reconcile_expired().await? {
+            return Err(WalletError::Denied(denial));
+        }
+        match self.ledger.reserve(purchase.clone(), limits.to_vec()).await? {
+            Reserved::Granted(used) => Ok(used),
+            Reserved::Denied(denial) => Err(WalletError::Denied(denial)),
+        }
+    }
+
+    fn sign(&self, offer: &Offer, asset: &Asset) -> Result<SignedPayment, WalletError> {
+        let terms = &offer.requirements;
+        Ok(self.payer(&terms.network)?.sign(terms, asset, self.clock.now(), &*self.entropy)?)
+    }
+
+    /// Signs, and writes what was signed before anybody else sees it.
+    async fn sign_and_record(
+        &self,
+        challenge: &Challenge,
+        offer: &Offer,
+        asset: &Asset,
+        purchase: &NewPurchase,
+    ) -> Result<SignedRecord, WalletError> {
+        let signed = self.sign(offer, asset)?;
+        let (header_name, header_value) = Payment::answer(challenge, offer, signed.payload)?.to_header()?;
+        let record = SignedRecord {
+            key: signed.key,
+            header_name: header_name.to_owned(),
+            header_value,
+            valid_before: signed.valid_before,
+        };
+        self.ledger.signed(&purchase.id, record.clone()).await?;
+        fault::point("wallet.signed");
+        Ok(record)
+    }
+
+    async fn release_unsigned(&self, id: &PurchaseId, error: &WalletError) {
+        let outcome = farthing_ledger::Outcome::NotPaid { why: format!("nothing was signed: {error}") };
+        if let Err(error) = self.ledger.finish(id, outcome).await {
+            // Still reserved, and `reconcile` releases it: nothing is lost but room in the budget.
+            tracing::warn!(purchase = %id, %error, "the reservation could not be released");
+        }
+    }
+
+    fn authorization(&self, purchase: Purchase, used: Vec<(Limit, Usage)>) -> Result<Authorization, WalletError> {
+        let not_signed = || WalletError::NotResumable {
+            id: purchase.terms.id.clone(),
+            why: "nothing was signed for it".to_owned(),
+        };
+        let signed = purchase.signed.as_ref().ok_or_else(not_signed)?;
+        let asset = self.registry.get(&purchase.terms.network, &purchase.terms.asset);
+        let asset = asset.map_err(|error| WalletError::BadLimit(error.to_string()))?.clone();
+        let (header_name, header_value) = (signed.header_name.clone(), signed.header_value.clone());
+        Ok(Authorization { purchase, asset, header_name, header_value, used })
+    }
+}
+
+/// The offer that is going to be paid, with what the decision rests on.
+struct Choice<'a> {
+    asset: &'a Arc<Asset>,
+    clearance: &'a Clearance,
+    policy_hash: &'a str,
+}
+
+#[async_trait]
+impl Wallet for LocalWallet {
+    async fn appraise(
+        &self,
+        request: &Request,
+        challenge: &Challenge,
+        limits: &CallLimits,
+    ) -> Result<Appraisal, WalletError> {
+        let policy = self.policy();
+        let mut appraisal = self.choose(&policy, request, challenge, limits);
+        let Some((_, Verdict::Payable { clearance, .. })) = appraisal.chosen.and_then(|i| appraisal.offers.get(i)) else {
+            return Ok(appraisal);
+        };
+        let usage = self.ledger.usage(clearance.limits.clone()).await?;
+        let value = clearance.value;
+        let used: Vec<_> = clearance.limits.iter().cloned().zip(usage).collect();
+        appraisal.denied = used.iter().find_map(|(limit, usage)| limit.admit(*usage, value).err());
+        appraisal.used = used;
+        Ok(appraisal)
+    }
+
+    async fn authorize(
+        &self,
+        request: &Request,
+        challenge: &Challenge,
+        limits: &CallLimits,
+    ) -> Result<Authorization, WalletError> {
+        let policy = self.policy();
+        let appraisal = self.choose(&policy, request, challenge, limits);
+        let Some((offer, Verdict::Payable { asset, clearance })) = appraisal.chosen.and_then(|i| appraisal.offers.get(i))
+        else {
+            return Err(match appraisal.only_denial() {
+                Some(denial) => WalletError::Denied(denial.clone()),
+                None => WalletError::NoPayableOffer(appraisal.reasons()),
+            });
+        };
+        let choice = Choice { asset, clearance, policy_hash: policy.hash() };
+        let purchase = self.new_purchase(request, offer, &choice)?;
+        let used = self.reserve(&purchase, &clearance.limits).await?;
+        fault::point("wallet.reserved");
+        if let Err(error) = self.sign_and_record(challenge, offer, asset, &purchase).await {
+            self.release_unsigned(&purchase.id, &error).await;
+            return Err(error);
+        }
+        self.authorization(self.ledger.purchase(&purchase.id).await?, used)
+    }
+
+    async fn resume(&self, request: &Request, id: &PurchaseId) -> Result<Authorization, WalletError> {
+        let purchase = self.ledger.purchase(id).await?;
+        let refused = |why: &str| Err(WalletError::NotResumable { id: id.clone(), why: why.to_owned() });
+        if purchase.terms.request_digest != request.digest() {
+            return refused("it was made for another request (method, address or body differ)");
+        }
+        match purchase.state {
+            PurchaseState::Signed | PurchaseState::Unknown => self.authorization(purchase, Vec::new()),
+            PurchaseState::Reserved => refused("nothing was signed for it"),
+            PurchaseState::Paid => refused("it is paid; `farthing receipt` shows it"),
+            PurchaseState::NotPaid => refused("it is over, and was not paid"),
+        }
+    }
+
+    async fn record(&self, id: &PurchaseId, result: PurchaseResult) -> Result<(), WalletError> {
+        if let Some(response) = result.response {
+            self.ledger.responded(id, response).await?;
+            fault::point("wallet.responded");
+        }
+        self.ledger.finish(id, result.outcome).await?;
+        fault::point("wallet.finished");
+        Ok(())
+    }
+
+    async fn reconcile(&self) -> Result<Vec<Reconciled>, WalletError> {
+        self.reconcile_all().await
+    }
+
+    async fn balances(&self) -> Vec<Balance> {
+        let held = self.registry.iter().filter_map(|asset| {
+            let payer = self.payer(&asset.network).ok()?;
+            Some(async move {
+                let amount = payer.balance(asset).await.map_err(|error| error.to_string());
+                let address = payer.address(&asset.network).unwrap_or_default();
+                Balance { asset: asset.clone(), address, amount }
+            })
+        });
+        join_all(held).await
+    }
+
+    async fn budgets(&self) -> Result<Vec<(Limit, Usage)>, WalletError> {
+        let limits = self.policy().limits();
+        let usage = self.ledger.usage(limits.clone()).await?;
+        Ok(limits.into_iter().zip(usage).collect())
+    }
+
+    async fn purchase(&self, id: &PurchaseId) -> Result<Purchase, WalletError> {
+        Ok(self.ledger.purchase(id).await?)
+    }
+
+    async fn purchases(&self, filter: PurchaseFilter) -> Result<Vec<Purchase>, WalletError> {
+        Ok(self.ledger.purchases(filter).await?)
+    }
+}

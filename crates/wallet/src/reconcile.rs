@@ -1,0 +1,86 @@
+use std::time::Duration;
+
+use farthing_ambient::Timestamp;
+use farthing_ledger::{Outcome, Purchase, PurchaseFilter, PurchaseState};
+use farthing_rail::PaymentState;
+
+use crate::{LocalWallet, Reconciled, WalletError};
+
+/// How long the chain's own time must be past a payment's end before it counts as never settled: a reorganisation
+/// could take back the last blocks.
+const CHAIN_MARGIN: Duration = Duration::from_secs(30);
+
+/// How long a reservation without a signature is left to the process that made it.
+const UNSIGNED_GRACE: Duration = Duration::from_secs(60);
+
+/// How many payments are looked up at once.
+const AT_ONCE: usize = 8;
+
+impl LocalWallet {
+    /// Asks the chains about everything that is not final.
+    pub(crate) async fn reconcile_all(&self) -> Result<Vec<Reconciled>, WalletError> {
+        let filter = PurchaseFilter { unresolved: true, limit: None };
+        self.reconcile_these(self.ledger.purchases(filter).await?).await
+    }
+
+    /// Asks only about payments that can have expired, and says whether any reservation was given back.
+    pub(crate) async fn reconcile_expired(&self) -> Result<bool, WalletError> {
+        let filter = PurchaseFilter { unresolved: true, limit: None };
+        let now = self.clock.now();
+        let expired = |purchase: &Purchase| match &purchase.signed {
+            Some(signed) => signed.valid_before.checked_add(CHAIN_MARGIN).is_ok_and(|end| end < now),
+            None => true,
+        };
+        let purchases = self.ledger.purchases(filter).await?.into_iter().filter(expired).collect();
+        let reconciled = self.reconcile_these(purchases).await?;
+        Ok(reconciled.iter().any(|one| matches!(one.outcome, Ok(Outcome::NotPaid { .. }))))
+    }
+
+    async fn reconcile_these(&self, purchases: Vec<Purchase>) -> Result<Vec<Reconciled>, WalletError> {
+        let mut reconciled = Vec::with_capacity(purchases.len());
+        for group in purchases.chunks(AT_ONCE) {
+            let outcomes = futures::future::join_all(group.iter().map(|purchase| self.ask(purchase))).await;
+            for (purchase, outcome) in group.iter().zip(outcomes) {
+                if let Ok(outcome) = &outcome {
+                    self.ledger.finish(&purchase.terms.id, outcome.clone()).await?;
+                }
+                reconciled.push(Reconciled { before: purchase.clone(), outcome });
+            }
+        }
+        Ok(reconciled)
+    }
+
+    async fn ask(&self, purchase: &Purchase) -> Result<Outcome, String> {
+        let Some(signed) = &purchase.signed else { return self.unsigned(purchase) };
+        let network = &purchase.terms.network;
+        let payer = self.payer(network).map_err(|error| error.to_string())?;
+        let state = payer.lookup(network, &signed.key, purchase.created_at).await.map_err(|error| error.to_string())?;
+        match state {
+            PaymentState::Settled { transaction } => Ok(Outcome::Paid { transaction }),
+            PaymentState::Canceled => Ok(Outcome::NotPaid { why: "the authorization was canceled on the chain".into() }),
+            PaymentState::Unused { chain_time } if past(chain_time, signed.valid_before) => {
+                Ok(Outcome::NotPaid { why: format!("unused on the chain when it expired at {}", signed.valid_before) })
+            }
+            PaymentState::Unused { .. } => {
+                Err(format!("unused so far; the seller can still settle it until {}", signed.valid_before))
+            }
+        }
+    }
+
+    fn unsigned(&self, purchase: &Purchase) -> Result<Outcome, String> {
+        debug_assert_eq!(purchase.state, PurchaseState::Reserved);
+        if past_by(self.clock.now(), purchase.created_at, UNSIGNED_GRACE) {
+            // Nothing can leave the machine any more: recording a signature needs the state Reserved.
+            return Ok(Outcome::NotPaid { why: "nothing was signed".to_owned() });
+        }
+        Err("it was reserved a moment ago and may be being signed".to_owned())
+    }
+}
+
+fn past(chain_time: Timestamp, end: Timestamp) -> bool {
+    past_by(chain_time, end, CHAIN_MARGIN)
+}
+
+fn past_by(now: Timestamp, end: Timestamp, margin: Duration) -> bool {
+    end.checked_add(margin).is_ok_and(|end| now > end)
+}
