@@ -1,1 +1,69 @@
-fn main() {}
+//! `cargo xtask`: Farthing's chores, in Rust so that a machine with Rust and Node needs nothing else.
+//!
+//! Each task lives in a file of its own; [`invocation`] runs programs and says how to repeat them, [`run`] runs a
+//! list of checks and sums them up.
+#![forbid(unsafe_code)]
+
+mod deny;
+mod invocation;
+mod links;
+mod npm;
+mod run;
+mod tasks;
+mod test;
+mod toolchain;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+const EXAMPLES: &str = "\
+Examples:
+  cargo xtask test             everything that .ci/run checks
+  cargo xtask test --quick     formatting, clippy and unit tests, while you work
+  cargo xtask devnet           a local Base with USDC, until Ctrl-C
+  cargo xtask devnet --help    what that chain can do
+  cargo xtask bench            what bench/README.md tells about
+
+CARGO_TARGET_DIR is honoured. What a task installs goes into node_modules and into tools/ in the target directory.";
+
+/// Farthing's chores.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", after_help = EXAMPLES)]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Install what is missing, then run every check and test
+    Test(test::Options),
+    /// Run a local Base with USDC on it until Ctrl-C; arguments go to farthing-devnet
+    #[command(disable_help_flag = true)]
+    Devnet(tasks::Passed),
+    /// Run the benchmarks of bench/ in release; arguments go to them
+    #[command(disable_help_flag = true)]
+    Bench(tasks::Passed),
+    /// Write tests/golden anew from the reference's npm packages
+    Golden,
+}
+
+fn main() -> ExitCode {
+    let outcome = match Arguments::parse().task {
+        Task::Test(options) => test::run(&options),
+        Task::Devnet(passed) => tasks::devnet(&passed),
+        Task::Bench(passed) => tasks::bench(&passed),
+        Task::Golden => tasks::golden(),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            if !failure.is_told() {
+                workspace::say_error(&failure.to_string());
+            }
+            ExitCode::FAILURE
+        }
+    }
+}

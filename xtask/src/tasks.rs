@@ -1,0 +1,30 @@
+//! The small tasks: each hands over to a program of its own.
+
+use crate::invocation::{Failure, Invocation};
+use crate::npm;
+
+/// Arguments for the program behind a task.
+#[derive(clap::Args)]
+pub(crate) struct Passed {
+    /// Handed on as they are
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    arguments: Vec<String>,
+}
+
+/// Becomes `farthing-devnet`, so that Ctrl-C reaches it and it stops its chain itself.
+pub(crate) fn devnet(passed: &Passed) -> Result<(), Failure> {
+    let run = Invocation::cargo(&["run", "--quiet", "--package", "farthing-devnet", "--"]);
+    Err(run.with(&passed.arguments).replace_this_process())
+}
+
+/// Becomes the benchmark.
+pub(crate) fn bench(passed: &Passed) -> Result<(), Failure> {
+    let run = Invocation::cargo(&["run", "--quiet", "--release", "--package", "farthing-bench", "--"]);
+    Err(run.with(&passed.arguments).replace_this_process())
+}
+
+/// Writes `tests/golden` anew. What changed is for a person to read, in the diff.
+pub(crate) fn golden() -> Result<(), Failure> {
+    npm::install_missing()?;
+    Invocation::new("node", &["tests/peers/golden.mjs"]).run()
+}

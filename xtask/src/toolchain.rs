@@ -1,0 +1,88 @@
+//! Whether this machine has what the checks need.
+
+use crate::invocation::{Failure, Invocation};
+use crate::run::Outcome;
+use crate::workspace::say;
+
+/// As the root's `rust-version`.
+const RUST: &str = env!("CARGO_PKG_RUST_VERSION");
+/// What the reference's npm packages and the Solidity compiler run on.
+const NODE: &str = "20";
+
+/// Rust with rustfmt and clippy, which it installs where rustup can; Node with npm, which it can't install.
+///
+/// # Errors
+/// What is missing, and how to get it.
+pub(crate) fn check() -> Result<Outcome, Failure> {
+    rust()?;
+    components()?;
+    node()?;
+    Ok(Outcome::Passed)
+}
+
+fn rust() -> Result<(), Failure> {
+    let line = Invocation::new("rustc", &["--version"]).output()?;
+    let found = line.split_whitespace().nth(1).unwrap_or_default();
+    say(&format!("rust {found}"));
+    if at_least(found, RUST) {
+        return Ok(());
+    }
+    Err(Failure::new(format!("Rust {RUST} or newer is needed, this is {found}. Run: rustup update stable")))
+}
+
+fn components() -> Result<(), Failure> {
+    for (component, subcommand) in [("rustfmt", "fmt"), ("clippy", "clippy")] {
+        if !Invocation::cargo(&[subcommand, "--version"]).succeeds() {
+            say(&format!("{component} is missing, rustup adds it"));
+            Invocation::new("rustup", &["component", "add", component]).run()?;
+        }
+    }
+    Ok(())
+}
+
+fn node() -> Result<(), Failure> {
+    let Ok(version) = Invocation::new("node", &["--version"]).output() else {
+        return Err(no_node("there is none on PATH"));
+    };
+    let found = version.trim().trim_start_matches('v');
+    if !at_least(found, NODE) {
+        return Err(no_node(&format!("this is {found}")));
+    }
+    let Ok(npm) = Invocation::new("npm", &["--version"]).output() else {
+        return Err(Failure::new("npm is needed beside Node. Run: apt-get install npm"));
+    };
+    say(&format!("node {found}, npm {}", npm.trim()));
+    Ok(())
+}
+
+fn no_node(found: &str) -> Failure {
+    Failure::new(format!(
+        "Node.js {NODE} or newer is needed, {found}. Debian 13 and later: apt-get install nodejs npm. \
+         Debian 12 ships 18: take {NODE} or newer from https://nodejs.org/en/download"
+    ))
+}
+
+/// Compares versions part by part; what follows a `-` is left out, and a missing part is 0.
+fn at_least(found: &str, wanted: &str) -> bool {
+    let parts = |version: &str| -> [u64; 3] {
+        let mut numbers =
+            version.split('-').next().unwrap_or_default().split('.').map(|n| n.parse().unwrap_or(0));
+        std::array::from_fn(|_| numbers.next().unwrap_or(0))
+    };
+    parts(found) >= parts(wanted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_compared_as_numbers() {
+        assert!(at_least("1.95.0", "1.95"));
+        assert!(at_least("1.100.0-nightly", "1.95"));
+        assert!(at_least("22.1.0", "20"));
+        assert!(!at_least("1.94.9", "1.95"));
+        assert!(!at_least("9.11.2", "20"));
+        assert!(!at_least("", "20"));
+    }
+}
