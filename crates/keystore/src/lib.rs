@@ -1,0 +1,2 @@
+//! The wallet's keys.
+#![forbid(unsafe_code)]
