@@ -1,8 +1,9 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::json::without_bom;
 use crate::x402::{self, v1, v2};
-use crate::{MAX_BODY_BYTES, Offer, Protocol, ProtocolError};
+use crate::{MAX_BODY_BYTES, MAX_OFFERS, Object, Offer, Protocol, ProtocolError, Requirements};
 
 /// Everything a 402 answer asks for, read from its headers and its body.
 #[derive(Debug, Clone)]
@@ -32,7 +33,7 @@ pub struct UnreadableOffer {
 
 impl Challenge {
     /// Reads a 402 from its `PAYMENT-REQUIRED` header (v2) and its body (v1). Either may be missing or be something
-    /// else altogether; a body that is not x402 is no error as long as the header is there.
+    /// else altogether; a body that is not x402 is no error as long as the header is there, and an empty header is none.
     ///
     /// # Errors
     /// [`ProtocolError`] when neither carries an offer; a header that is there but broken is reported, never skipped.
@@ -44,11 +45,12 @@ impl Challenge {
             resource: None,
             extensions: None,
         };
+        let header = header.filter(|value| !value.trim_ascii().is_empty());
         if let Some(header) = header {
-            challenge.add_v2(x402::decode_header("PAYMENT-REQUIRED", header)?);
+            challenge.add_v2(x402::decode_header("PAYMENT-REQUIRED", header)?)?;
         }
         match (Self::read_body(body), header) {
-            (Ok(Some(required)), _) => challenge.add_v1(required),
+            (Ok(Some(required)), _) => challenge.add_v1(required)?,
             (Err(error), None) => return Err(error),
             (Ok(None) | Err(_), _) => {}
         }
@@ -72,6 +74,7 @@ impl Challenge {
                 limit: MAX_BODY_BYTES,
             });
         }
+        let body = without_bom(body);
         match serde_json::from_slice::<Version>(body) {
             Ok(Version { version: 1 }) => {
                 serde_json::from_slice(body).map(Some).map_err(ProtocolError::json("the 402 body"))
@@ -82,45 +85,50 @@ impl Challenge {
         }
     }
 
-    fn add_v2(&mut self, required: v2::PaymentRequired) {
-        for raw in required.accepts {
-            let described =
-                required.resource.as_deref().map(|raw| serde_json::from_str::<v2::ResourceInfo>(raw.get()));
-            let resource = described.and_then(Result::ok);
-            self.add(Protocol::X402V2, raw, |raw| {
-                let requirements = v2::requirements(raw)?;
-                let (url, description) = resource.map_or((None, None), |r| (Some(r.url), r.description));
-                Ok((requirements, url, description))
-            });
-        }
+    fn add_v2(&mut self, required: v2::PaymentRequired) -> Result<(), ProtocolError> {
+        // Only described by it, never bound to it: a resource that cannot be read costs its description, not the offer.
+        let resource = required.resource.as_deref().map(|raw| serde_json::from_str::<Object>(raw.get()));
+        let resource = resource.and_then(Result::ok).unwrap_or_default();
+        let text = |key| resource.str(key).map(ToOwned::to_owned);
+        self.add_all(Protocol::X402V2, required.accepts, |raw| {
+            Ok((v2::requirements(raw)?, text("url"), text("description")))
+        })?;
         self.error = required.error;
         self.resource = required.resource;
         self.extensions = required.extensions;
+        Ok(())
     }
 
-    fn add_v1(&mut self, required: v1::PaymentRequired) {
-        for raw in required.accepts {
-            self.add(Protocol::X402V1, raw, |raw| {
-                let wire = v1::PaymentRequirements::read(raw)?;
-                Ok((wire.requirements()?, wire.resource, wire.description))
-            });
-        }
+    fn add_v1(&mut self, required: v1::PaymentRequired) -> Result<(), ProtocolError> {
+        self.add_all(Protocol::X402V1, required.accepts, |raw| {
+            let wire = v1::PaymentRequirements::read(raw)?;
+            Ok((wire.requirements()?, wire.resource, wire.description))
+        })?;
         self.error = self.error.take().or(required.error);
+        Ok(())
     }
 
-    fn add(
+    fn add_all(
         &mut self,
         protocol: Protocol,
-        raw: Box<RawValue>,
-        read: impl FnOnce(
-            &RawValue,
-        ) -> Result<(crate::Requirements, Option<String>, Option<String>), ProtocolError>,
-    ) {
-        match read(&raw) {
-            Ok((requirements, resource_url, description)) => {
-                self.offers.push(Offer { protocol, requirements, resource_url, description, raw });
-            }
-            Err(error) => self.unreadable.push(UnreadableOffer { protocol, why: error.to_string(), raw }),
+        accepts: Vec<Box<RawValue>>,
+        read: impl Fn(&RawValue) -> Result<Described, ProtocolError>,
+    ) -> Result<(), ProtocolError> {
+        if accepts.len() > MAX_OFFERS {
+            let (what, count, limit) = ("`accepts`", accepts.len(), MAX_OFFERS);
+            return Err(ProtocolError::TooMany { what, count, limit });
         }
+        for raw in accepts {
+            match read(&raw) {
+                Ok((requirements, resource_url, description)) => {
+                    self.offers.push(Offer { protocol, requirements, resource_url, description, raw });
+                }
+                Err(error) => self.unreadable.push(UnreadableOffer { protocol, why: error.to_string(), raw }),
+            }
+        }
+        Ok(())
     }
 }
+
+/// An offer's terms, its resource's URL, and what the seller says about it.
+type Described = (Requirements, Option<String>, Option<String>);

@@ -1,4 +1,5 @@
 use farthing_money::MoneyError;
+use serde::de::Error as _;
 
 /// Why something from the wire could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -11,6 +12,16 @@ pub enum ProtocolError {
         what: &'static str,
         /// Its size.
         bytes: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// More of something than is ever read.
+    #[error("{what} has {count} entries; at most {limit} are read")]
+    TooMany {
+        /// Which part of the message.
+        what: &'static str,
+        /// How many there are.
+        count: usize,
         /// The limit.
         limit: usize,
     },
@@ -58,10 +69,54 @@ pub enum ProtocolError {
 
 impl ProtocolError {
     pub(crate) fn json(what: &'static str) -> impl FnOnce(serde_json::Error) -> Self {
-        move |source| Self::Json { what, source }
+        move |source| Self::Json { what, source: without_text(source) }
     }
 
     pub(crate) fn money(field: &'static str) -> impl FnOnce(MoneyError) -> Self {
         move |source| Self::Money { field, source }
+    }
+}
+
+/// Leaves out the text that serde quotes when it found text where it expected something else: it may be a payment's
+/// signature, and it may be as long as the message.
+fn without_text(error: serde_json::Error) -> serde_json::Error {
+    let said = error.to_string();
+    match (said.find("string \""), said.rfind("\", expected")) {
+        (Some(start), Some(end)) if start < end => {
+            let (before, after) = (&said[..start], &said[end + 1..]);
+            serde_json::Error::custom(format_args!("{before}string{after}"))
+        }
+        _ => error,
+    }
+}
+
+/// Cuts text from outside to a length and alphabet that is safe to print.
+pub(crate) fn printable(text: &str) -> String {
+    let mut printable: String = text.chars().take(64).flat_map(char::escape_debug).collect();
+    if text.chars().nth(64).is_some() {
+        printable.push('…');
+    }
+    printable
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_of_the_wrong_type_is_not_repeated() {
+        for json in [r#"{"a":"0x5ec4e7"}"#, r#"{"a":"0x5ec4e7\", expected"}"#] {
+            let error = serde_json::from_str::<std::collections::BTreeMap<String, u64>>(json).unwrap_err();
+            let error = ProtocolError::json("the payment")(error);
+            let said = format!("{error} {error:?}");
+            assert!(!said.contains("5ec4e7"), "{said}");
+            assert!(said.contains("invalid type: string, expected u64 at line 1 column"), "{said}");
+        }
+    }
+
+    #[test]
+    fn what_is_printed_is_short() {
+        assert_eq!(printable("a\n\u{1b}[31m"), r"a\n\u{1b}[31m");
+        assert_eq!(printable(&"ü".repeat(1000)), format!("{}…", "ü".repeat(64)));
     }
 }

@@ -1,11 +1,20 @@
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::value::RawValue;
 use serde_json::{Map, Number, Value};
+
+use crate::error::printable;
 
 /// The deepest nesting that is read. A bazaar schema needs about 12.
 const MAX_DEPTH: usize = 48;
+
+/// JSON without the byte order mark that some servers put before it and every JavaScript client drops.
+pub(crate) fn without_bom(json: &[u8]) -> &[u8] {
+    json.strip_prefix(b"\xef\xbb\xbf").unwrap_or(json)
+}
 
 /// A JSON value in which no object has the same key twice.
 ///
@@ -118,11 +127,65 @@ impl<'de> Visitor<'de> for Depth {
         while let Some(key) = access.next_key::<String>()? {
             let value = access.next_value_seed(inner)?;
             if map.contains_key(&key) {
-                return Err(de::Error::custom(format_args!("the key `{}` stands twice", key.escape_debug())));
+                return Err(twice(&key));
             }
             map.insert(key, value);
         }
         Ok(Value::Object(map))
+    }
+}
+
+fn twice<E: de::Error>(key: &str) -> E {
+    E::custom(format_args!("the key `{}` stands twice", printable(key)))
+}
+
+/// A JSON object whose values stay the text they came in, in their order, so that one of them can be changed without
+/// touching the others. No key stands twice in it; what is inside the values is not looked at.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct RawObject(Vec<(String, Box<RawValue>)>);
+
+impl RawObject {
+    pub(crate) fn get(&self, key: &str) -> Option<&RawValue> {
+        self.0.iter().find(|(known, _)| known == key).map(|(_, value)| &**value)
+    }
+
+    pub(crate) fn set(&mut self, key: &str, value: Box<RawValue>) {
+        match self.0.iter_mut().find(|(known, _)| known == key) {
+            Some((_, old)) => *old = value,
+            None => self.0.push((key.to_owned(), value)),
+        }
+    }
+}
+
+impl Serialize for RawObject {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(key, value)| (key, value)))
+    }
+}
+
+impl<'de> Deserialize<'de> for RawObject {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Entries;
+        impl<'de> Visitor<'de> for Entries {
+            type Value = RawObject;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<RawObject, A::Error> {
+                let mut seen = BTreeSet::new();
+                let mut entries = Vec::new();
+                while let Some((key, value)) = access.next_entry::<String, Box<RawValue>>()? {
+                    if !seen.insert(key.clone()) {
+                        return Err(twice(&key));
+                    }
+                    entries.push((key, value));
+                }
+                Ok(RawObject(entries))
+            }
+        }
+        deserializer.deserialize_map(Entries)
     }
 }
 
@@ -150,6 +213,18 @@ mod tests {
     fn null_is_an_empty_object() {
         assert!(serde_json::from_str::<Object>("null").unwrap().is_empty());
         assert!(serde_json::from_str::<Object>("[]").is_err());
+    }
+
+    #[test]
+    fn a_raw_object_keeps_text_and_order() {
+        let mut object: RawObject = serde_json::from_str(r#"{"z": 1.50, "a" : {"b":1e2,"b":2}}"#).unwrap();
+        assert_eq!(serde_json::to_string(&object).unwrap(), r#"{"z":1.50,"a":{"b":1e2,"b":2}}"#);
+        object.set("z", RawValue::from_string("null".to_owned()).unwrap());
+        object.set("n", RawValue::from_string("[]".to_owned()).unwrap());
+        assert_eq!(serde_json::to_string(&object).unwrap(), r#"{"z":null,"a":{"b":1e2,"b":2},"n":[]}"#);
+        assert_eq!(object.get("n").unwrap().get(), "[]");
+        assert!(serde_json::from_str::<RawObject>(r#"{"a":1,"\u0061":2}"#).is_err());
+        assert!(serde_json::from_str::<RawObject>("[]").is_err());
     }
 
     proptest! {

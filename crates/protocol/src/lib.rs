@@ -3,9 +3,13 @@
 //! What this crate is for: reading and writing x402 v1 and v2 - headers, 402 answers, payments, facilitator bodies -
 //! and turning what a seller asks for into [`Offer`]s that do not depend on the protocol they came in.
 //!
-//! What it promises: decoding is bounded in size ([`MAX_HEADER_BYTES`], [`MAX_BODY_BYTES`]) and depth; duplicate
-//! keys are refused, so that no two readers see different terms; an offer keeps the raw JSON it came in, and is
-//! echoed byte for byte; what cannot be read is kept with the reason and never silently dropped. It does no I/O.
+//! What it promises: decoding is bounded in size ([`MAX_HEADER_BYTES`], [`MAX_BODY_BYTES`], [`MAX_OFFERS`]) and depth,
+//! and never panics; no key that is read may stand twice, so that no two readers see different terms; an offer keeps
+//! the raw JSON it came in, and is echoed byte for byte; an offer that cannot be read is kept with the reason and never
+//! silently dropped; signatures appear in no error and no debug output. It does no I/O.
+//!
+//! What the reference packages write is read, and what they read is written in their order of keys: `tests/golden` holds
+//! that against files made from `@x402/core` and `@x402/evm` 2.27.0, and lists every difference with its reason.
 //!
 //! ```
 //! use farthing_protocol::{Challenge, Requirements, x402};
@@ -42,6 +46,10 @@ pub use offer::{Offer, PaymentKey, Protocol, Requirements};
 
 /// The longest payment header that is decoded, in bytes of base64. The largest seen in use is 7.3 KB.
 pub const MAX_HEADER_BYTES: usize = 32 * 1024;
+
+/// The most offers that are read from one header or body. Offers differ by network and token; the reference knows about
+/// 25 networks.
+pub const MAX_OFFERS: usize = 100;
 
 /// The largest 402 body or facilitator body that is decoded, in bytes.
 pub const MAX_BODY_BYTES: usize = 256 * 1024;

@@ -3,6 +3,7 @@ use std::fmt;
 use farthing_money::{BaseUnits, Network};
 use serde_json::value::RawValue;
 
+use crate::error::printable;
 use crate::{Object, ProtocolError, x402};
 
 /// Which protocol, in which version.
@@ -39,6 +40,16 @@ impl Protocol {
             Self::X402V1 => 1,
         }
     }
+
+    /// What the reference's clients write into `validAfter`, in Unix seconds: nothing in version 2, ten minutes ago in
+    /// version 1. Both mean "valid at once"; the ten minutes are for a chain whose clock is behind.
+    #[must_use]
+    pub fn valid_after(self, now_unix_s: u64) -> u64 {
+        match self {
+            Self::X402V2 => 0,
+            Self::X402V1 => now_unix_s.saturating_sub(600),
+        }
+    }
 }
 
 impl fmt::Display for Protocol {
@@ -65,6 +76,23 @@ pub struct Requirements {
     pub max_timeout_seconds: u64,
     /// What the scheme needs besides: for `exact` on EVM the token's EIP-712 `name` and `version`.
     pub extra: Object,
+}
+
+impl Requirements {
+    /// Refuses terms read from outside that nobody could meet.
+    pub(crate) fn checked(self) -> Result<Self, ProtocolError> {
+        let empty = [("scheme", &self.scheme), ("asset", &self.asset), ("payTo", &self.pay_to)]
+            .into_iter()
+            .find(|(_, text)| text.is_empty());
+        if let Some((field, _)) = empty {
+            return Err(ProtocolError::Field { field, why: "it is empty".to_owned() });
+        }
+        if self.max_timeout_seconds == 0 {
+            let why = "a payment that is valid for 0 seconds cannot settle".to_owned();
+            return Err(ProtocolError::Field { field: "maxTimeoutSeconds", why });
+        }
+        Ok(self)
+    }
 }
 
 /// One way a seller takes payment for one request.
@@ -110,7 +138,7 @@ impl PaymentKey {
         if terms.scheme != "exact" || terms.network.namespace() != "eip155" {
             return Err(ProtocolError::Field {
                 field: "scheme",
-                why: format!("`{}` on {} is not supported", terms.scheme.escape_debug(), terms.network),
+                why: format!("`{}` on {} is not supported", printable(&terms.scheme), terms.network),
             });
         }
         let payload: x402::ExactEvmPayload =

@@ -4,6 +4,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
 use super::{Payment, Reason, v1, v2};
+use crate::json::without_bom;
 use crate::{MAX_BODY_BYTES, Object, ProtocolError, Requirements};
 
 /// The body of `POST /verify` and `POST /settle`, read: a payment and the terms it must meet.
@@ -40,7 +41,8 @@ impl FacilitatorRequest {
                 limit: MAX_BODY_BYTES,
             });
         }
-        let body: Body = serde_json::from_slice(body).map_err(ProtocolError::json("the body"))?;
+        let body: Body =
+            serde_json::from_slice(without_bom(body)).map_err(ProtocolError::json("the body"))?;
         let payment = Payment::read(&body.payment_payload)?;
         let requirements = match &payment {
             Payment::V1(_) => v1::PaymentRequirements::read(&body.payment_requirements)?.requirements()?,
@@ -116,6 +118,16 @@ pub struct SettleResponse {
     /// What the scheme adds.
     #[serde(default, skip_serializing_if = "Object::is_empty")]
     pub extra: Object,
+}
+
+impl SettleResponse {
+    /// The transaction of a settlement that was sent and not seen confirmed yet: neither paid nor failed. The same
+    /// request asks again. `None` for an outcome that is final.
+    #[must_use]
+    pub fn pending_transaction(&self) -> Option<&str> {
+        let pending = !self.success && self.error_reason == Some(Reason::SettlementPending);
+        (pending && !self.transaction.is_empty()).then_some(&self.transaction)
+    }
 }
 
 /// A facilitator's answer to `/supported`.

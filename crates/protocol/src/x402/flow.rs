@@ -1,3 +1,4 @@
+use crate::error::printable;
 use crate::{Object, ProtocolError};
 
 /// In which order a seller serves and settles (`extra.paymentFlow`).
@@ -36,7 +37,7 @@ impl Flow {
             .find(|flow| named.as_str() == Some(flow.as_str()))
             .ok_or_else(|| ProtocolError::Field {
                 field: "extra.paymentFlow",
-                why: format!("{named} is not known"),
+                why: format!("`{}` is not known", printable(&named.to_string())),
             })
     }
 }

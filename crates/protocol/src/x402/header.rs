@@ -4,6 +4,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::json::without_bom;
 use crate::{MAX_HEADER_BYTES, ProtocolError};
 
 /// v2, in the 402: what is asked for.
@@ -35,8 +36,11 @@ pub const HEADERS: [&str; 8] = [
     SETTLEMENT_OVERRIDES,
 ];
 
+/// The reference, too, reads a value without padding, or with bits left over that are not zero. Nothing is keyed on
+/// this text, so that one message may have several encodings.
 const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
     .with_encode_padding(true)
+    .with_decode_allow_trailing_bits(true)
     .with_decode_padding_mode(DecodePaddingMode::Indifferent);
 const STANDARD: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, LENIENT);
 /// Some deployed servers write the URL-safe alphabet.
@@ -51,7 +55,9 @@ pub fn encode_header<T: Serialize>(message: &T) -> Result<String, ProtocolError>
     Ok(STANDARD.encode(json))
 }
 
-/// Reads a header's value. Padding may be missing, and the URL-safe alphabet is accepted; JSON is not negotiable.
+/// Reads a header's value. Padding may be missing, white space may stand around it, and the URL-safe alphabet is
+/// accepted (but not both alphabets in one value); JSON is not negotiable. Use [`crate::StrictValue`] for a message
+/// without a type: a plain `serde_json::Value` takes the same key twice.
 ///
 /// # Errors
 /// [`ProtocolError::TooLarge`] above [`MAX_HEADER_BYTES`], [`ProtocolError::Base64`], [`ProtocolError::Json`].
@@ -63,7 +69,7 @@ pub fn decode_header<T: DeserializeOwned>(what: &'static str, value: &[u8]) -> R
     let url_safe = value.iter().any(|b| matches!(b, b'-' | b'_'));
     let engine = if url_safe { &URL_SAFE } else { &STANDARD };
     let json = engine.decode(value).map_err(|_| ProtocolError::Base64 { what })?;
-    serde_json::from_slice(&json).map_err(ProtocolError::json(what))
+    serde_json::from_slice(without_bom(&json)).map_err(ProtocolError::json(what))
 }
 
 #[cfg(test)]

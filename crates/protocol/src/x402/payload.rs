@@ -1,3 +1,5 @@
+use std::fmt;
+
 use farthing_money::Network;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -27,10 +29,10 @@ impl Payment {
         Ok(match offer.protocol {
             Protocol::X402V2 => Self::V2(v2::PaymentPayload {
                 x402_version: 2,
-                resource: challenge.resource.clone(),
-                accepted: offer.raw.clone(),
                 payload,
                 extensions: challenge.extensions.clone(),
+                resource: challenge.resource.clone(),
+                accepted: offer.raw.clone(),
             }),
             Protocol::X402V1 => {
                 let wire = v1::PaymentRequirements::read(&offer.raw)?;
@@ -112,6 +114,15 @@ impl Payment {
         }
     }
 
+    /// The extensions as they came: the seller's, echoed and filled in. Version 1 has none.
+    #[must_use]
+    pub fn extensions(&self) -> Option<&RawValue> {
+        match self {
+            Self::V1(_) => None,
+            Self::V2(payment) => payment.extensions.as_deref(),
+        }
+    }
+
     /// Whether this payment answers an offer of these terms. `offer` is the offer's JSON in version 2's form.
     ///
     /// v2 echoes the whole offer, which is compared as the reference does; v1 names only scheme and network.
@@ -130,25 +141,33 @@ impl Payment {
         }
     }
 
-    /// The payment with every key in one order and every number in one form: what a record is bound to.
+    /// The payment with every key in one order and no space between: what a record is bound to.
     ///
     /// # Errors
     /// [`ProtocolError::Json`] on duplicate keys.
     pub fn canonical(&self) -> Result<String, ProtocolError> {
-        let value: StrictValue =
+        let mut value: StrictValue =
             serde_json::from_str(self.to_raw()?.get()).map_err(ProtocolError::json("the payment"))?;
-        // serde_json's map is sorted by key as long as its `preserve_order` feature is off; a test holds that.
+        // Already sorted, unless a crate beside this one turns on serde_json's `preserve_order`.
+        value.0.sort_all_objects();
         serde_json::to_string(&value).map_err(ProtocolError::json("the payment"))
     }
 }
 
 /// `exact` on EVM over EIP-3009: what is signed and the signature.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, PartialEq, Eq, Deserialize, Serialize)]
 pub struct ExactEvmPayload {
-    /// Hex, `0x` first: 65 bytes for a plain account, longer for a smart wallet.
-    pub signature: String,
     /// What is signed.
     pub authorization: Authorization,
+    /// Hex, `0x` first: 65 bytes for a plain account, longer for a smart wallet.
+    pub signature: String,
+}
+
+impl fmt::Debug for ExactEvmPayload {
+    /// Leaves out the signature: whoever has it can settle the payment.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ExactEvmPayload").field("authorization", &self.authorization).finish_non_exhaustive()
+    }
 }
 
 /// EIP-3009's authorization, in the wire's text forms.
@@ -161,7 +180,7 @@ pub struct Authorization {
     pub to: String,
     /// Base units.
     pub value: String,
-    /// Unix seconds; the payment is valid after it.
+    /// Unix seconds; the payment is valid after it. See [`Protocol::valid_after`].
     pub valid_after: String,
     /// Unix seconds; the payment is valid before it.
     pub valid_before: String,
@@ -179,6 +198,21 @@ mod tests {
         let a = read(r#"{"x402Version":1,"scheme":"exact","network":"base","payload":{"b":1,"a":"x"}}"#);
         let b = read(r#"{"network":"base", "payload":{"a":"x", "b":1},"scheme":"exact","x402Version":1}"#);
         assert_eq!(a.canonical().unwrap(), b.canonical().unwrap());
+    }
+
+    #[test]
+    fn debug_output_shows_no_signature() {
+        let payload = r#"{"authorization":{"from":"0x1","to":"0x2","value":"1","validAfter":"0","validBefore":"1",
+            "nonce":"0x3"},"signature":"0x5ec4e7"}"#;
+        let v1 = format!(r#"{{"x402Version":1,"scheme":"exact","network":"base","payload":{payload}}}"#);
+        let v2 = format!(r#"{{"x402Version":2,"accepted":{{}},"payload":{payload},"extensions":{payload}}}"#);
+        for json in [v1, v2] {
+            let payment = Payment::read(&RawValue::from_string(json).unwrap()).unwrap();
+            let signed: ExactEvmPayload = serde_json::from_str(payment.payload().get()).unwrap();
+            let shown = format!("{payment:?} {signed:?}");
+            assert!(shown.contains("x402_version") && shown.contains("0x3"), "{shown}");
+            assert!(!shown.contains("5ec4e7"), "{shown}");
+        }
     }
 
     #[test]

@@ -8,24 +8,40 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// A code that is not in the list is kept as it came ([`Reason::Other`]).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-#[expect(missing_docs, reason = "each variant is its code on the wire, which says what it means")]
 pub enum Reason {
+    /// The payer holds less than the payment.
     InsufficientFunds,
+    /// The authorization is not valid yet.
     InvalidExactEvmPayloadAuthorizationValidAfter,
+    /// The authorization has expired, or expires before it could settle.
     InvalidExactEvmPayloadAuthorizationValidBefore,
+    /// The authorization is for another amount than the terms.
     InvalidExactEvmPayloadAuthorizationValueMismatch,
+    /// The signature is not the payer's.
     InvalidExactEvmPayloadSignature,
+    /// The authorization pays somebody else than the terms.
     InvalidExactEvmPayloadRecipientMismatch,
+    /// The network is not served, or not the terms'.
     InvalidNetwork,
+    /// The payment cannot be read.
     InvalidPayload,
+    /// The terms cannot be read.
     InvalidPaymentRequirements,
+    /// The scheme is not the terms'.
     InvalidScheme,
+    /// The scheme is not served.
     UnsupportedScheme,
+    /// The version is not served.
     InvalidX402Version,
+    /// The transaction failed or was dropped.
     InvalidTransactionState,
+    /// Verification broke: nothing follows about the payment.
     UnexpectedVerifyError,
+    /// Settlement broke: nothing follows about the payment.
     UnexpectedSettleError,
+    /// Sent and not seen confirmed yet: not final, ask again with the same request.
     SettlementPending,
+    /// Any other code, as it came.
     Other(Cow<'static, str>),
 }
 
@@ -92,9 +108,6 @@ reference_codes! {
     EVM_INSUFFICIENT_BALANCE = "invalid_exact_evm_insufficient_balance",
     EVM_TRANSACTION_SIMULATION_FAILED = "invalid_exact_evm_transaction_simulation_failed",
     EVM_FAILED_TO_PARSE_SIGNATURE = "invalid_exact_evm_failed_to_parse_signature",
-    EVM_VALID_BEFORE = "invalid_exact_evm_payload_authorization_valid_before",
-    EVM_VALID_AFTER = "invalid_exact_evm_payload_authorization_valid_after",
-    EVM_VALUE_MISMATCH = "invalid_exact_evm_payload_authorization_value_mismatch",
     ASSET_NOT_DEPLOYED_CONTRACT = "asset_not_deployed_contract",
     UNSUPPORTED_PAYLOAD_TYPE = "unsupported_payload_type",
     EIP6492_FACTORY_NOT_ALLOWED = "eip6492_factory_not_allowed",
@@ -141,8 +154,19 @@ reference_codes! {
     EXTENSION_ECHO_MISMATCH = "extension_echo_mismatch",
 }
 
+impl Reason {
+    /// The reference's name for [`Self::InvalidExactEvmPayloadAuthorizationValidBefore`].
+    pub const EVM_VALID_BEFORE: Self = Self::InvalidExactEvmPayloadAuthorizationValidBefore;
+    /// The reference's name for [`Self::InvalidExactEvmPayloadAuthorizationValidAfter`].
+    pub const EVM_VALID_AFTER: Self = Self::InvalidExactEvmPayloadAuthorizationValidAfter;
+    /// The reference's name for [`Self::InvalidExactEvmPayloadAuthorizationValueMismatch`].
+    pub const EVM_VALUE_MISMATCH: Self = Self::InvalidExactEvmPayloadAuthorizationValueMismatch;
+}
+
 impl From<&str> for Reason {
+    /// The code's first 256 bytes: they hold every known one, and more is somebody filling our records.
     fn from(code: &str) -> Self {
+        let code = &code[..code.floor_char_boundary(256)];
         SPECIFIED
             .iter()
             .map(|(_, reason)| reason)
@@ -167,8 +191,6 @@ impl Serialize for Reason {
 
 impl<'de> Deserialize<'de> for Reason {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // 256 bytes hold every known code; more is somebody filling our records.
-        let code = String::deserialize(deserializer)?;
-        Ok(Self::from(code.get(..256).unwrap_or(&code)))
+        Ok(Self::from(String::deserialize(deserializer)?.as_str()))
     }
 }

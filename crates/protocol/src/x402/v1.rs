@@ -1,5 +1,7 @@
 //! Version 1's types.
 
+use std::fmt;
+
 use farthing_money::{BaseUnits, Network};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -65,10 +67,11 @@ impl PaymentRequirements {
     /// The terms, independent of the version.
     ///
     /// # Errors
-    /// [`ProtocolError::Money`] for an amount or a network that means nothing.
+    /// [`ProtocolError::Money`] for an amount or a network that means nothing, [`ProtocolError::Field`] for an empty
+    /// scheme, asset or payee and for a timeout of zero.
     pub fn requirements(&self) -> Result<Requirements, ProtocolError> {
         let amount = &self.max_amount_required;
-        Ok(Requirements {
+        Requirements {
             network: self.network.parse::<Network>().map_err(ProtocolError::money("network"))?,
             amount: BaseUnits::from_digits(amount).map_err(ProtocolError::money("maxAmountRequired"))?,
             scheme: self.scheme.clone(),
@@ -76,7 +79,8 @@ impl PaymentRequirements {
             pay_to: self.pay_to.clone(),
             max_timeout_seconds: self.max_timeout_seconds,
             extra: self.extra.clone(),
-        })
+        }
+        .checked()
     }
 
     /// The terms as version 1 writes them, for the resource they pay for; `None` where the network has no v1 name.
@@ -99,7 +103,7 @@ impl PaymentRequirements {
 }
 
 /// The `X-PAYMENT` header.
-#[derive(Debug, Clone, Deserialize, Serialize)]
+#[derive(Clone, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PaymentPayload {
     /// Always 1.
@@ -111,6 +115,17 @@ pub struct PaymentPayload {
     pub network: String,
     /// What the scheme signs.
     pub payload: Box<RawValue>,
+}
+
+impl fmt::Debug for PaymentPayload {
+    /// Leaves out `payload`: it holds a signature.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PaymentPayload")
+            .field("x402_version", &self.x402_version)
+            .field("scheme", &self.scheme)
+            .field("network", &self.network)
+            .finish_non_exhaustive()
+    }
 }
 
 fn one<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u8, D::Error> {

@@ -1,5 +1,7 @@
 //! Version 2's types.
 
+use std::fmt;
+
 use farthing_money::{BaseUnits, Network};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -89,14 +91,15 @@ impl PaymentRequirements {
     /// The terms, independent of the version.
     ///
     /// # Errors
-    /// [`ProtocolError::Money`] for an amount or a network that means nothing.
+    /// [`ProtocolError::Money`] for an amount or a network that means nothing, [`ProtocolError::Field`] for an empty
+    /// scheme, asset or payee and for a timeout of zero.
     pub fn requirements(self) -> Result<Requirements, ProtocolError> {
         let network = match Network::from_v1_name(&self.network) {
             // The specification allows CAIP-2 only here; a v1 name is another chain's word for something else.
             Some(_) => Err(farthing_money::MoneyError::BadNetwork(self.network.clone())),
             None => self.network.parse::<Network>(),
         };
-        Ok(Requirements {
+        Requirements {
             network: network.map_err(ProtocolError::money("network"))?,
             amount: BaseUnits::from_digits(&self.amount).map_err(ProtocolError::money("amount"))?,
             scheme: self.scheme,
@@ -104,7 +107,8 @@ impl PaymentRequirements {
             pay_to: self.pay_to,
             max_timeout_seconds: self.max_timeout_seconds,
             extra: self.extra,
-        })
+        }
+        .checked()
     }
 }
 
@@ -132,23 +136,34 @@ pub fn requirements(raw: &RawValue) -> Result<Requirements, ProtocolError> {
         .requirements()
 }
 
-/// The `PAYMENT-SIGNATURE` header.
-#[derive(Debug, Clone, Deserialize, Serialize)]
+/// The `PAYMENT-SIGNATURE` header, its keys in the reference's order.
+#[derive(Clone, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PaymentPayload {
     /// Always 2.
     #[serde(rename = "x402Version", deserialize_with = "two")]
     pub x402_version: u8,
-    /// The resource, echoed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub resource: Option<Box<RawValue>>,
-    /// The offer that is answered, echoed.
-    pub accepted: Box<RawValue>,
     /// What the scheme signs.
     pub payload: Box<RawValue>,
     /// The extensions, echoed and filled in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub extensions: Option<Box<RawValue>>,
+    /// The resource, echoed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource: Option<Box<RawValue>>,
+    /// The offer that is answered, echoed.
+    pub accepted: Box<RawValue>,
+}
+
+impl fmt::Debug for PaymentPayload {
+    /// Leaves out `payload` and `extensions`: they hold signatures.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PaymentPayload")
+            .field("x402_version", &self.x402_version)
+            .field("resource", &self.resource)
+            .field("accepted", &self.accepted)
+            .finish_non_exhaustive()
+    }
 }
 
 fn two<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u8, D::Error> {
