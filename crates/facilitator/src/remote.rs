@@ -1,0 +1,355 @@
+use std::fmt;
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use ::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use async_trait::async_trait;
+use farthing_protocol::MAX_BODY_BYTES;
+use farthing_protocol::x402::{
+    FacilitatorRequest, Reason, SettleResponse, SupportedResponse, VerifyResponse,
+};
+use reqwest::redirect;
+use tokio::sync::Mutex;
+use url::{Host, Url};
+
+use crate::remote_answer::{Heard, settle_answer, supported_answer, verify_answer};
+use crate::{Facilitate, FacilitatorError};
+
+/// How to speak to somebody else's facilitator.
+#[derive(Clone)]
+pub struct RemoteConfig {
+    /// Its address; `/verify`, `/settle` and `/supported` are appended to the path. `https`, or `http` on this machine.
+    pub url: Url,
+    /// Sent as `Authorization: Bearer …`.
+    pub bearer: Option<String>,
+    /// Sent with every request.
+    pub headers: Vec<(String, String)>,
+    /// Allows `http` to other machines, for a network that is trusted: payments and the key go out in the clear.
+    pub allow_plain_http: bool,
+    /// To connect.
+    pub connect_timeout: Duration,
+    /// For a whole answer to verify or supported.
+    pub verify_timeout: Duration,
+    /// For a whole answer to settle: longer than the facilitator waits for the chain.
+    pub settle_timeout: Duration,
+    /// The pauses after a `settlement_pending`, each followed by the same request again. The reference asks once.
+    pub pending_pauses: Vec<Duration>,
+    /// How old a `/supported` answer gets before it is fetched again.
+    pub supported_max_age: Duration,
+    /// The facilitator answers a second settle of the same request from its record, as Farthing's does. Then a settle
+    /// whose connection broke is sent once more; otherwise only one that never reached it, because the second answer
+    /// would be that the payment is used, which reads as a failure though the first one settled.
+    pub settle_is_idempotent: bool,
+}
+
+impl RemoteConfig {
+    /// The defaults for this address.
+    #[must_use]
+    pub fn new(url: Url) -> Self {
+        let seconds = Duration::from_secs;
+        Self {
+            url,
+            bearer: None,
+            headers: Vec::new(),
+            allow_plain_http: false,
+            connect_timeout: seconds(5),
+            verify_timeout: seconds(15),
+            settle_timeout: seconds(75),
+            pending_pauses: vec![seconds(1), seconds(2), seconds(4)],
+            supported_max_age: seconds(300),
+            settle_is_idempotent: false,
+        }
+    }
+}
+
+impl fmt::Debug for RemoteConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The key and the headers are secrets.
+        f.debug_struct("RemoteConfig").field("url", &self.url.as_str()).finish_non_exhaustive()
+    }
+}
+
+/// Why a remote facilitator cannot be configured so.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RemoteConfigError {
+    /// The address cannot be used.
+    #[error("the facilitator's address {url} cannot be used: {why}")]
+    Url {
+        /// The address, without user information.
+        url: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// A header cannot be sent. Its value is not shown.
+    #[error(
+        "the facilitator's header `{0}` cannot be sent: names are letters, digits and dashes, values visible ASCII"
+    )]
+    Header(String),
+    /// The HTTP client cannot be made.
+    #[error("the HTTP client cannot be made: {0}")]
+    Client(String),
+}
+
+type Fetched = (Instant, Result<SupportedResponse, FacilitatorError>);
+
+/// How long a failure to fetch `/supported` is remembered, so that its callers do not queue for timeouts.
+const FAILURE_MAX_AGE: Duration = Duration::from_secs(5);
+
+/// A facilitator behind HTTP.
+///
+/// No redirect is followed, bodies are bounded, and what does not prove that money moved is never taken for a success.
+/// Connections that fail before the request is sent are tried once more. After any other error on settle nobody knows
+/// whether it settled: ask again with the same request.
+pub struct HttpFacilitator {
+    config: RemoteConfig,
+    client: reqwest::Client,
+    headers: HeaderMap,
+    /// The lock is held while fetching, so that one request goes out however many wait.
+    supported: Mutex<Option<Fetched>>,
+}
+
+impl fmt::Debug for HttpFacilitator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("HttpFacilitator").field(&self.config).finish()
+    }
+}
+
+impl HttpFacilitator {
+    /// A client; nothing is sent yet.
+    ///
+    /// # Errors
+    /// [`RemoteConfigError`]
+    pub fn new(config: RemoteConfig) -> Result<Self, RemoteConfigError> {
+        check_url(&config)?;
+        let headers = headers(&config)?;
+        // reqwest needs a process-wide provider. Where somebody has installed one already, theirs is used.
+        drop(rustls::crypto::ring::default_provider().install_default());
+        let client = reqwest::Client::builder()
+            .redirect(redirect::Policy::none())
+            .connect_timeout(config.connect_timeout)
+            .user_agent(concat!("farthing/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .map_err(|error| RemoteConfigError::Client(error.without_url().to_string()))?;
+        Ok(Self { config, client, headers, supported: Mutex::new(None) })
+    }
+
+    fn at(&self) -> String {
+        self.config.url.to_string()
+    }
+
+    /// Sends, once more where `again` allows, and reads at most [`MAX_BODY_BYTES`].
+    async fn exchange(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&str>,
+        again: impl Fn(&reqwest::Error) -> bool,
+    ) -> Result<Heard, FacilitatorError> {
+        let once = || self.exchange_once(&method, path, body);
+        let result = match once().await {
+            Err(Failure::Transport(error)) if again(&error) => once().await,
+            other => other,
+        };
+        result.map_err(|failure| match failure {
+            Failure::Transport(error) => {
+                let why = if error.is_timeout() { "it took too long".to_owned() } else { chain(&error) };
+                FacilitatorError::Unreachable { at: self.at(), why }
+            }
+            Failure::TooLarge => {
+                let why = format!("more than {MAX_BODY_BYTES} bytes");
+                FacilitatorError::BadAnswer { at: self.at(), why }
+            }
+        })
+    }
+
+    async fn exchange_once(&self, method: &Method, path: &str, body: Option<&str>) -> Result<Heard, Failure> {
+        let timeout = if path == "settle" { self.config.settle_timeout } else { self.config.verify_timeout };
+        let request = self
+            .client
+            .request(method.clone(), endpoint(&self.config.url, path))
+            .headers(self.headers.clone())
+            .header(header::CONTENT_TYPE, "application/json")
+            .timeout(timeout)
+            .body(body.unwrap_or_default().to_owned());
+        let mut response = request.send().await.map_err(Failure::transport)?;
+        let mut read = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(Failure::transport)? {
+            if read.len().saturating_add(chunk.len()) > MAX_BODY_BYTES {
+                return Err(Failure::TooLarge);
+            }
+            read.extend_from_slice(&chunk);
+        }
+        Ok(Heard { at: self.at(), status: response.status(), body: read })
+    }
+
+    fn body(&self, request: &FacilitatorRequest) -> Result<String, FacilitatorError> {
+        FacilitatorRequest::to_body(&request.payment, &request.raw_requirements)
+            .map_err(|error| FacilitatorError::BadAnswer { at: self.at(), why: error.to_string() })
+    }
+
+    async fn fetch_supported(&self) -> Result<SupportedResponse, FacilitatorError> {
+        supported_answer(&self.exchange(Method::GET, "supported", None, |_| true).await?)
+    }
+}
+
+#[async_trait]
+impl Facilitate for HttpFacilitator {
+    async fn verify(&self, request: &FacilitatorRequest) -> Result<VerifyResponse, FacilitatorError> {
+        let body = self.body(request)?;
+        // Asking twice does nothing twice. A timeout is not asked again: the buyer is waiting.
+        let heard = self.exchange(Method::POST, "verify", Some(&body), |error| !error.is_timeout()).await?;
+        verify_answer(&heard)
+    }
+
+    async fn settle(&self, request: &FacilitatorRequest) -> Result<SettleResponse, FacilitatorError> {
+        let body = self.body(request)?;
+        let again = |error: &reqwest::Error| {
+            error.is_connect() || (self.config.settle_is_idempotent && !error.is_timeout())
+        };
+        let mut pauses = self.config.pending_pauses.iter();
+        loop {
+            let heard = self.exchange(Method::POST, "settle", Some(&body), again).await?;
+            let answer = settle_answer(&heard, request)?;
+            if answer.error_reason != Some(Reason::SettlementPending) {
+                return Ok(answer);
+            }
+            let Some(pause) = pauses.next() else { return Ok(answer) };
+            tokio::time::sleep(*pause).await;
+        }
+    }
+
+    async fn supported(&self) -> Result<SupportedResponse, FacilitatorError> {
+        let mut kept = self.supported.lock().await;
+        if let Some((fetched, answer)) = kept.as_ref() {
+            let max_age = if answer.is_ok() { self.config.supported_max_age } else { FAILURE_MAX_AGE };
+            if fetched.elapsed() < max_age {
+                return answer.clone();
+            }
+        }
+        let answer = self.fetch_supported().await;
+        *kept = Some((Instant::now(), answer.clone()));
+        answer
+    }
+}
+
+enum Failure {
+    Transport(reqwest::Error),
+    TooLarge,
+}
+
+impl Failure {
+    fn transport(error: reqwest::Error) -> Self {
+        Self::Transport(error.without_url())
+    }
+}
+
+/// The whole chain of causes: reqwest's own message says only that sending failed.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+fn endpoint(base: &Url, path: &str) -> Url {
+    let mut url = base.clone();
+    url.set_path(&format!("{}/{path}", base.path().trim_end_matches('/')));
+    url
+}
+
+fn check_url(config: &RemoteConfig) -> Result<(), RemoteConfigError> {
+    let url = &config.url;
+    let local = match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(ip)) => IpAddr::from(ip).is_loopback(),
+        Some(Host::Ipv6(ip)) => IpAddr::from(ip).is_loopback(),
+        None => false,
+    };
+    let why = if !url.username().is_empty() || url.password().is_some() {
+        "it holds a name or a password; give a bearer key instead"
+    } else if url.query().is_some() || url.fragment().is_some() {
+        "it has a query or a fragment"
+    } else if url.scheme() == "https" || (url.scheme() == "http" && (local || config.allow_plain_http)) {
+        return Ok(());
+    } else {
+        "it must be https, or http on this machine"
+    };
+    let mut shown = url.clone();
+    // Both fail only for addresses that cannot have user information, and then there is none to hide.
+    let _ = shown.set_username("");
+    let _ = shown.set_password(None);
+    shown.set_query(None);
+    Err(RemoteConfigError::Url { url: shown.to_string(), why })
+}
+
+fn headers(config: &RemoteConfig) -> Result<HeaderMap, RemoteConfigError> {
+    let mut headers = HeaderMap::new();
+    let bearer = config.bearer.iter().map(|key| ("authorization".to_owned(), format!("Bearer {key}")));
+    for (name, value) in config.headers.iter().cloned().chain(bearer) {
+        let bad = || RemoteConfigError::Header(name.escape_debug().to_string());
+        let parsed: HeaderName = name.parse().map_err(|_| bad())?;
+        let mut value = HeaderValue::from_str(&value).map_err(|_| bad())?;
+        value.set_sensitive(true);
+        headers.insert(parsed, value);
+    }
+    Ok(headers)
+}
+
+/// Whether the status is one of a refusal to this caller, whatever the payment.
+pub(crate) fn is_refusal(status: StatusCode) -> bool {
+    matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn made(url: &str) -> Result<HttpFacilitator, RemoteConfigError> {
+        HttpFacilitator::new(RemoteConfig::new(url.parse().unwrap()))
+    }
+
+    #[test]
+    fn only_https_or_this_machine() {
+        for url in [
+            "https://f.example",
+            "https://f.example/x/y/",
+            "http://127.0.0.1:1",
+            "http://[::1]",
+            "http://localhost:9",
+        ] {
+            assert!(made(url).is_ok(), "{url}");
+        }
+        for url in [
+            "http://f.example",
+            "http://10.0.0.1",
+            "ftp://f.example",
+            "https://u:p@f.example",
+            "https://f.example/?k=1",
+        ] {
+            let message = made(url).unwrap_err().to_string();
+            assert!(!message.contains("u:p") && !message.contains("k=1"), "{message}");
+        }
+    }
+
+    #[test]
+    fn the_path_is_kept() {
+        let at = |base: &str| endpoint(&base.parse().unwrap(), "verify").to_string();
+        assert_eq!(at("https://f.example"), "https://f.example/verify");
+        assert_eq!(at("https://f.example/platform/v2/x402/"), "https://f.example/platform/v2/x402/verify");
+    }
+
+    #[test]
+    fn keys_are_not_shown() {
+        let mut config = RemoteConfig::new("https://f.example".parse().unwrap());
+        config.bearer = Some("hush".into());
+        config.headers = vec![("x-key".into(), "hush".into())];
+        assert!(!format!("{:?}", HttpFacilitator::new(config.clone()).unwrap()).contains("hush"));
+        config.headers = vec![("x-key".into(), "hush\n".into())];
+        assert!(!HttpFacilitator::new(config).unwrap_err().to_string().contains("hush"));
+    }
+}
