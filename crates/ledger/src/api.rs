@@ -5,6 +5,9 @@ use farthing_ambient::Clock;
 use farthing_policy::{Limit, Usage};
 use farthing_protocol::PaymentKey;
 
+use crate::op::{Answer, Op, Read, Write};
+use crate::queue::{Backend, Queue};
+use crate::sqlite::Sqlite;
 use crate::{
     BroadcastRecord, Claim, ClaimState, Claimed, LedgerError, NewClaim, NewPurchase, NewSettlement, Outcome,
     Purchase, PurchaseFilter, PurchaseId, Reserved, ResponseRecord, SettlementRecord, SettlementState,
@@ -12,98 +15,212 @@ use crate::{
 };
 
 /// The ledger. Cloning gives another handle to the same queue.
+///
+/// A method that writes returns when its change is on the disk. What was asked is done even when the caller drops the
+/// future: who must know, asks again. The database is closed when the last handle is gone.
 #[derive(Debug, Clone)]
-pub struct Ledger {}
+pub struct Ledger {
+    queue: Queue,
+}
 
 type Result<T> = std::result::Result<T, LedgerError>;
 
+/// Asks, and takes the one kind of answer that this operation has.
+macro_rules! ask {
+    ($ledger:expr, $op:expr, $answer:pat => $value:expr) => {
+        match $ledger.queue.ask($op).await? {
+            $answer => Ok($value),
+            // A defect of a backend; better told than believed.
+            other => Err(LedgerError::Corrupt(format!("an answer to another question: {other:?}"))),
+        }
+    };
+}
+
 impl Ledger {
-    /// Opens the ledger at `path`, making and migrating it as needed.
+    /// Opens the ledger at `path`, making and migrating it as needed. A new file is readable to its owner only; its
+    /// folder has to exist.
+    ///
+    /// # Errors
+    /// [`LedgerError::Open`], [`LedgerError::Newer`], [`LedgerError::Database`].
     pub fn open(path: &Path, clock: Arc<dyn Clock>) -> Result<Self> {
-        todo!()
+        Self::start(Sqlite::open(path, clock)?, path)
     }
+
     /// A ledger in memory, for tests and benchmarks.
+    ///
+    /// # Errors
+    /// [`LedgerError::Open`], [`LedgerError::Database`].
     pub fn in_memory(clock: Arc<dyn Clock>) -> Result<Self> {
-        todo!()
+        Self::start(Sqlite::in_memory(clock)?, Path::new(":memory:"))
     }
-    /// Finishes what is queued and closes the file.
+
+    fn start(backend: impl Backend, path: &Path) -> Result<Self> {
+        let failed = |error: std::io::Error| LedgerError::Open {
+            path: path.display().to_string(),
+            why: format!("its thread cannot start: {error}"),
+        };
+        Ok(Self { queue: Queue::start(backend).map_err(failed)? })
+    }
+
+    /// Finishes what is queued and closes the file. Every handle is closed with it.
+    ///
+    /// # Errors
+    /// None now.
     pub async fn close(&self) -> Result<()> {
-        todo!()
+        self.queue.close().await;
+        Ok(())
     }
 
     // Buyer
+
     /// Takes the purchase's value from every limit and writes the purchase, or refuses: one transaction.
+    ///
+    /// # Errors
+    /// [`LedgerError::WrongState`] when there is a purchase with this id, whatever its terms.
     pub async fn reserve(&self, purchase: NewPurchase, limits: Vec<Limit>) -> Result<Reserved> {
-        todo!()
+        let op = Op::Write(Write::Reserve { purchase: Box::new(purchase), limits });
+        ask!(self, op, Answer::Reserved(reserved) => reserved)
     }
+
     /// Writes what was signed. Once only: a purchase has one payment.
+    ///
+    /// # Errors
+    /// [`LedgerError::NotFound`]; [`LedgerError::WrongState`] unless it is reserved.
     pub async fn signed(&self, id: &PurchaseId, signed: SignedRecord) -> Result<()> {
-        todo!()
+        ask!(self, Op::Write(Write::Signed { id: id.clone(), signed }), Answer::Done => ())
     }
-    /// Writes what came back.
+
+    /// Writes what came back: once, after signing. The same response again is accepted.
+    ///
+    /// # Errors
+    /// [`LedgerError::NotFound`]; [`LedgerError::WrongState`] when it is not signed, known not to be paid, or has
+    /// another response.
     pub async fn responded(&self, id: &PurchaseId, response: ResponseRecord) -> Result<()> {
-        todo!()
+        ask!(self, Op::Write(Write::Responded { id: id.clone(), response }), Answer::Done => ())
     }
-    /// Ends a purchase: spends, releases or keeps its reservation.
+
+    /// Ends a purchase: spends, releases or keeps its reservation. The same outcome again is accepted; the first
+    /// wording stays.
+    ///
+    /// # Errors
+    /// [`LedgerError::NotFound`]; [`LedgerError::WrongState`] for another outcome after `Paid` or `NotPaid`, and for
+    /// anything but `NotPaid` when nothing was signed.
     pub async fn finish(&self, id: &PurchaseId, outcome: Outcome) -> Result<()> {
-        todo!()
+        ask!(self, Op::Write(Write::Finish { id: id.clone(), outcome }), Answer::Done => ())
     }
+
     /// One purchase.
+    ///
+    /// # Errors
+    /// [`LedgerError::NotFound`]
     pub async fn purchase(&self, id: &PurchaseId) -> Result<Purchase> {
-        todo!()
+        ask!(self, Op::Read(Read::Purchase(id.clone())), Answer::Purchase(purchase) => *purchase)
     }
+
     /// Purchases, newest first.
+    ///
+    /// # Errors
+    /// [`LedgerError::Database`], [`LedgerError::Corrupt`].
     pub async fn purchases(&self, filter: PurchaseFilter) -> Result<Vec<Purchase>> {
-        todo!()
+        ask!(self, Op::Read(Read::Purchases(filter)), Answer::Purchases(purchases) => purchases)
     }
-    /// What is used of each limit now.
+
+    /// What is used of each limit now, in the order of the limits.
+    ///
+    /// # Errors
+    /// [`LedgerError::Database`], [`LedgerError::Corrupt`].
     pub async fn usage(&self, limits: Vec<Limit>) -> Result<Vec<Usage>> {
-        todo!()
+        ask!(self, Op::Read(Read::Usage(limits)), Answer::Usage(usage) => usage)
     }
 
     // Seller
-    /// Takes a payment, atomically and once.
+
+    /// Takes a payment, atomically and once. A released claim may be taken again.
+    ///
+    /// # Errors
+    /// [`LedgerError::Database`]: nobody may serve.
     pub async fn claim(&self, claim: NewClaim) -> Result<Claimed> {
-        todo!()
+        ask!(self, Op::Write(Write::Claim(Box::new(claim))), Answer::Claimed(claimed) => claimed)
     }
-    /// Moves a claim on.
+
+    /// Moves a claim on. The state that it has already is accepted.
+    ///
+    /// # Errors
+    /// [`LedgerError::NotFound`]; [`LedgerError::WrongState`] when it is released, settled or failed, or for
+    /// [`ClaimState::Taken`].
     pub async fn update_claim(&self, key: &PaymentKey, state: ClaimState) -> Result<()> {
-        todo!()
+        ask!(self, Op::Write(Write::UpdateClaim { key: key.clone(), state }), Answer::Done => ())
     }
-    /// Claims that are taken or settling: what a restarted gateway has to look after.
+
+    /// Claims that are taken or settling, oldest first: what a restarted gateway has to look after.
+    ///
+    /// # Errors
+    /// [`LedgerError::Database`], [`LedgerError::Corrupt`].
     pub async fn open_claims(&self) -> Result<Vec<Claim>> {
-        todo!()
+        ask!(self, Op::Read(Read::OpenClaims), Answer::Claims(claims) => claims)
     }
 
     // Facilitator
+
     /// Begins a settlement, atomically and once; an abandoned one may begin again.
+    ///
+    /// # Errors
+    /// [`LedgerError::Database`]: nobody may settle.
     pub async fn begin_settlement(&self, settlement: NewSettlement) -> Result<Started> {
-        todo!()
+        let op = Op::Write(Write::BeginSettlement(Box::new(settlement)));
+        ask!(self, op, Answer::Started(started) => started)
     }
-    /// Writes a transaction that is about to be sent, and the pending transaction of each payment in it.
+
+    /// Writes a transaction that is about to be sent, and the pending transaction of each payment in it that is
+    /// pending. The same transaction again is accepted.
+    ///
+    /// # Errors
+    /// [`LedgerError::NotFound`] when a payment was never begun; [`LedgerError::WrongState`] when one is abandoned,
+    /// or the hash is known with another content. The transaction must not be sent then.
     pub async fn broadcast(&self, record: BroadcastRecord) -> Result<()> {
-        todo!()
+        ask!(self, Op::Write(Write::Broadcast(Box::new(record))), Answer::Done => ())
     }
-    /// Moves a settlement on.
+
+    /// Moves a settlement on. The state that it has already is accepted.
+    ///
+    /// # Errors
+    /// [`LedgerError::NotFound`]; [`LedgerError::WrongState`] unless it is pending.
     pub async fn update_settlement(&self, key: &PaymentKey, state: SettlementState) -> Result<()> {
-        todo!()
+        ask!(self, Op::Write(Write::UpdateSettlement { key: key.clone(), state }), Answer::Done => ())
     }
+
     /// One settlement, if it is known.
+    ///
+    /// # Errors
+    /// [`LedgerError::Database`], [`LedgerError::Corrupt`].
     pub async fn settlement(&self, key: &PaymentKey) -> Result<Option<SettlementRecord>> {
-        todo!()
+        ask!(self, Op::Read(Read::Settlement(key.clone())), Answer::Settlement(settlement) => settlement)
     }
-    /// Settlements that are pending.
+
+    /// Settlements that are pending, oldest first.
+    ///
+    /// # Errors
+    /// [`LedgerError::Database`], [`LedgerError::Corrupt`].
     pub async fn pending_settlements(&self) -> Result<Vec<SettlementRecord>> {
-        todo!()
+        ask!(self, Op::Read(Read::PendingSettlements), Answer::Settlements(settlements) => settlements)
     }
-    /// The transactions that were written for pending settlements.
+
+    /// The transactions that were written for settlements that are pending, oldest first.
+    ///
+    /// # Errors
+    /// [`LedgerError::Database`], [`LedgerError::Corrupt`].
     pub async fn open_broadcasts(&self) -> Result<Vec<BroadcastRecord>> {
-        todo!()
+        ask!(self, Op::Read(Read::OpenBroadcasts), Answer::Broadcasts(broadcasts) => broadcasts)
     }
 
     // Audit
-    /// Recomputes the journal's chain and compares every record with it.
+
+    /// Recomputes the journal's chain and compares every record and every budget with it. It reads the whole file, and
+    /// keeps this process's other operations waiting meanwhile; other processes go on.
+    ///
+    /// # Errors
+    /// [`LedgerError::Database`] when the file cannot be read at all; what does not fit is in the report.
     pub async fn verify(&self) -> Result<VerifyReport> {
-        todo!()
+        ask!(self, Op::Read(Read::Verify), Answer::Report(report) => report)
     }
 }

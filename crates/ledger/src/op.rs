@@ -1,0 +1,58 @@
+//! What can be asked of a ledger's database, and the answers. A second database answers the same questions.
+
+use farthing_policy::{Limit, Usage};
+use farthing_protocol::PaymentKey;
+
+use crate::{
+    BroadcastRecord, Claim, ClaimState, Claimed, NewClaim, NewPurchase, NewSettlement, Outcome, Purchase,
+    PurchaseFilter, PurchaseId, Reserved, ResponseRecord, SettlementRecord, SettlementState, SignedRecord,
+    Started, VerifyReport,
+};
+
+/// Something to be done in a transaction. It has no `Debug`, because it carries signatures.
+pub(crate) enum Op {
+    /// Changes the record; committed together with others.
+    Write(Write),
+    /// Changes nothing.
+    Read(Read),
+}
+
+pub(crate) enum Write {
+    Reserve { purchase: Box<NewPurchase>, limits: Vec<Limit> },
+    Signed { id: PurchaseId, signed: SignedRecord },
+    Responded { id: PurchaseId, response: ResponseRecord },
+    Finish { id: PurchaseId, outcome: Outcome },
+    Claim(Box<NewClaim>),
+    UpdateClaim { key: PaymentKey, state: ClaimState },
+    BeginSettlement(Box<NewSettlement>),
+    Broadcast(Box<BroadcastRecord>),
+    UpdateSettlement { key: PaymentKey, state: SettlementState },
+}
+
+pub(crate) enum Read {
+    Purchase(PurchaseId),
+    Purchases(PurchaseFilter),
+    Usage(Vec<Limit>),
+    OpenClaims,
+    Settlement(PaymentKey),
+    PendingSettlements,
+    OpenBroadcasts,
+    Verify,
+}
+
+/// The answer to an [`Op`]; each has one kind of answer.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    Done,
+    Reserved(Reserved),
+    Purchase(Box<Purchase>),
+    Purchases(Vec<Purchase>),
+    Usage(Vec<Usage>),
+    Claimed(Claimed),
+    Claims(Vec<Claim>),
+    Started(Started),
+    Settlement(Option<SettlementRecord>),
+    Settlements(Vec<SettlementRecord>),
+    Broadcasts(Vec<BroadcastRecord>),
+    Report(VerifyReport),
+}

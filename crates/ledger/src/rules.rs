@@ -1,0 +1,96 @@
+//! Which step may follow which: the state machines of purchases, claims and settlements, without a database.
+
+use crate::{ClaimState, LedgerError, Outcome, Purchase, PurchaseState, ResponseRecord, SettlementState};
+
+type Result<T> = std::result::Result<T, LedgerError>;
+
+/// What an allowed step needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// It has to be written.
+    Write,
+    /// The record says so already.
+    Already,
+}
+
+/// Only what is reserved and unsigned may be signed: a purchase has one payment.
+pub(crate) fn sign(purchase: &Purchase) -> Result<()> {
+    match purchase.state {
+        PurchaseState::Reserved => Ok(()),
+        _ => Err(refuse(purchase, "signed")),
+    }
+}
+
+/// A response comes once, after signing; also late, when the purchase is unknown or was found paid without one.
+pub(crate) fn respond(purchase: &Purchase, response: &ResponseRecord) -> Result<Step> {
+    use PurchaseState::{Paid, Signed, Unknown};
+    match (&purchase.response, purchase.state) {
+        (Some(known), _) if known == response => Ok(Step::Already),
+        (None, Signed | Unknown | Paid) => Ok(Step::Write),
+        _ => Err(refuse(purchase, "responded")),
+    }
+}
+
+/// Paid and not paid are final. What was never signed cannot have been paid.
+pub(crate) fn finish(purchase: &Purchase, outcome: &Outcome) -> Result<Step> {
+    use PurchaseState::{NotPaid, Paid, Reserved, Signed, Unknown};
+    let wanted = outcome.state();
+    match (purchase.state, wanted) {
+        (Reserved, NotPaid) | (Signed, _) => Ok(Step::Write),
+        (Unknown, _) if purchase.outcome.as_ref() == Some(outcome) => Ok(Step::Already),
+        (Unknown, _) => Ok(Step::Write),
+        (Paid, Paid) if !contradicts(purchase.outcome.as_ref(), outcome) => Ok(Step::Already),
+        (NotPaid, NotPaid) => Ok(Step::Already),
+        _ => Err(refuse(purchase, wanted.as_str())),
+    }
+}
+
+/// Two payments of one purchase by different transactions: one of them must be wrong.
+fn contradicts(known: Option<&Outcome>, new: &Outcome) -> bool {
+    let transaction = |outcome: &Outcome| match outcome {
+        Outcome::Paid { transaction } => transaction.clone(),
+        _ => None,
+    };
+    match (known.and_then(transaction), transaction(new)) {
+        (Some(known), Some(new)) => !known.eq_ignore_ascii_case(&new),
+        _ => false,
+    }
+}
+
+pub(crate) fn refuse(purchase: &Purchase, wanted: &'static str) -> LedgerError {
+    LedgerError::WrongState {
+        what: "purchase",
+        id: purchase.terms.id.to_string(),
+        state: purchase.state.as_str().to_owned(),
+        wanted,
+    }
+}
+
+/// Where a claim may go.
+pub(crate) fn move_claim(id: &str, from: &ClaimState, to: &ClaimState) -> Result<Step> {
+    use ClaimState::{Settling, Taken};
+    match (from, to) {
+        _ if from == to => Ok(Step::Already),
+        (Taken | Settling { .. }, to) if *to != Taken => Ok(Step::Write),
+        _ => Err(LedgerError::WrongState {
+            what: "claim",
+            id: id.to_owned(),
+            state: from.as_str().to_owned(),
+            wanted: to.as_str(),
+        }),
+    }
+}
+
+/// Where a settlement may go. An abandoned one goes on only by beginning again.
+pub(crate) fn move_settlement(id: &str, from: &SettlementState, to: &SettlementState) -> Result<Step> {
+    match from {
+        _ if from == to => Ok(Step::Already),
+        SettlementState::Pending { .. } => Ok(Step::Write),
+        _ => Err(LedgerError::WrongState {
+            what: "settlement",
+            id: id.to_owned(),
+            state: from.as_str().to_owned(),
+            wanted: to.as_str(),
+        }),
+    }
+}

@@ -1,0 +1,160 @@
+//! What was used of budgets, kept per scope in buckets of time, so that any window of any policy can be added up.
+//!
+//! - A reservation counts in the buckets of the time at which it was made, in each of its scopes: always `all`, the
+//!   host's and the payee's, and the scopes of the limits that it had to fit into. So a policy that is made later sees
+//!   the use before it.
+//! - A release takes the amount from exactly those buckets. It does not give the count back: a rate limits attempts.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use farthing_money::Usd;
+use farthing_policy::{Denial, Limit, Measure, Usage};
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::Result;
+use crate::window::{Frees, Stretch, Unit, reach};
+use crate::{LedgerError, NewPurchase};
+
+/// Every scope that a purchase counts in.
+pub(super) fn scopes(purchase: &NewPurchase, limits: &[Limit]) -> BTreeSet<String> {
+    let mut scopes: BTreeSet<String> = limits.iter().map(|limit| limit.scope.clone()).collect();
+    scopes.insert("all".to_owned());
+    let url = url::Url::parse(&purchase.url).ok();
+    if let Some(host) = url.as_ref().and_then(url::Url::host_str) {
+        scopes.insert(format!("host:{}", host.to_ascii_lowercase()));
+    }
+    scopes.insert(match purchase.network.namespace() {
+        "eip155" => format!("payee:{}", purchase.pay_to.to_ascii_lowercase()),
+        _ => format!("payee:{}", purchase.pay_to),
+    });
+    scopes
+}
+
+/// Every limit with its use after a payment of `value` at `now`; or the first limit that has no room.
+pub(super) fn admit(
+    conn: &Connection,
+    limits: &[Limit],
+    value: Usd,
+    now: i64,
+) -> Result<std::result::Result<Vec<(Limit, Usage)>, Denial>> {
+    let mut admitted = Vec::with_capacity(limits.len());
+    for limit in limits {
+        let mut used = usage(conn, limit, now)?;
+        if never_fits(limit, value) {
+            used.frees_in = None;
+        }
+        match limit.admit(used, value) {
+            Ok(after) => admitted.push((limit.clone(), after)),
+            Err(denial) => return Ok(Err(denial)),
+        }
+    }
+    Ok(Ok(admitted))
+}
+
+/// Whether waiting is useless, because the limit has no room even when nothing is used.
+fn never_fits(limit: &Limit, value: Usd) -> bool {
+    match limit.measure {
+        Measure::Amount(most) => value > most,
+        Measure::Count(most) => most == 0,
+    }
+}
+
+/// What is used of a limit at `now`.
+pub(super) fn usage(conn: &Connection, limit: &Limit, now: i64) -> Result<Usage> {
+    let reach = reach(limit.window, now);
+    let mut usage = Usage::default();
+    for stretch in &reach.stretches {
+        add_up(conn, &limit.scope, *stretch, &mut usage)?;
+    }
+    let freed_at = match reach.frees {
+        Frees::Never => None,
+        Frees::At(end) => Some(end),
+        Frees::After { stretch, delay } => oldest(conn, limit, stretch)?.map(|start| start + delay),
+    };
+    usage.frees_in = freed_at.and_then(|at| u64::try_from(at - now).ok()).map(Duration::from_millis);
+    Ok(usage)
+}
+
+fn add_up(conn: &Connection, scope: &str, stretch: Stretch, usage: &mut Usage) -> Result<()> {
+    let mut statement = conn.prepare_cached(
+        "SELECT amount, count FROM buckets WHERE scope = ?1 AND unit = ?2 AND start >= ?3 AND start < ?4",
+    )?;
+    let mut rows = statement.query(params![scope, stretch.unit.seconds(), stretch.from, stretch.until])?;
+    while let Some(row) = rows.next()? {
+        let amount = parse(scope, &row.get::<_, String>(0)?)?;
+        usage.amount = usage.amount.checked_add(amount).map_err(|_| overflow(scope))?;
+        usage.count = usage.count.saturating_add(row.get::<_, u64>(1)?);
+    }
+    Ok(())
+}
+
+/// The start of the oldest bucket in the stretch with use that the limit counts.
+fn oldest(conn: &Connection, limit: &Limit, stretch: Stretch) -> Result<Option<i64>> {
+    let sql = match limit.measure {
+        Measure::Amount(_) => {
+            "SELECT start FROM buckets WHERE scope = ?1 AND unit = ?2 AND start >= ?3 AND amount <> '0'
+             ORDER BY start LIMIT 1"
+        }
+        Measure::Count(_) => {
+            "SELECT start FROM buckets WHERE scope = ?1 AND unit = ?2 AND start >= ?3 AND count > 0
+             ORDER BY start LIMIT 1"
+        }
+    };
+    let parameters = params![limit.scope, stretch.unit.seconds(), stretch.from];
+    Ok(conn.prepare_cached(sql)?.query_row(parameters, |row| row.get(0)).optional()?)
+}
+
+/// Counts one payment of `value` made at `at`.
+pub(super) fn reserve(conn: &Connection, scopes: &BTreeSet<String>, at: i64, value: Usd) -> Result<()> {
+    for (scope, unit) in each(scopes) {
+        let (amount, count) = bucket(conn, scope, unit, at)?.unwrap_or_default();
+        let amount = amount.checked_add(value).map_err(|_| overflow(scope))?;
+        conn.prepare_cached(
+            "INSERT OR REPLACE INTO buckets (scope, unit, start, amount, count) VALUES (?1, ?2, ?3, ?4, ?5)",
+        )?
+        .execute(params![
+            scope,
+            unit.seconds(),
+            unit.start(at),
+            amount.get().to_string(),
+            count + 1
+        ])?;
+    }
+    Ok(())
+}
+
+/// Gives back the amount of a payment that was made at `at`; its count stays.
+pub(super) fn release(conn: &Connection, scopes: &BTreeSet<String>, at: i64, value: Usd) -> Result<()> {
+    for (scope, unit) in each(scopes) {
+        let left = bucket(conn, scope, unit, at)?.and_then(|(amount, _)| amount.checked_sub(value).ok());
+        let left = left.ok_or_else(|| {
+            LedgerError::Corrupt(format!("the budget of `{scope}` holds less than was reserved in it"))
+        })?;
+        conn.prepare_cached("UPDATE buckets SET amount = ?4 WHERE scope = ?1 AND unit = ?2 AND start = ?3")?
+            .execute(params![scope, unit.seconds(), unit.start(at), left.get().to_string()])?;
+    }
+    Ok(())
+}
+
+fn each(scopes: &BTreeSet<String>) -> impl Iterator<Item = (&String, Unit)> {
+    scopes.iter().flat_map(|scope| Unit::ALL.map(|unit| (scope, unit)))
+}
+
+fn bucket(conn: &Connection, scope: &str, unit: Unit, at: i64) -> Result<Option<(Usd, i64)>> {
+    let found: Option<(String, i64)> = conn
+        .prepare_cached("SELECT amount, count FROM buckets WHERE scope = ?1 AND unit = ?2 AND start = ?3")?
+        .query_row(params![scope, unit.seconds(), unit.start(at)], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    found.map(|(amount, count)| Ok((parse(scope, &amount)?, count))).transpose()
+}
+
+fn parse(scope: &str, digits: &str) -> Result<Usd> {
+    digits.parse().map(Usd::new).map_err(|_| {
+        LedgerError::Corrupt(format!("the budget of `{scope}` holds `{}`", digits.escape_debug()))
+    })
+}
+
+fn overflow(scope: &str) -> LedgerError {
+    LedgerError::Database(format!("the use of `{scope}` would pass what an amount can hold"))
+}

@@ -1,0 +1,190 @@
+//! The schema, in numbered steps. `PRAGMA user_version` says how many a file has taken.
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use super::Result;
+use crate::LedgerError;
+
+/// Marks the file as a ledger: `Frth`.
+const APPLICATION_ID: i32 = 0x4672_7468;
+
+/// Step n brings a file from schema n to n + 1. A step that was released is never changed.
+const STEPS: [&str; 1] = [FIRST];
+
+/// Money is text, in digits: SQLite's integers have 64 bits. Times are Unix milliseconds. `seq` is the journal's row
+/// that last changed a record.
+const FIRST: &str = "
+CREATE TABLE journal (
+    seq INTEGER PRIMARY KEY,
+    at INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    id TEXT NOT NULL,
+    body TEXT NOT NULL,
+    prev BLOB NOT NULL,
+    hash BLOB NOT NULL
+) STRICT;
+CREATE TRIGGER journal_no_update BEFORE UPDATE ON journal
+    BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END;
+CREATE TRIGGER journal_no_delete BEFORE DELETE ON journal
+    BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END;
+-- INSERT OR REPLACE would delete without asking the trigger above.
+CREATE TRIGGER journal_no_replace BEFORE INSERT ON journal
+    WHEN EXISTS (SELECT 1 FROM journal WHERE seq = NEW.seq)
+    BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END;
+
+CREATE TABLE head (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    seq INTEGER NOT NULL,
+    at INTEGER NOT NULL,
+    hash BLOB NOT NULL
+) STRICT;
+INSERT INTO head VALUES (1, 0, 0, zeroblob(32));
+
+CREATE TABLE purchases (
+    number INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    method TEXT NOT NULL,
+    url TEXT NOT NULL,
+    request_digest TEXT NOT NULL,
+    protocol TEXT NOT NULL,
+    scheme TEXT NOT NULL,
+    network TEXT NOT NULL,
+    asset TEXT NOT NULL,
+    amount TEXT NOT NULL,
+    value TEXT NOT NULL,
+    pay_to TEXT NOT NULL,
+    payer TEXT NOT NULL,
+    offer TEXT NOT NULL,
+    policy_hash TEXT NOT NULL,
+    scopes TEXT NOT NULL,
+    state TEXT NOT NULL,
+    detail TEXT,
+    payment_key TEXT,
+    header_name TEXT,
+    header_value TEXT,
+    valid_before INTEGER,
+    response_status INTEGER,
+    response_type TEXT,
+    response_digest TEXT,
+    response_bytes INTEGER,
+    response_file TEXT,
+    response_settlement TEXT,
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL,
+    seq INTEGER NOT NULL
+) STRICT;
+CREATE INDEX purchases_unresolved ON purchases (number) WHERE state IN ('reserved', 'signed', 'unknown');
+
+-- What was used in a scope: in each second, minute, hour and day, and in all. `unit` is the bucket's seconds, 0 for all.
+CREATE TABLE buckets (
+    scope TEXT NOT NULL,
+    unit INTEGER NOT NULL,
+    start INTEGER NOT NULL,
+    amount TEXT NOT NULL,
+    count INTEGER NOT NULL,
+    PRIMARY KEY (scope, unit, start)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE claims (
+    number INTEGER PRIMARY KEY,
+    payment_key TEXT NOT NULL UNIQUE,
+    route TEXT NOT NULL,
+    request TEXT NOT NULL,
+    payer TEXT NOT NULL,
+    pay_to TEXT NOT NULL,
+    network TEXT NOT NULL,
+    asset TEXT NOT NULL,
+    amount TEXT NOT NULL,
+    state TEXT NOT NULL,
+    detail TEXT,
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL,
+    seq INTEGER NOT NULL
+) STRICT;
+CREATE INDEX claims_open ON claims (number) WHERE state IN ('taken', 'settling');
+
+CREATE TABLE settlements (
+    number INTEGER PRIMARY KEY,
+    payment_key TEXT NOT NULL UNIQUE,
+    binding TEXT NOT NULL,
+    payment TEXT NOT NULL,
+    requirements TEXT NOT NULL,
+    pay_to TEXT NOT NULL,
+    network TEXT NOT NULL,
+    asset TEXT NOT NULL,
+    amount TEXT NOT NULL,
+    state TEXT NOT NULL,
+    tx TEXT,
+    payer TEXT,
+    reason TEXT,
+    message TEXT,
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL,
+    seq INTEGER NOT NULL
+) STRICT;
+CREATE INDEX settlements_pending ON settlements (number) WHERE state = 'pending';
+
+CREATE TABLE broadcasts (
+    number INTEGER PRIMARY KEY,
+    tx TEXT NOT NULL UNIQUE,
+    network TEXT NOT NULL,
+    signer TEXT NOT NULL,
+    nonce INTEGER NOT NULL,
+    raw TEXT NOT NULL,
+    payments TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL,
+    seq INTEGER NOT NULL
+) STRICT;
+CREATE TABLE broadcast_payments (
+    payment_key TEXT NOT NULL REFERENCES settlements (payment_key),
+    tx TEXT NOT NULL REFERENCES broadcasts (tx),
+    PRIMARY KEY (payment_key, tx)
+) STRICT, WITHOUT ROWID;
+";
+
+/// Brings the file to the newest schema. Many processes may try at once: one does it.
+pub(super) fn migrate(conn: &mut Connection, path: &str) -> Result<()> {
+    let known = u32::try_from(STEPS.len()).unwrap_or(u32::MAX);
+    if version(conn)? == known {
+        return belongs(conn, path);
+    }
+    let transaction = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let found = version(&transaction)?;
+    if found > known {
+        return Err(LedgerError::Newer { path: path.to_owned(), found, known });
+    }
+    if found == 0 {
+        is_empty(&transaction, path)?;
+    } else {
+        belongs(&transaction, path)?;
+    }
+    for step in STEPS.iter().skip(usize::try_from(found).unwrap_or(usize::MAX)) {
+        transaction.execute_batch(step)?;
+    }
+    transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+    transaction.pragma_update(None, "user_version", known)?;
+    transaction.commit()?;
+    Ok(())
+}
+
+fn version(conn: &Connection) -> Result<u32> {
+    Ok(conn.pragma_query_value(None, "user_version", |row| row.get(0))?)
+}
+
+fn belongs(conn: &Connection, path: &str) -> Result<()> {
+    let found: i32 = conn.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    if found == APPLICATION_ID { Ok(()) } else { Err(foreign(path)) }
+}
+
+fn is_empty(conn: &Connection, path: &str) -> Result<()> {
+    let objects: i64 = conn.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    if objects == 0 { Ok(()) } else { Err(foreign(path)) }
+}
+
+fn foreign(path: &str) -> LedgerError {
+    LedgerError::Open {
+        path: path.to_owned(),
+        why: "it is a database of another program; name another file".to_owned(),
+    }
+}

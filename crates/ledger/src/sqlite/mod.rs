@@ -1,0 +1,196 @@
+//! The record in a SQLite file: WAL, `synchronous=FULL`, many processes on one file.
+
+mod budget;
+mod claims;
+mod journal;
+mod migrate;
+mod open;
+mod purchases;
+mod settlements;
+mod table;
+mod verify;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use farthing_ambient::{Clock, fault};
+use rusqlite::{Connection, Row};
+
+use crate::LedgerError;
+use crate::op::{Answer, Read, Write};
+use crate::queue::Backend;
+use journal::Head;
+
+type Result<T> = std::result::Result<T, LedgerError>;
+
+/// One connection, used by one thread.
+pub(crate) struct Sqlite {
+    conn: Connection,
+    clock: Arc<dyn Clock>,
+}
+
+impl Sqlite {
+    pub(crate) fn open(path: &Path, clock: Arc<dyn Clock>) -> Result<Self> {
+        Ok(Self { conn: open::file(path)?, clock })
+    }
+
+    pub(crate) fn in_memory(clock: Arc<dyn Clock>) -> Result<Self> {
+        Ok(Self { conn: open::memory()?, clock })
+    }
+
+    /// Runs `work` in a transaction that ends whatever happens.
+    fn transaction<T>(&self, begin: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        run(&self.conn, begin)?;
+        let done = work();
+        // After some errors (disk full) SQLite has rolled back by itself.
+        if !self.conn.is_autocommit()
+            && let Err(error) = run(&self.conn, "ROLLBACK")
+        {
+            tracing::error!(%error, "a transaction could not be rolled back");
+        }
+        done
+    }
+}
+
+impl Backend for Sqlite {
+    fn write(&mut self, group: &[Write]) -> Result<Vec<Result<Answer>>> {
+        self.transaction("BEGIN IMMEDIATE", || {
+            let mut batch = Batch::begin(&self.conn, &*self.clock)?;
+            let answers = group.iter().map(|op| batch.attempt(op)).collect::<Result<Vec<_>>>()?;
+            batch.commit()?;
+            Ok(answers)
+        })
+    }
+
+    fn read(&mut self, question: &Read) -> Result<Answer> {
+        self.transaction("BEGIN", || self.answer(question))
+    }
+}
+
+impl Sqlite {
+    fn answer(&self, question: &Read) -> Result<Answer> {
+        let conn = &self.conn;
+        Ok(match question {
+            Read::Purchase(id) => Answer::Purchase(Box::new(purchases::get(conn, id)?)),
+            Read::Purchases(filter) => Answer::Purchases(purchases::list(conn, filter)?),
+            Read::Usage(limits) => {
+                let now = self.clock.now().as_millisecond().max(Head::read(conn)?.at);
+                let usage = limits.iter().map(|limit| budget::usage(conn, limit, now));
+                Answer::Usage(usage.collect::<Result<_>>()?)
+            }
+            Read::OpenClaims => Answer::Claims(claims::open(conn)?),
+            Read::Settlement(key) => Answer::Settlement(settlements::find(conn, key)?),
+            Read::PendingSettlements => Answer::Settlements(settlements::pending(conn)?),
+            Read::OpenBroadcasts => Answer::Broadcasts(settlements::open_broadcasts(conn)?),
+            Read::Verify => Answer::Report(verify::verify(conn)?),
+        })
+    }
+}
+
+/// One transaction under way: the journal's end as it will be, and the time of the operation at hand.
+struct Batch<'a> {
+    conn: &'a Connection,
+    clock: &'a dyn Clock,
+    head: Head,
+    committed: Head,
+    now: i64,
+}
+
+impl<'a> Batch<'a> {
+    fn begin(conn: &'a Connection, clock: &'a dyn Clock) -> Result<Self> {
+        let head = Head::read(conn)?;
+        Ok(Self { conn, clock, now: head.at, committed: head.clone(), head })
+    }
+
+    /// Does one operation so that its failure leaves no trace. The outer error is the whole transaction's.
+    fn attempt(&mut self, op: &Write) -> Result<Result<Answer>> {
+        // Time never goes back, whatever the clock does and whichever process wrote last: a window that was
+        // left is not entered again.
+        self.now = self.clock.now().as_millisecond().max(self.head.at);
+        let before = self.head.clone();
+        run(self.conn, "SAVEPOINT op")?;
+        let answer = self.perform(op);
+        if let Err(error) = &answer {
+            if self.conn.is_autocommit() {
+                return Err(error.clone());
+            }
+            run(self.conn, "ROLLBACK TO op")?;
+            self.head = before;
+        }
+        run(self.conn, "RELEASE op")?;
+        Ok(answer)
+    }
+
+    fn perform(&mut self, op: &Write) -> Result<Answer> {
+        match op {
+            Write::Reserve { purchase, limits } => {
+                purchases::reserve(self, purchase, limits).map(Answer::Reserved)
+            }
+            Write::Signed { id, signed } => purchases::signed(self, id, signed).map(|()| Answer::Done),
+            Write::Responded { id, response } => {
+                purchases::responded(self, id, response).map(|()| Answer::Done)
+            }
+            Write::Finish { id, outcome } => purchases::finish(self, id, outcome).map(|()| Answer::Done),
+            Write::Claim(claim) => claims::claim(self, claim).map(Answer::Claimed),
+            Write::UpdateClaim { key, state } => claims::update(self, key, state).map(|()| Answer::Done),
+            Write::BeginSettlement(settlement) => settlements::begin(self, settlement).map(Answer::Started),
+            Write::Broadcast(record) => settlements::broadcast(self, record).map(|()| Answer::Done),
+            Write::UpdateSettlement { key, state } => {
+                settlements::update(self, key, state).map(|()| Answer::Done)
+            }
+        }
+    }
+
+    fn commit(self) -> Result<()> {
+        if self.head != self.committed {
+            self.head.write(self.conn)?;
+        }
+        fault::point("ledger.before_commit");
+        run(self.conn, "COMMIT")?;
+        fault::point("ledger.after_commit");
+        Ok(())
+    }
+}
+
+fn run(conn: &Connection, sql: &str) -> Result<()> {
+    conn.prepare_cached(sql)?.execute([])?;
+    Ok(())
+}
+
+/// Every row of a query, read by `read`.
+fn collect<T>(
+    conn: &Connection,
+    sql: &str,
+    parameters: impl rusqlite::Params,
+    read: impl Fn(&Row<'_>) -> Result<T>,
+) -> Result<Vec<T>> {
+    let mut statement = conn.prepare_cached(sql)?;
+    let mut rows = statement.query(parameters)?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        found.push(read(row)?);
+    }
+    Ok(found)
+}
+
+impl From<rusqlite::Error> for LedgerError {
+    fn from(error: rusqlite::Error) -> Self {
+        use rusqlite::ErrorCode;
+        let help = match error.sqlite_error_code() {
+            None => return Self::Corrupt(error.to_string()),
+            Some(ErrorCode::DiskFull) => "the disk is full; free some space and try again",
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+                "another process kept it locked for too long; try again"
+            }
+            Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => {
+                "it may not be written; check who owns the file and its folder"
+            }
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+                "the file is damaged; keep it, and restore a copy"
+            }
+            Some(ErrorCode::SystemIoFailure) => "reading or writing the file failed; check the disk",
+            Some(_) => "this is a defect of farthing, or the file was changed by another program",
+        };
+        Self::Database(format!("{help} ({error})"))
+    }
+}

@@ -1,0 +1,237 @@
+//! Purchases: reserved, signed, answered, ended.
+
+use std::collections::BTreeSet;
+
+use farthing_ambient::Timestamp;
+use farthing_money::Usd;
+use farthing_policy::{Denial, Limit};
+use farthing_protocol::PaymentKey;
+use rusqlite::{Connection, Row};
+
+use super::journal::Kind;
+use super::table::{Cell, PURCHASES, canonical};
+use super::{Batch, Result, budget, collect};
+use crate::rules::{self, Step};
+use crate::{
+    LedgerError, NewPurchase, Outcome, Purchase, PurchaseFilter, PurchaseId, PurchaseState, Reserved,
+    ResponseRecord, SignedRecord,
+};
+
+pub(super) fn reserve(batch: &mut Batch<'_>, purchase: &NewPurchase, limits: &[Limit]) -> Result<Reserved> {
+    if let Some((known, _)) = find(batch.conn, &purchase.id)? {
+        return Err(rules::refuse(&known, PurchaseState::Reserved.as_str()));
+    }
+    match budget::admit(batch.conn, limits, purchase.value, batch.now)? {
+        Err(denial) => {
+            deny(batch, purchase, &denial)?;
+            Ok(Reserved::Denied(denial))
+        }
+        Ok(granted) => {
+            grant(batch, purchase, limits)?;
+            Ok(Reserved::Granted(granted))
+        }
+    }
+}
+
+fn grant(batch: &mut Batch<'_>, purchase: &NewPurchase, limits: &[Limit]) -> Result<()> {
+    let scopes = budget::scopes(purchase, limits);
+    budget::reserve(batch.conn, &scopes, batch.now, purchase.value)?;
+    let scopes = serde_json::to_string(&scopes).map_err(|error| LedgerError::Database(error.to_string()))?;
+    let cells = [
+        ("method", Cell::from(&purchase.method)),
+        ("url", Cell::from(&purchase.url)),
+        ("request_digest", Cell::from(&purchase.request_digest)),
+        ("protocol", Cell::from(&purchase.protocol)),
+        ("scheme", Cell::from(&purchase.scheme)),
+        ("network", Cell::from(purchase.network.as_str())),
+        ("asset", Cell::from(&purchase.asset)),
+        ("amount", Cell::from(purchase.amount.to_string())),
+        ("value", Cell::from(purchase.value.get().to_string())),
+        ("pay_to", Cell::from(&purchase.pay_to)),
+        ("payer", Cell::from(&purchase.payer)),
+        ("offer", Cell::from(&purchase.offer)),
+        ("policy_hash", Cell::from(&purchase.policy_hash)),
+        ("scopes", Cell::from(scopes)),
+        ("state", Cell::from(PurchaseState::Reserved.as_str())),
+    ];
+    batch.insert(&PURCHASES, &purchase.id.0, &cells)
+}
+
+/// A refusal stands in the journal only: what was wanted, and why not.
+fn deny(batch: &mut Batch<'_>, purchase: &NewPurchase, denial: &Denial) -> Result<()> {
+    let cells = [
+        ("url", Cell::from(&purchase.url)),
+        ("network", Cell::from(purchase.network.as_str())),
+        ("asset", Cell::from(&purchase.asset)),
+        ("amount", Cell::from(purchase.amount.to_string())),
+        ("value", Cell::from(purchase.value.get().to_string())),
+        ("pay_to", Cell::from(&purchase.pay_to)),
+        ("policy_hash", Cell::from(&purchase.policy_hash)),
+        ("rule", Cell::from(&denial.rule)),
+        ("message", Cell::from(&denial.message)),
+        ("limit", Cell::from(&denial.limit)),
+        ("used", Cell::from(&denial.used)),
+    ];
+    batch.append(Kind::Denied, &purchase.id.0, &canonical(&cells.into_iter().collect())?)
+}
+
+pub(super) fn signed(batch: &mut Batch<'_>, id: &PurchaseId, signed: &SignedRecord) -> Result<()> {
+    rules::sign(&get(batch.conn, id)?)?;
+    let cells = [
+        ("state", Cell::from(PurchaseState::Signed.as_str())),
+        ("payment_key", Cell::from(signed.key.as_str())),
+        ("header_name", Cell::from(&signed.header_name)),
+        ("header_value", Cell::from(&signed.header_value)),
+        ("valid_before", Cell::from(signed.valid_before.as_millisecond())),
+    ];
+    batch.update(&PURCHASES, Kind::Signed, &id.0, &cells)
+}
+
+pub(super) fn responded(batch: &mut Batch<'_>, id: &PurchaseId, response: &ResponseRecord) -> Result<()> {
+    if rules::respond(&get(batch.conn, id)?, response)? == Step::Already {
+        return Ok(());
+    }
+    let bytes = i64::try_from(response.body_bytes)
+        .map_err(|_| LedgerError::Database("a response of more than 2^63 bytes".to_owned()))?;
+    let cells = [
+        ("response_status", Cell::from(i64::from(response.status))),
+        ("response_type", Cell::from(&response.content_type)),
+        ("response_digest", Cell::from(&response.body_digest)),
+        ("response_bytes", Cell::from(bytes)),
+        ("response_file", Cell::from(&response.body_file)),
+        ("response_settlement", Cell::from(&response.settlement)),
+    ];
+    batch.update(&PURCHASES, Kind::Responded, &id.0, &cells)
+}
+
+pub(super) fn finish(batch: &mut Batch<'_>, id: &PurchaseId, outcome: &Outcome) -> Result<()> {
+    let (purchase, scopes) = find(batch.conn, id)?.ok_or_else(|| missing(id))?;
+    if rules::finish(&purchase, outcome)? == Step::Already {
+        return Ok(());
+    }
+    let detail = match outcome {
+        Outcome::Paid { transaction } => Cell::from(transaction),
+        Outcome::NotPaid { why } => {
+            let reserved_at = purchase.created_at.as_millisecond();
+            budget::release(batch.conn, &scopes, reserved_at, purchase.terms.value)?;
+            Cell::from(why)
+        }
+        Outcome::Unknown { why } => Cell::from(why),
+    };
+    let cells = [("state", Cell::from(outcome.state().as_str())), ("detail", detail)];
+    batch.update(&PURCHASES, Kind::Finished, &id.0, &cells)
+}
+
+pub(super) fn get(conn: &Connection, id: &PurchaseId) -> Result<Purchase> {
+    find(conn, id)?.map(|(purchase, _)| purchase).ok_or_else(|| missing(id))
+}
+
+fn missing(id: &PurchaseId) -> LedgerError {
+    LedgerError::NotFound { what: PURCHASES.what, id: id.to_string() }
+}
+
+fn find(conn: &Connection, id: &PurchaseId) -> Result<Option<(Purchase, BTreeSet<String>)>> {
+    let with_scopes = |row: &Row<'_>| Ok((read(row)?, scopes(row)?));
+    Ok(collect(conn, "SELECT * FROM purchases WHERE id = ?1", [&id.0], with_scopes)?.pop())
+}
+
+pub(super) fn list(conn: &Connection, filter: &PurchaseFilter) -> Result<Vec<Purchase>> {
+    let sql = if filter.unresolved {
+        "SELECT * FROM purchases WHERE state IN ('reserved', 'signed', 'unknown') ORDER BY number DESC LIMIT ?1"
+    } else {
+        "SELECT * FROM purchases ORDER BY number DESC LIMIT ?1"
+    };
+    // A negative limit is none.
+    collect(conn, sql, [filter.limit.map_or(-1, i64::from)], read)
+}
+
+fn read(row: &Row<'_>) -> Result<Purchase> {
+    let state = state(row)?;
+    Ok(Purchase {
+        terms: terms(row)?,
+        state,
+        created_at: time(row.get("created_at")?)?,
+        updated_at: time(row.get("updated_at")?)?,
+        signed: signed_record(row)?,
+        response: response(row)?,
+        outcome: outcome(state, row.get("detail")?)?,
+    })
+}
+
+fn terms(row: &Row<'_>) -> Result<NewPurchase> {
+    let value: String = row.get("value")?;
+    Ok(NewPurchase {
+        id: PurchaseId(row.get("id")?),
+        method: row.get("method")?,
+        url: row.get("url")?,
+        request_digest: row.get("request_digest")?,
+        protocol: row.get("protocol")?,
+        scheme: row.get("scheme")?,
+        network: parsed("network", &row.get::<_, String>("network")?)?,
+        asset: row.get("asset")?,
+        amount: parsed("amount", &row.get::<_, String>("amount")?)?,
+        value: Usd::new(parsed("value", &value)?),
+        pay_to: row.get("pay_to")?,
+        payer: row.get("payer")?,
+        offer: row.get("offer")?,
+        policy_hash: row.get("policy_hash")?,
+    })
+}
+
+fn scopes(row: &Row<'_>) -> Result<BTreeSet<String>> {
+    let json: String = row.get("scopes")?;
+    serde_json::from_str(&json).map_err(|error| LedgerError::Corrupt(format!("a purchase's scopes: {error}")))
+}
+
+fn state(row: &Row<'_>) -> Result<PurchaseState> {
+    let name: String = row.get("state")?;
+    let known = PurchaseState::ALL.into_iter().find(|state| state.as_str() == name);
+    known.ok_or_else(|| corrupt("a purchase's state", &name))
+}
+
+fn signed_record(row: &Row<'_>) -> Result<Option<SignedRecord>> {
+    let Some(key) = row.get("payment_key")? else { return Ok(None) };
+    Ok(Some(SignedRecord {
+        key: PaymentKey::from_record(key),
+        header_name: row.get("header_name")?,
+        header_value: row.get("header_value")?,
+        valid_before: time(row.get("valid_before")?)?,
+    }))
+}
+
+fn response(row: &Row<'_>) -> Result<Option<ResponseRecord>> {
+    let Some(status) = row.get("response_status")? else { return Ok(None) };
+    Ok(Some(ResponseRecord {
+        status,
+        content_type: row.get("response_type")?,
+        body_digest: row.get("response_digest")?,
+        body_bytes: row.get("response_bytes")?,
+        body_file: row.get("response_file")?,
+        settlement: row.get("response_settlement")?,
+    }))
+}
+
+fn outcome(state: PurchaseState, detail: Option<String>) -> Result<Option<Outcome>> {
+    let why = |detail: Option<String>| detail.ok_or_else(|| corrupt("a purchase's detail", "nothing"));
+    Ok(match state {
+        PurchaseState::Reserved | PurchaseState::Signed => None,
+        PurchaseState::Paid => Some(Outcome::Paid { transaction: detail }),
+        PurchaseState::NotPaid => Some(Outcome::NotPaid { why: why(detail)? }),
+        PurchaseState::Unknown => Some(Outcome::Unknown { why: why(detail)? }),
+    })
+}
+
+/// A time from its column.
+pub(super) fn time(milliseconds: i64) -> Result<Timestamp> {
+    Timestamp::from_millisecond(milliseconds).map_err(|_| corrupt("a time", &milliseconds.to_string()))
+}
+
+/// A value from its text.
+pub(super) fn parsed<T: std::str::FromStr>(what: &str, text: &str) -> Result<T> {
+    text.parse().map_err(|_| corrupt(what, text))
+}
+
+/// A column holds what was never written.
+pub(super) fn corrupt(what: &str, found: &str) -> LedgerError {
+    LedgerError::Corrupt(format!("{what} is `{}`", found.escape_debug()))
+}

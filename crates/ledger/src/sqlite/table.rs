@@ -1,0 +1,176 @@
+//! Records and the journal change together, through [`Batch::insert`] and [`Batch::update`] and nothing else: the
+//! journal's body is the set of columns that changed, so the records can be rebuilt from it.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use rusqlite::ToSql;
+use rusqlite::types::{ToSqlOutput, Value, ValueRef};
+use sha2::{Digest, Sha256};
+
+use super::journal::Kind;
+use super::{Batch, Result};
+use crate::LedgerError;
+
+/// A table of records.
+pub(super) struct Table {
+    pub(super) name: &'static str,
+    /// One record, for messages.
+    pub(super) what: &'static str,
+    /// The column with a record's identity.
+    pub(super) key: &'static str,
+    /// Columns that are secret or long: the journal holds their SHA-256.
+    pub(super) digested: &'static [&'static str],
+    /// The kind of journal row that makes a record, or makes it anew.
+    pub(super) made_by: Kind,
+    /// The kinds that change it.
+    pub(super) changed_by: &'static [Kind],
+}
+
+pub(super) const PURCHASES: Table = Table {
+    name: "purchases",
+    what: "purchase",
+    key: "id",
+    digested: &["offer", "header_value"],
+    made_by: Kind::Reserved,
+    changed_by: &[Kind::Signed, Kind::Responded, Kind::Finished],
+};
+
+pub(super) const CLAIMS: Table = Table {
+    name: "claims",
+    what: "claim",
+    key: "payment_key",
+    digested: &[],
+    made_by: Kind::Claimed,
+    changed_by: &[Kind::ClaimMoved],
+};
+
+pub(super) const SETTLEMENTS: Table = Table {
+    name: "settlements",
+    what: "settlement",
+    key: "payment_key",
+    digested: &["payment", "requirements"],
+    made_by: Kind::SettlementBegun,
+    changed_by: &[Kind::SettlementMoved],
+};
+
+pub(super) const BROADCASTS: Table = Table {
+    name: "broadcasts",
+    what: "broadcast",
+    key: "tx",
+    digested: &["raw"],
+    made_by: Kind::Broadcast,
+    changed_by: &[],
+};
+
+/// A value of a column.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(untagged)]
+pub(super) enum Cell<'a> {
+    Null,
+    Int(i64),
+    Text(Cow<'a, str>),
+}
+
+impl<'a> From<&'a str> for Cell<'a> {
+    fn from(text: &'a str) -> Self {
+        Self::Text(Cow::Borrowed(text))
+    }
+}
+
+impl<'a> From<&'a String> for Cell<'a> {
+    fn from(text: &'a String) -> Self {
+        Self::from(text.as_str())
+    }
+}
+
+impl From<String> for Cell<'_> {
+    fn from(text: String) -> Self {
+        Self::Text(Cow::Owned(text))
+    }
+}
+
+impl<'a> From<&'a Option<String>> for Cell<'a> {
+    fn from(text: &'a Option<String>) -> Self {
+        text.as_deref().map_or(Self::Null, Self::from)
+    }
+}
+
+impl From<i64> for Cell<'_> {
+    fn from(number: i64) -> Self {
+        Self::Int(number)
+    }
+}
+
+impl ToSql for Cell<'_> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(match self {
+            Self::Null => ToSqlOutput::Owned(Value::Null),
+            Self::Int(number) => ToSqlOutput::Owned(Value::Integer(*number)),
+            Self::Text(text) => ToSqlOutput::Borrowed(ValueRef::Text(text.as_bytes())),
+        })
+    }
+}
+
+/// Columns by name.
+pub(super) type Cells<'a> = [(&'static str, Cell<'a>)];
+
+impl Table {
+    /// The cell as the journal holds it.
+    pub(super) fn public<'a>(&self, column: &str, cell: Cell<'a>) -> Cell<'a> {
+        match cell {
+            Cell::Text(text) if self.digested.contains(&column) => {
+                Cell::from(format!("sha256:{}", hex::encode(Sha256::digest(text.as_bytes()))))
+            }
+            cell => cell,
+        }
+    }
+}
+
+/// Canonical JSON of an object: keys sorted, no spaces.
+pub(super) fn canonical(object: &BTreeMap<&str, Cell<'_>>) -> Result<String> {
+    serde_json::to_string(object).map_err(|error| LedgerError::Database(error.to_string()))
+}
+
+impl Batch<'_> {
+    /// Makes a record and its row in the journal. A record that is there already is made anew: all of its columns
+    /// have to be given.
+    pub(super) fn insert(&mut self, table: &Table, id: &str, cells: &Cells<'_>) -> Result<()> {
+        self.journal(table, table.made_by, id, cells)?;
+        let columns = || {
+            let given = cells.iter().map(|(column, _)| *column);
+            std::iter::once(table.key).chain(given).chain(["created_at", "updated_at", "seq"])
+        };
+        let names = columns().collect::<Vec<_>>().join(", ");
+        let places = columns().map(|_| "?").collect::<Vec<_>>().join(", ");
+        let anew = columns().map(|c| format!("{c} = excluded.{c}")).collect::<Vec<_>>().join(", ");
+        let (name, key) = (table.name, table.key);
+        let sql = format!(
+            "INSERT INTO {name} ({names}) VALUES ({places}) ON CONFLICT ({key}) DO UPDATE SET {anew}"
+        );
+        let stamp = [Cell::Int(self.now), Cell::Int(self.now), Cell::Int(self.head.seq)];
+        let key = Cell::from(id);
+        let values = std::iter::once(&key).chain(cells.iter().map(|(_, cell)| cell)).chain(&stamp);
+        self.conn.prepare_cached(&sql)?.execute(rusqlite::params_from_iter(values))?;
+        Ok(())
+    }
+
+    /// Changes columns of a record, with a row in the journal.
+    pub(super) fn update(&mut self, table: &Table, kind: Kind, id: &str, cells: &Cells<'_>) -> Result<()> {
+        self.journal(table, kind, id, cells)?;
+        let changes = cells.iter().map(|(column, _)| format!("{column} = ?, ")).collect::<String>();
+        let sql =
+            format!("UPDATE {} SET {changes}updated_at = ?, seq = ? WHERE {} = ?", table.name, table.key);
+        let stamp = [Cell::Int(self.now), Cell::Int(self.head.seq), Cell::from(id)];
+        let values = cells.iter().map(|(_, cell)| cell).chain(&stamp);
+        match self.conn.prepare_cached(&sql)?.execute(rusqlite::params_from_iter(values))? {
+            1 => Ok(()),
+            _ => Err(LedgerError::NotFound { what: table.what, id: id.to_owned() }),
+        }
+    }
+
+    fn journal(&mut self, table: &Table, kind: Kind, id: &str, cells: &Cells<'_>) -> Result<()> {
+        let body = cells.iter().map(|(column, cell)| (*column, table.public(column, cell.clone()))).collect();
+        self.append(kind, id, &canonical(&body)?)
+    }
+}
