@@ -1,7 +1,8 @@
 //! The small tasks: each hands over to a program of its own.
 
-use crate::invocation::{Failure, Invocation};
+use crate::invocation::{Failure, Invocation, text};
 use crate::npm;
+use crate::workspace::target_dir;
 
 /// Arguments for the program behind a task.
 #[derive(clap::Args)]
@@ -17,10 +18,15 @@ pub(crate) fn devnet(passed: &Passed) -> Result<(), Failure> {
     Err(run.with(&passed.arguments).replace_this_process())
 }
 
-/// Becomes the benchmark.
+/// Builds the peers in their own workspace, then becomes the benchmark.
 pub(crate) fn bench(passed: &Passed) -> Result<(), Failure> {
+    let target = target_dir().join("peers-rs");
+    let build =
+        ["build", "--release", "--locked", "--manifest-path", "tests/peers-rs/Cargo.toml", "--target-dir"];
+    Invocation::cargo(&build).with(&[text(&target)]).run()?;
     let run = Invocation::cargo(&["run", "--quiet", "--release", "--package", "farthing-bench", "--"]);
-    Err(run.with(&passed.arguments).replace_this_process())
+    let run = run.with(&passed.arguments).env("FARTHING_PEERS", text(&target.join("release/farthing-peers")));
+    Err(run.replace_this_process())
 }
 
 /// Writes `tests/golden` anew. What changed is for a person to read, in the diff.

@@ -1,0 +1,47 @@
+//! Farthing's benchmarks: each runs ours and its peer side by side, in interleaved rounds, and prints ratios.
+//!
+//! `cargo xtask bench` builds the peers and runs this. bench/README.md tells how to read the figures.
+#![forbid(unsafe_code)]
+#![allow(clippy::float_arithmetic, reason = "rates and ratios are measurements, not money")]
+
+mod buyer;
+mod figures;
+mod gateway;
+mod http1;
+mod load;
+mod process;
+mod stub;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Why a benchmark could not be run: for the person who runs it.
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// Farthing's benchmarks.
+#[derive(Parser)]
+#[command(name = "cargo xtask bench", bin_name = "cargo xtask bench")]
+struct Arguments {
+    #[command(subcommand)]
+    benchmark: Benchmark,
+}
+
+#[derive(Subcommand)]
+enum Benchmark {
+    /// Free, unpaid and paid requests of the gateway's layer, beside x402-axum 2.0.2
+    Gateway(gateway::Options),
+}
+
+fn main() -> ExitCode {
+    let outcome = match Arguments::parse().benchmark {
+        Benchmark::Gateway(options) => gateway::run(&options),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            figures::complain(&failure.to_string());
+            ExitCode::FAILURE
+        }
+    }
+}
