@@ -1,1 +1,83 @@
-fn main() {}
+//! The `farthing` command: arguments in, the crates below, output out.
+#![forbid(unsafe_code)]
+
+mod cli;
+mod commands;
+mod config;
+mod exit;
+mod home;
+mod local_chain;
+mod output;
+mod sellers;
+mod session;
+
+use std::io::IsTerminal as _;
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser as _};
+
+use cli::{Cli, Command, ConfigCommand};
+use exit::{Code, Failure};
+use home::Home;
+use output::Output;
+use session::Session;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let json = cli.json;
+    match start(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(json),
+    }
+}
+
+fn start(cli: Cli) -> Result<(), Failure> {
+    if let Command::Completions { shell } = cli.command {
+        clap_complete::generate(shell, &mut Cli::command(), "farthing", &mut std::io::stdout());
+        return Ok(());
+    }
+    log(matches!(cli.command, Command::Gateway(_) | Command::Facilitator(_)));
+    let runtime = match cli.command {
+        Command::Gateway(_) | Command::Facilitator(_) => tokio::runtime::Builder::new_multi_thread().enable_all().build(),
+        _ => tokio::runtime::Builder::new_current_thread().enable_all().build(),
+    };
+    runtime.map_err(|error| Failure::new(Code::Unexpected, error))?.block_on(run(cli))
+}
+
+async fn run(cli: Cli) -> Result<(), Failure> {
+    let output = Output { json: cli.json, quiet: cli.quiet };
+    let home = Home::locate(cli.home.as_deref())?;
+    match &cli.command {
+        Command::Init(args) => return commands::init::run(&home, args, output),
+        Command::Gateway(args) => return commands::gateway::run(&home, args, output).await,
+        Command::Facilitator(args) => return commands::facilitator::run(&home, args, output).await,
+        _ => {}
+    }
+    let session = Session::new(home)?;
+    match &cli.command {
+        Command::Address => commands::address::run(&session, output),
+        Command::Fund(args) => commands::fund::run(&session, args, output).await,
+        Command::Balance => commands::balance::run(&session, output).await,
+        Command::Check(args) => commands::check::run(&session, args, output).await,
+        Command::Fetch(args) => commands::fetch::run(&session, args, output).await,
+        Command::History(args) => commands::history::run(&session, args, output).await,
+        Command::Receipt(args) => commands::receipt::run(&session, args, output).await,
+        Command::Reconcile => commands::reconcile::run(&session, output).await,
+        Command::Ledger(command) => commands::ledger::run(&session, command, output).await,
+        Command::Config(ConfigCommand::Show) => commands::config::show(&session, output),
+        Command::Init(_) | Command::Gateway(_) | Command::Facilitator(_) | Command::Completions { .. } => Ok(()),
+    }
+}
+
+/// Logs to stderr: servers say what they do, the other commands only what went wrong. `FARTHING_LOG` changes it.
+fn log(server: bool) {
+    let default = if server { "info" } else { "error" };
+    let filter = tracing_subscriber::EnvFilter::try_from_env("FARTHING_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false)
+        .init();
+}

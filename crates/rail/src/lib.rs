@@ -237,6 +237,9 @@ pub enum RailError {
         /// What is wrong with it.
         why: String,
     },
+    /// The key is encrypted and could not be unlocked.
+    #[error("the wallet cannot be unlocked: {0}")]
+    Locked(String),
     /// There is no randomness for a nonce.
     #[error(transparent)]
     NoEntropy(#[from] farthing_ambient::NoEntropy),

@@ -1,0 +1,271 @@
+//! The arguments.
+
+use std::path::PathBuf;
+
+use clap::builder::styling::{AnsiColor, Styles};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use farthing_money::{Network, Price};
+
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Yellow.on_default().bold())
+    .usage(AnsiColor::Yellow.on_default().bold())
+    .literal(AnsiColor::Green.on_default())
+    .placeholder(AnsiColor::Cyan.on_default());
+
+/// Payments for AI agents, one API call at a time, in stablecoins.
+#[derive(Debug, Parser)]
+#[command(name = "farthing", version, styles = STYLES, propagate_version = true, max_term_width = 110)]
+#[command(after_long_help = "\
+Getting started:
+  farthing init                                   make a wallet, with small caps
+  farthing fund                                   where to send USDC
+  farthing check https://api.example.com/weather  what a call would cost; never pays
+  farthing fetch https://api.example.com/weather  make the call, paying within the caps
+
+Files: everything lives in ~/.farthing (FARTHING_HOME moves it): config.yaml, policy.yaml, keys.json, ledger.db, bodies/.
+Exit codes: 0 done; 1 something unexpected; 2 bad arguments or configuration; 3 the seller or a chain cannot be
+reached; 4 refused by the policy or a cap; 5 cannot be paid; 6 the payment's outcome is unknown; 7 the seller answered
+with an error; 8 no wallet, or it cannot be unlocked; 9 the ledger is damaged.")]
+pub(crate) struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+
+    /// Print one JSON object instead of text.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+
+    /// Print nothing but the result.
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
+
+    /// The folder that holds every file of the wallet.
+    #[arg(long, global = true, env = "FARTHING_HOME", value_name = "DIR", hide_env_values = true)]
+    pub(crate) home: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make a wallet: keys, configuration, and a policy with small caps.
+    Init(InitArgs),
+    /// Show the wallet's addresses.
+    Address,
+    /// Show where to send USDC; on a local chain, get some.
+    Fund(FundArgs),
+    /// Show what the wallet holds, and what is left of the budgets.
+    Balance,
+    /// Show what a call would cost and what the policy would say. Never pays.
+    Check(CheckArgs),
+    /// Make a call, paying for it if the seller asks and the policy allows. The body goes to stdout.
+    Fetch(FetchArgs),
+    /// List purchases, newest first.
+    History(HistoryArgs),
+    /// Show one purchase: terms, payment, settlement, answer.
+    Receipt(ReceiptArgs),
+    /// Ask the chains about payments whose outcome is unknown.
+    Reconcile,
+    /// Look after the ledger.
+    #[command(subcommand)]
+    Ledger(LedgerCommand),
+    /// Put a price on an API: a reverse proxy that charges per call.
+    Gateway(GatewayArgs),
+    /// Verify and settle payments for sellers, over HTTP.
+    Facilitator(FacilitatorArgs),
+    /// Look at the configuration.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Print completions for a shell.
+    #[command(after_help = "Example:\n  farthing completions bash > ~/.local/share/bash-completion/completions/farthing")]
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  farthing init                              asks for a passphrase, shows the recovery phrase once
+  FARTHING_PASSPHRASE=… farthing init --yes  asks nothing, for unattended machines
+  farthing init --import phrase < phrase.txt brings a wallet along")]
+pub(crate) struct InitArgs {
+    /// Ask nothing. The passphrase comes from FARTHING_PASSPHRASE or the configured source.
+    #[arg(long, short)]
+    pub(crate) yes: bool,
+    /// Bring a key along, read from stdin, instead of making one.
+    #[arg(long, value_enum, value_name = "KIND")]
+    pub(crate) import: Option<ImportKind>,
+    /// Print the new recovery phrase to stdout, although nobody was asked.
+    #[arg(long, conflicts_with = "import")]
+    pub(crate) print_phrase: bool,
+    /// How many words the new recovery phrase has.
+    #[arg(long, default_value = "12", value_parser = ["12", "24"], conflicts_with = "import")]
+    pub(crate) words: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ImportKind {
+    /// A BIP-39 recovery phrase.
+    Phrase,
+    /// A raw private key: 32 bytes in hex.
+    Key,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  farthing fund                                  addresses and QR codes
+  farthing fund --network base-sepolia --amount '$5'   on a local chain: five dollars of its USDC, at once")]
+pub(crate) struct FundArgs {
+    /// Only this network: base, base-sepolia, or a CAIP-2 id.
+    #[arg(long)]
+    pub(crate) network: Option<Network>,
+    /// On a local development chain: get this much.
+    #[arg(long)]
+    pub(crate) amount: Option<Price>,
+}
+
+/// What identifies a request.
+#[derive(Debug, Args)]
+pub(crate) struct RequestArgs {
+    /// The address to call.
+    pub(crate) url: String,
+    /// The method; POST when there is a body, else GET.
+    #[arg(short = 'X', long, value_name = "METHOD")]
+    pub(crate) method: Option<http::Method>,
+    /// The body; @FILE reads it from a file, @- from stdin.
+    #[arg(short = 'd', long, value_name = "BODY")]
+    pub(crate) data: Option<String>,
+    /// A header, `Name: value`. May be given again.
+    #[arg(short = 'H', long = "header", value_name = "HEADER")]
+    pub(crate) headers: Vec<String>,
+    /// Pay at most this much for the call, within what the policy allows.
+    #[arg(long, value_name = "AMOUNT")]
+    pub(crate) max_amount: Option<Price>,
+    /// Pay on this network only: base, base-sepolia, or a CAIP-2 id.
+    #[arg(long)]
+    pub(crate) network: Option<Network>,
+    /// Pay in this protocol only.
+    #[arg(long, value_parser = ["x402-v1", "x402-v2"])]
+    pub(crate) protocol: Option<String>,
+    /// How many seconds an answer may take to begin.
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub(crate) timeout: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  farthing check https://api.example.com/weather
+  farthing check https://api.example.com/render -d '{\"size\":1024}' --json")]
+pub(crate) struct CheckArgs {
+    #[command(flatten)]
+    pub(crate) request: RequestArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  farthing fetch https://api.example.com/weather?city=Berlin
+  farthing fetch https://api.example.com/render -d @scene.json -H 'Content-Type: application/json' -o scene.png
+  farthing fetch https://api.example.com/weather --max-amount '$0.01' --network base
+  farthing fetch https://api.example.com/weather --dry-run   offers, choice, decision; signs nothing
+  farthing fetch https://api.example.com/weather --resume 01J…   send an earlier payment again, never a new one")]
+pub(crate) struct FetchArgs {
+    #[command(flatten)]
+    pub(crate) request: RequestArgs,
+    /// Write the body to a file.
+    #[arg(short = 'o', long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// Show offers, choice, decision and remaining budgets. Signs nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Print the answer's status and headers to stderr.
+    #[arg(short = 'i', long)]
+    pub(crate) include: bool,
+    /// Send the payment of this earlier purchase again instead of making a new one.
+    #[arg(long, value_name = "PURCHASE", conflicts_with = "dry_run")]
+    pub(crate) resume: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct HistoryArgs {
+    /// At most so many.
+    #[arg(short = 'n', long, default_value_t = 20)]
+    pub(crate) limit: u32,
+    /// Only purchases whose outcome is not known.
+    #[arg(long)]
+    pub(crate) unresolved: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReceiptArgs {
+    /// The purchase, as `farthing history` lists it; its last characters are enough.
+    pub(crate) id: String,
+    /// Print the body that was paid for instead.
+    #[arg(long)]
+    pub(crate) body: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum LedgerCommand {
+    /// Recompute the journal's hash chain and compare every record with it.
+    Verify {
+        /// The ledger file; the wallet's own by default.
+        #[arg(long, value_name = "FILE")]
+        file: Option<PathBuf>,
+        /// The head that an earlier run printed: notices a journal that was cut off.
+        #[arg(long, value_name = "HASH")]
+        expect_head: Option<String>,
+    },
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  farthing gateway -c gateway.yaml
+  farthing gateway -c gateway.yaml --check   read the configuration, list the prices, exit")]
+pub(crate) struct GatewayArgs {
+    /// The configuration; docs/gateway.md explains every key.
+    #[arg(short, long, default_value = "gateway.yaml", value_name = "FILE")]
+    pub(crate) config: PathBuf,
+    /// Read the configuration, list the prices, and exit.
+    #[arg(long)]
+    pub(crate) check: bool,
+    /// Listen here instead of where the configuration says.
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) listen: Option<std::net::SocketAddr>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  farthing facilitator -c facilitator.yaml")]
+pub(crate) struct FacilitatorArgs {
+    /// The configuration; docs/facilitator.md explains every key.
+    #[arg(short, long, default_value = "facilitator.yaml", value_name = "FILE")]
+    pub(crate) config: PathBuf,
+    /// Read the configuration and exit.
+    #[arg(long)]
+    pub(crate) check: bool,
+    /// Listen here instead of where the configuration says.
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) listen: Option<std::net::SocketAddr>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Show where files are, what is configured, and the policy in words.
+    Show,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn arguments_are_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,46 @@
+//! `farthing balance`.
+
+use farthing_wallet::Wallet as _;
+use serde_json::json;
+
+use super::check::budgets_json;
+use crate::exit::{Code, Failure};
+use crate::output::{DIM, Output, STRONG, WARN};
+use crate::session::Session;
+
+pub(crate) async fn run(session: &Session, output: Output) -> Result<(), Failure> {
+    let wallet = session.wallet()?;
+    let (balances, budgets) = (wallet.balances().await, wallet.budgets().await?);
+    if output.json {
+        let rows: Vec<_> = balances
+            .iter()
+            .map(|held| {
+                json!({"network": held.asset.network, "symbol": held.asset.symbol, "asset": held.asset.address,
+                    "address": held.address, "amount": held.amount.as_ref().ok(), "error": held.amount.as_ref().err(),
+                    "value": held.amount.as_ref().ok().map(|amount| held.asset.format(*amount))})
+            })
+            .collect();
+        output.json(&json!({"balances": rows, "budgets": budgets_json(&budgets)}));
+    } else {
+        for held in &balances {
+            let amount = match &held.amount {
+                Ok(amount) => format!("{STRONG}{:>12}{STRONG:#}", held.asset.format(*amount)),
+                Err(_) => format!("{WARN}{:>12}{WARN:#}", "?"),
+            };
+            let network = held.asset.network.display_name();
+            output.line(format!("{amount}  {} on {network:<13} {DIM}{}{DIM:#}", held.asset.symbol, held.address));
+        }
+        for (limit, used) in &budgets {
+            output.line(format!("{DIM}budget{DIM:#}  {}: {} left, {}", limit.rule, limit.remaining(*used), limit.window));
+        }
+    }
+    let failed: Vec<&String> = balances.iter().filter_map(|held| held.amount.as_ref().err()).collect();
+    match failed.first() {
+        Some(why) if failed.len() == balances.len() => Err(Failure::new(Code::Unreachable, why)),
+        Some(why) => {
+            output.warn(why);
+            Ok(())
+        }
+        None => Ok(()),
+    }
+}

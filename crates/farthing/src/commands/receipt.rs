@@ -1,0 +1,86 @@
+//! `farthing receipt`.
+
+use farthing_ledger::{Outcome, Purchase};
+use serde_json::{Value, json};
+
+use super::check::find_purchase;
+use crate::cli::ReceiptArgs;
+use crate::exit::{Code, Failure};
+use crate::output::{DIM, Output, STRONG, printable, state, time};
+use crate::session::Session;
+
+pub(crate) async fn run(session: &Session, args: &ReceiptArgs, output: Output) -> Result<(), Failure> {
+    let id = find_purchase(session, &args.id).await?;
+    let purchase = session.ledger()?.purchase(&id).await?;
+    if args.body {
+        return print_body(session, &purchase);
+    }
+    if output.json {
+        output.json(&to_json(&purchase));
+        return Ok(());
+    }
+    for (name, value) in lines(&purchase) {
+        output.line(format!("{DIM}{name:<12}{DIM:#} {value}"));
+    }
+    Ok(())
+}
+
+fn lines(purchase: &Purchase) -> Vec<(&'static str, String)> {
+    let terms = &purchase.terms;
+    let mut lines = vec![
+        ("purchase", format!("{STRONG}{}{STRONG:#}", terms.id)),
+        ("state", state(purchase.state)),
+        ("call", format!("{} {}", terms.method, printable(&terms.url))),
+        ("amount", format!("{} ({} base units of {})", terms.value, terms.amount, terms.asset)),
+        ("network", format!("{} ({})", terms.network.display_name(), terms.network)),
+        ("protocol", format!("{}, {}", terms.protocol, printable(&terms.scheme))),
+        ("from", terms.payer.clone()),
+        ("to", printable(&terms.pay_to)),
+        ("reserved", format!("{} UTC", time(purchase.created_at))),
+    ];
+    if let Some(signed) = &purchase.signed {
+        lines.push(("payment", signed.key.to_string()));
+        lines.push(("valid until", format!("{} UTC", time(signed.valid_before))));
+    }
+    match &purchase.outcome {
+        Some(Outcome::Paid { transaction }) => {
+            let transaction = transaction.as_deref().map_or("not known".to_owned(), printable);
+            lines.push(("transaction", transaction));
+        }
+        Some(Outcome::NotPaid { why } | Outcome::Unknown { why }) => lines.push(("because", printable(why))),
+        None => {}
+    }
+    if let Some(response) = &purchase.response {
+        let kind = response.content_type.as_deref().unwrap_or("no media type");
+        lines.push(("answer", format!("{}, {} bytes, {}", response.status, response.body_bytes, printable(kind))));
+        lines.push(("sha-256", response.body_digest.clone()));
+        if let Some(file) = &response.body_file {
+            lines.push(("kept in", file.clone()));
+        }
+    }
+    lines.push(("policy", terms.policy_hash.clone()));
+    lines
+}
+
+/// The purchase as the ledger has it, but for the signed bytes: they are worth money until they expire.
+pub(crate) fn to_json(purchase: &Purchase) -> Value {
+    let mut value = serde_json::to_value(purchase).unwrap_or_default();
+    if let Some(signed) = value.get_mut("signed").and_then(Value::as_object_mut) {
+        signed.remove("header_value");
+        signed.remove("header_name");
+    }
+    if let Some(offer) = value.get("offer").and_then(Value::as_str).and_then(|raw| serde_json::from_str::<Value>(raw).ok()) {
+        value["offer"] = offer;
+    }
+    json!(value)
+}
+
+fn print_body(session: &Session, purchase: &Purchase) -> Result<(), Failure> {
+    let file = purchase.response.as_ref().and_then(|response| response.body_file.as_deref());
+    let file = file.ok_or_else(|| Failure::new(Code::Configuration, "no body was kept for this purchase"))?;
+    let path = session.home().folder().join(file);
+    let failed = |error: std::io::Error| Failure::new(Code::Unexpected, format!("{}: {error}", path.display()));
+    let mut kept = std::fs::File::open(&path).map_err(failed)?;
+    std::io::copy(&mut kept, &mut std::io::stdout().lock()).map_err(failed)?;
+    Ok(())
+}

@@ -1,0 +1,154 @@
+//! `config.yaml`: which networks, which endpoints, how the keys are unlocked.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use farthing_money::{Asset, Network, Registry};
+use serde::Deserialize;
+
+use crate::exit::{Code, Failure};
+use crate::home;
+
+/// What `init` writes.
+pub(crate) const STARTER: &str = include_str!("starter-config.yaml");
+
+/// The whole file. Every key is optional; unknown keys are errors.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Config {
+    /// The file format's version.
+    #[serde(default = "one")]
+    version: u8,
+    /// Networks that may be paid on; Base and Base Sepolia where none is named.
+    #[serde(default)]
+    networks: BTreeMap<Network, NetworkConfig>,
+    /// Which network to prefer among offers of the same price.
+    #[serde(default)]
+    pub(crate) prefer: Vec<Network>,
+    /// Further assets that are believed to be worth a dollar a unit.
+    #[serde(default)]
+    assets: Vec<Asset>,
+    /// Hosts that are paid over plain http although they are not this machine.
+    #[serde(default)]
+    pub(crate) plain_http_hosts: Vec<String>,
+    /// How many seconds an answer may take to begin.
+    timeout_seconds: Option<u64>,
+    /// The longest paid body that is kept.
+    max_body_bytes: Option<u64>,
+    /// Where the passphrase comes from.
+    #[serde(default)]
+    pub(crate) unlock: UnlockConfig,
+}
+
+/// One network.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NetworkConfig {
+    /// The endpoints, tried in this order; public ones where none is named.
+    #[serde(default)]
+    pub(crate) rpc: Vec<String>,
+}
+
+/// Where the passphrase comes from, besides FARTHING_PASSPHRASE, which comes first.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct UnlockConfig {
+    /// A command that prints it: `[pass, show, farthing]`. Run without a shell.
+    pub(crate) command: Option<Vec<String>>,
+    /// An open file descriptor that holds it.
+    pub(crate) fd: Option<u32>,
+    /// The operating system's keyring.
+    #[serde(default)]
+    pub(crate) keyring: bool,
+}
+
+fn one() -> u8 {
+    1
+}
+
+impl Config {
+    /// Reads the file; the defaults where there is none.
+    pub(crate) fn load(path: &Path) -> Result<Self, Failure> {
+        let text = if path.exists() { home::read(path)? } else { STARTER.to_owned() };
+        Self::parse(&text).map_err(|why| {
+            Failure::new(Code::Configuration, format!("{}: {why}", path.display()))
+                .hint("docs/wallet.md explains every key")
+        })
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let config: Self = serde_saphyr::from_str(text).map_err(|error| error.to_string())?;
+        if config.version != 1 {
+            return Err(format!("`version` is {}; this farthing reads version 1", config.version));
+        }
+        if config.timeout_seconds.is_some_and(|seconds| !(1..=3600).contains(&seconds)) {
+            return Err("`timeout_seconds` must be from 1 to 3600".to_owned());
+        }
+        if config.unlock.command.as_ref().is_some_and(Vec::is_empty) {
+            return Err("`unlock.command` is empty; name a program and its arguments".to_owned());
+        }
+        config.registry().map_err(|failure| failure.message)?;
+        Ok(config)
+    }
+
+    /// The known assets: the built-in ones and the user's.
+    pub(crate) fn registry(&self) -> Result<Registry, Failure> {
+        let mut registry = Registry::builtin();
+        for asset in &self.assets {
+            let refused = |error| Failure::new(Code::Configuration, format!("`assets`: {error}"));
+            registry.add(asset.clone()).map_err(refused)?;
+        }
+        Ok(registry)
+    }
+
+    /// The networks that may be paid on, each with its endpoints.
+    pub(crate) fn networks(&self) -> BTreeMap<Network, NetworkConfig> {
+        if !self.networks.is_empty() {
+            return self.networks.clone();
+        }
+        [Network::BASE, Network::BASE_SEPOLIA].map(|network| (network, NetworkConfig::default())).into()
+    }
+
+    pub(crate) fn timeout(&self) -> Duration {
+        Duration::from_secs(self.timeout_seconds.unwrap_or(60))
+    }
+
+    pub(crate) fn max_body_bytes(&self) -> u64 {
+        self.max_body_bytes.unwrap_or(1 << 30)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_starter_is_valid() {
+        let config = Config::parse(STARTER).unwrap();
+        assert_eq!(config.networks().len(), 2);
+    }
+
+    #[test]
+    fn mistakes_are_named_with_their_place() {
+        for (text, word) in [
+            ("networkz: {}", "networkz"),
+            ("version: 2", "version"),
+            ("timeout_seconds: 0", "timeout_seconds"),
+            ("timeout_seconds: soon", "line 1"),
+            ("networks:\n  base: {rpcs: []}", "line 2"),
+            ("networks: {mars: {}}", "mars"),
+            ("unlock: {command: []}", "unlock.command"),
+            ("prefer: [base]\nprefer: [base]", "prefer"),
+        ] {
+            let error = Config::parse(text).unwrap_err();
+            assert!(error.contains(word), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn an_asset_cannot_redefine_usdc() {
+        let text = r#"assets: [{network: base, address: "0x833589fCD6eDb6E08f4c7C32D4f71b54bdA02913", symbol: USDC, decimals: 8}]"#;
+        assert!(Config::parse(text).unwrap_err().contains("already registered"));
+    }
+}

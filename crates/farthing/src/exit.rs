@@ -1,0 +1,149 @@
+//! How the program ends: one error type, one table of exit codes.
+
+use std::fmt;
+use std::process::ExitCode;
+
+use farthing_ledger::LedgerError;
+use farthing_policy::Denial;
+use farthing_wallet::{FetchError, WalletError};
+
+/// The exit codes. They are part of the interface: `farthing --help` and docs/wallet.md list them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Code {
+    Unexpected = 1,
+    Configuration = 2,
+    Unreachable = 3,
+    Refused = 4,
+    Unpayable = 5,
+    Unknown = 6,
+    SellerError = 7,
+    Locked = 8,
+    Damaged = 9,
+}
+
+impl Code {
+    /// The code's name in `--json` output.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Unexpected => "unexpected",
+            Self::Configuration => "configuration",
+            Self::Unreachable => "unreachable",
+            Self::Refused => "refused",
+            Self::Unpayable => "unpayable",
+            Self::Unknown => "unknown_outcome",
+            Self::SellerError => "seller_error",
+            Self::Locked => "locked",
+            Self::Damaged => "damaged_ledger",
+        }
+    }
+}
+
+/// Why the program stops: what happened, and what to do.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) code: Code,
+    pub(crate) message: String,
+    pub(crate) hint: Option<String>,
+    /// The structured form of a policy's refusal.
+    pub(crate) denial: Option<Box<Denial>>,
+}
+
+impl Failure {
+    pub(crate) fn new(code: Code, message: impl fmt::Display) -> Self {
+        Self { code, message: message.to_string(), hint: None, denial: None }
+    }
+
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Prints the failure where the user looks for it.
+    pub(crate) fn report(&self, json: bool) -> ExitCode {
+        if json {
+            let denial = self.denial.as_deref();
+            let error = serde_json::json!({"error": {
+                "code": self.code.name(), "exit": self.code as u8, "message": self.message, "hint": self.hint,
+                "denial": denial,
+            }});
+            anstream::println!("{error}");
+        } else {
+            use crate::output::{BAD, DIM};
+            anstream::eprintln!("{BAD}error{BAD:#}: {}", self.message);
+            if let Some(hint) = &self.hint {
+                anstream::eprintln!("{DIM} hint{DIM:#}: {hint}");
+            }
+        }
+        ExitCode::from(self.code as u8)
+    }
+}
+
+impl From<LedgerError> for Failure {
+    fn from(error: LedgerError) -> Self {
+        match error {
+            LedgerError::NotFound { .. } => {
+                Self::new(Code::Configuration, error).hint("`farthing history` lists purchases")
+            }
+            LedgerError::Corrupt(_) => Self::new(Code::Damaged, error).hint("`farthing ledger verify` names the rows"),
+            error => Self::new(Code::Unexpected, error),
+        }
+    }
+}
+
+impl From<WalletError> for Failure {
+    fn from(error: WalletError) -> Self {
+        match error {
+            WalletError::Denied(denial) => {
+                let hint = match denial.retry_after_seconds {
+                    Some(seconds) => format!("room again in about {}; nothing was paid", crate::output::duration(seconds)),
+                    None => "nothing was paid; the caps are in policy.yaml (`farthing config show`)".to_owned(),
+                };
+                let failure = Self::new(Code::Refused, format!("refused by `{}`: {denial}", denial.rule)).hint(hint);
+                Self { denial: Some(Box::new(denial)), ..failure }
+            }
+            WalletError::NoPayableOffer(_) | WalletError::NoPayer(_) => {
+                Self::new(Code::Unpayable, error).hint("nothing was paid")
+            }
+            WalletError::NotResumable { .. } | WalletError::BadLimit(_) => Self::new(Code::Configuration, error),
+            WalletError::Ledger(error) => error.into(),
+            WalletError::Rail(farthing_rail::RailError::Unpayable(why)) => Self::new(Code::Unpayable, why),
+            WalletError::Rail(error @ farthing_rail::RailError::Locked(_)) => {
+                Self::new(Code::Locked, error).hint("nothing was paid; FARTHING_PASSPHRASE, or `unlock` in config.yaml, unlocks it")
+            }
+            WalletError::Rail(error) => Self::new(Code::Unreachable, error),
+            error => Self::new(Code::Unexpected, error),
+        }
+    }
+}
+
+impl From<FetchError> for Failure {
+    fn from(error: FetchError) -> Self {
+        let code = match &error {
+            FetchError::Wallet(_) => {
+                let FetchError::Wallet(error) = error else { return Self::new(Code::Unexpected, "unreachable") };
+                return error.into();
+            }
+            FetchError::BadUrl { .. } => Code::Configuration,
+            FetchError::Unanswered { .. } | FetchError::TimedOut { .. } => Code::Unreachable,
+            FetchError::BadChallenge { .. } | FetchError::PlainHttp(_) => Code::Unpayable,
+            FetchError::Lost { .. } => Code::Unknown,
+            _ => Code::Unexpected,
+        };
+        Self::new(code, causes(&error))
+    }
+}
+
+/// An error with its causes, each said once.
+pub(crate) fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
+}

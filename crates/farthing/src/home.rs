@@ -1,0 +1,49 @@
+//! The folder that holds every file of the wallet.
+
+use std::path::{Path, PathBuf};
+
+use crate::exit::{Code, Failure};
+
+/// The wallet's folder and the files in it.
+#[derive(Debug, Clone)]
+pub(crate) struct Home(PathBuf);
+
+impl Home {
+    /// The folder given, else `~/.farthing`.
+    pub(crate) fn locate(given: Option<&Path>) -> Result<Self, Failure> {
+        if let Some(given) = given {
+            return Ok(Self(given.to_owned()));
+        }
+        let user = std::env::var_os("HOME").filter(|home| !home.is_empty()).ok_or_else(|| {
+            Failure::new(Code::Configuration, "there is no home folder").hint("set FARTHING_HOME to a folder")
+        })?;
+        Ok(Self(PathBuf::from(user).join(".farthing")))
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        &self.0
+    }
+
+    pub(crate) fn config(&self) -> PathBuf {
+        self.0.join("config.yaml")
+    }
+
+    pub(crate) fn policy(&self) -> PathBuf {
+        self.0.join("policy.yaml")
+    }
+
+    pub(crate) fn ledger(&self) -> PathBuf {
+        self.0.join("ledger.db")
+    }
+}
+
+/// Reads a small text file, naming it in the error.
+pub(crate) fn read(path: &Path) -> Result<String, Failure> {
+    const MOST: u64 = 1 << 20;
+    let failed = |why: String| Failure::new(Code::Configuration, format!("{} cannot be read: {why}", path.display()));
+    let size = std::fs::metadata(path).map_err(|error| failed(error.to_string()))?.len();
+    if size > MOST {
+        return Err(failed(format!("it has {size} bytes, more than {MOST}")));
+    }
+    std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))
+}

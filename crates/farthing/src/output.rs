@@ -1,0 +1,122 @@
+//! What a person sees: styles, tables, times.
+
+use anstyle::{AnsiColor, Style};
+use farthing_ambient::Timestamp;
+use farthing_ledger::PurchaseState;
+
+/// Something went well.
+pub(crate) const GOOD: Style = AnsiColor::Green.on_default().bold();
+/// Something needs attention.
+pub(crate) const WARN: Style = AnsiColor::Yellow.on_default().bold();
+/// Something failed.
+pub(crate) const BAD: Style = AnsiColor::Red.on_default().bold();
+/// Something less important.
+pub(crate) const DIM: Style = AnsiColor::BrightBlack.on_default();
+/// A heading or a figure that matters.
+pub(crate) const STRONG: Style = Style::new().bold();
+
+/// How a command talks: everything that is not the result goes to stderr.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Output {
+    pub(crate) json: bool,
+    pub(crate) quiet: bool,
+}
+
+impl Output {
+    /// A line about the work, for people.
+    pub(crate) fn note(self, line: impl std::fmt::Display) {
+        if !self.quiet && !self.json {
+            anstream::eprintln!("{line}");
+        }
+    }
+
+    /// A line that must be seen even with `--quiet`.
+    pub(crate) fn warn(self, line: impl std::fmt::Display) {
+        anstream::eprintln!("{WARN}warning{WARN:#}: {line}");
+    }
+
+    /// A line of the result.
+    #[expect(clippy::unused_self, reason = "every line goes through one place")]
+    pub(crate) fn line(self, line: impl std::fmt::Display) {
+        anstream::println!("{line}");
+    }
+
+    /// The result as JSON.
+    #[expect(clippy::unused_self, reason = "every line goes through one place")]
+    pub(crate) fn json(self, value: &serde_json::Value) {
+        anstream::println!("{value}");
+    }
+}
+
+/// A table: columns as wide as their widest cell, the last one ragged.
+pub(crate) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
+    let width = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
+        cells.chain(head.get(column).map(|cell| cell.chars().count())).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..head.len()).map(width).collect();
+    let line = |cells: &mut dyn Iterator<Item = &str>| {
+        let padded: Vec<String> =
+            cells.zip(&widths).map(|(cell, width)| format!("{cell:<width$}", width = *width)).collect();
+        padded.join("  ").trim_end().to_owned()
+    };
+    let mut lines = vec![format!("{DIM}{}{DIM:#}", line(&mut head.iter().copied()))];
+    lines.extend(rows.iter().map(|row| line(&mut row.iter().map(String::as_str))));
+    lines.join("\n")
+}
+
+/// `3 min`, `2 h`.
+pub(crate) fn duration(seconds: u64) -> String {
+    match seconds {
+        0..=119 => format!("{seconds} s"),
+        120..=7_199 => format!("{} min", seconds.div_ceil(60)),
+        7_200..=172_799 => format!("{} h", seconds.div_ceil(3_600)),
+        _ => format!("{} days", seconds.div_ceil(86_400)),
+    }
+}
+
+/// `2026-11-21 03:27:29`, in UTC.
+pub(crate) fn time(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%d %H:%M:%S").to_string()
+}
+
+/// A state in one word, coloured.
+pub(crate) fn state(state: PurchaseState) -> String {
+    let (style, word) = match state {
+        PurchaseState::Paid => (GOOD, "paid"),
+        PurchaseState::NotPaid => (DIM, "not paid"),
+        PurchaseState::Reserved => (WARN, "reserved"),
+        PurchaseState::Signed => (WARN, "signed"),
+        PurchaseState::Unknown => (WARN, "unknown"),
+    };
+    format!("{style}{word}{style:#}")
+}
+
+/// Text from outside, safe for a terminal.
+pub(crate) fn printable(text: &str) -> String {
+    text.chars().take(300).flat_map(char::escape_debug).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_line_up() {
+        let rows = vec![vec!["a".to_owned(), "long cell".to_owned()], vec!["bbb".to_owned(), "x".to_owned()]];
+        let text = anstream::adapter::strip_str(&table(&["h", "k"], &rows)).to_string();
+        assert_eq!(text, "h    k\na    long cell\nbbb  x");
+    }
+
+    #[test]
+    fn durations_round_up() {
+        assert_eq!(duration(61), "61 s");
+        assert_eq!(duration(121), "3 min");
+        assert_eq!(duration(86_400), "24 h");
+    }
+
+    #[test]
+    fn escape_sequences_are_shown_not_sent() {
+        assert_eq!(printable("\u{1b}[31mred"), "\\u{1b}[31mred");
+    }
+}

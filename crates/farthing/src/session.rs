@@ -1,0 +1,160 @@
+//! What the wallet's commands share: the folder, the configuration, and a wallet made from them when it is needed.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use farthing_ambient::{OsEntropy, SystemClock};
+use farthing_keystore::Keystore;
+use farthing_ledger::Ledger;
+use farthing_money::Network;
+use farthing_policy::Policy;
+use farthing_rail::{Payer, RailError};
+use farthing_rail_evm::{ChainConfig, EvmPayer};
+use farthing_wallet::{BodyStore, Client, ClientConfig, LocalWallet, LocalWalletConfig};
+use url::Url;
+
+use crate::config::Config;
+use crate::exit::{Code, Failure};
+use crate::home::{self, Home};
+
+/// One run of a wallet command.
+pub(crate) struct Session {
+    home: Home,
+    config: Config,
+    ledger: OnceLock<Ledger>,
+}
+
+impl Session {
+    pub(crate) fn new(home: Home) -> Result<Self, Failure> {
+        let config = Config::load(&home.config())?;
+        Ok(Self { home, config, ledger: OnceLock::new() })
+    }
+
+    pub(crate) fn home(&self) -> &Home {
+        &self.home
+    }
+
+    pub(crate) fn config(&self) -> &Config {
+        &self.config
+    }
+
+    pub(crate) fn key_file(&self) -> PathBuf {
+        Keystore::path(self.home.folder())
+    }
+
+    /// The policy in force. A wallet without the file has the starter's small caps.
+    pub(crate) fn policy(&self) -> Result<Policy, Failure> {
+        let path = self.home.policy();
+        let text = if path.exists() { home::read(&path)? } else { Policy::starter().to_owned() };
+        Policy::parse(&text).map_err(|error| Failure::new(Code::Configuration, error.in_file(path.display())))
+    }
+
+    /// The ledger, opened once.
+    pub(crate) fn ledger(&self) -> Result<Ledger, Failure> {
+        if let Some(ledger) = self.ledger.get() {
+            return Ok(ledger.clone());
+        }
+        self.keystore()?;
+        let ledger = open_ledger(&self.home.ledger())?;
+        Ok(self.ledger.get_or_init(|| ledger).clone())
+    }
+
+    /// The wallet's address on every network that it may pay on.
+    pub(crate) fn addresses(&self) -> Result<Vec<(Network, String)>, Failure> {
+        let address = self.keystore()?.info().address.clone();
+        Ok(self.config.networks().into_keys().map(|network| (network, address.clone())).collect())
+    }
+
+    /// The endpoints of a network.
+    pub(crate) fn endpoints(&self, network: &Network) -> Result<Vec<Url>, Failure> {
+        Ok(self.chain(network)?.endpoints)
+    }
+
+    /// The endpoints' hosts: the rest of an address may be a key.
+    pub(crate) fn endpoint_names(&self, network: &Network) -> Result<Vec<String>, Failure> {
+        let name = |url: &Url| match (url.host_str(), url.port()) {
+            (Some(host), Some(port)) => format!("{host}:{port}"),
+            (host, _) => host.unwrap_or("?").to_owned(),
+        };
+        Ok(self.endpoints(network)?.iter().map(name).collect())
+    }
+
+    /// A wallet. Its key stays encrypted until the first signature.
+    pub(crate) fn wallet(&self) -> Result<LocalWallet, Failure> {
+        Ok(LocalWallet::new(LocalWalletConfig {
+            payers: vec![self.payer()?],
+            registry: self.config.registry()?,
+            policy: self.policy()?,
+            ledger: self.ledger()?,
+            preference: self.config.prefer.clone(),
+            clock: Arc::new(SystemClock),
+            entropy: Arc::new(OsEntropy),
+        }))
+    }
+
+    /// A client that pays out of this wallet.
+    pub(crate) fn client(&self, timeout_seconds: Option<u64>) -> Result<Client, Failure> {
+        let config = ClientConfig {
+            timeout: timeout_seconds.map_or(self.config.timeout(), Duration::from_secs),
+            bodies: BodyStore::new(self.home.folder(), self.config.max_body_bytes()),
+            plain_http_hosts: self.config.plain_http_hosts.clone(),
+        };
+        Ok(Client::new(Arc::new(self.wallet()?), config)?)
+    }
+
+    fn keystore(&self) -> Result<Keystore, Failure> {
+        let folder = self.home.folder();
+        if !self.key_file().exists() {
+            return Err(Failure::new(Code::Locked, format!("there is no wallet in {}", folder.display()))
+                .hint("`farthing init` makes one; FARTHING_HOME names another folder"));
+        }
+        Keystore::open(folder).map_err(|error| Failure::new(Code::Locked, error))
+    }
+
+    fn payer(&self) -> Result<Arc<dyn Payer>, Failure> {
+        let keystore = self.keystore()?;
+        let networks = self.config.networks();
+        let chains = networks.keys().map(|network| self.chain(network)).collect::<Result<Vec<_>, _>>()?;
+        let address = keystore.info().address.clone();
+        let sources = self.config.unlock.sources();
+        let unlock = move || {
+            let locked = |error: farthing_keystore::KeystoreError| RailError::Locked(crate::exit::causes(&error));
+            let passphrase = sources.passphrase().map_err(locked)?;
+            let keys = keystore.unlock(&passphrase).map_err(locked)?;
+            Ok(keys.evm().secret())
+        };
+        let payer = EvmPayer::locked(&address, Box::new(unlock), &chains, &(Arc::new(OsEntropy) as _));
+        Ok(Arc::new(payer.map_err(|error| Failure::new(Code::Configuration, error))?))
+    }
+
+    fn chain(&self, network: &Network) -> Result<ChainConfig, Failure> {
+        let networks = self.config.networks();
+        let known = networks.get(network).map(|config| config.rpc.as_slice());
+        let rpc = known.ok_or_else(|| {
+            Failure::new(Code::Configuration, format!("the network {network} is not configured"))
+                .hint("`networks` in config.yaml names the networks that may be paid on")
+        })?;
+        chain(network, rpc)
+    }
+}
+
+/// A network at these endpoints; at its public ones where none is given.
+pub(crate) fn chain(network: &Network, rpc: &[String]) -> Result<ChainConfig, Failure> {
+    if rpc.is_empty() {
+        return ChainConfig::public(network).ok_or_else(|| {
+            Failure::new(Code::Configuration, format!("no public endpoint is known for {network}; name one under `rpc`"))
+        });
+    }
+    let endpoint = |text: &String| {
+        let url = text.parse::<Url>().ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+        // The address may hold a key, so it is not repeated.
+        url.ok_or_else(|| Failure::new(Code::Configuration, format!("an `rpc` of {network} is no http or https address")))
+    };
+    Ok(ChainConfig::new(network.clone(), rpc.iter().map(endpoint).collect::<Result<_, _>>()?))
+}
+
+/// Opens a ledger, in a folder that must be there.
+pub(crate) fn open_ledger(path: &Path) -> Result<Ledger, Failure> {
+    Ok(Ledger::open(path, Arc::new(SystemClock))?)
+}

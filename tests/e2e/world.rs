@@ -1,0 +1,251 @@
+//! A chain, an API, a gateway in front of it, and a wallet: everything a paid call needs.
+
+use std::path::{Path, PathBuf};
+use std::process::{Output, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{Request, StatusCode};
+use axum::response::{IntoResponse, Response};
+use farthing_devnet::accounts::{FACILITATOR, PAYEE};
+use farthing_devnet::{BASE_SEPOLIA, Base};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::process::{Child, Command};
+
+pub const FARTHING: &str = env!("CARGO_BIN_EXE_farthing");
+const PASSPHRASE: &str = "correct horse";
+
+/// A policy that gets in nobody's way.
+pub const GENEROUS: &str = "version: 1\npayments:\n  max: \"$5\"\n  budgets:\n    - {name: ever, max: \"$100\", per: lifetime}\n";
+
+/// The routes that most tests sell.
+pub const ROUTES: &str = r#"
+  - {match: "GET /weather/{city}", price: "$0.002"}
+  - {match: "POST /echo", price: "$0.01"}
+  - {match: "GET /broken", price: "$0.01"}
+  - {match: "GET /slow", price: "$0.01", timeout: 1s}
+  - {match: "GET /pause", price: "$0.01"}
+  - {match: "GET /upfront", price: "$0.01", flow: upfront}
+"#;
+
+/// What the API behind the gateway saw.
+#[derive(Debug, Clone)]
+pub struct Upstream {
+    pub url: String,
+    served: Arc<AtomicU64>,
+}
+
+/// What the handlers need.
+#[derive(Clone)]
+struct Api {
+    served: Arc<AtomicU64>,
+    chain: Arc<Base>,
+}
+
+impl Upstream {
+    async fn start(chain: Arc<Base>) -> Self {
+        let served = Arc::new(AtomicU64::new(0));
+        let router = Router::new().fallback(handle).with_state(Api { served: served.clone(), chain });
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        Self { url, served }
+    }
+
+    /// How many requests reached the API.
+    pub fn served(&self) -> u64 {
+        self.served.load(Ordering::SeqCst)
+    }
+}
+
+async fn handle(State(api): State<Api>, request: Request<Body>) -> Response {
+    api.served.fetch_add(1, Ordering::SeqCst);
+    let path = request.uri().path().to_owned();
+    let leaked = request.headers().keys().any(|name| name.as_str().starts_with("x-payment") || name.as_str().starts_with("payment-"));
+    if leaked {
+        return (StatusCode::IM_A_TEAPOT, "a payment header reached the upstream").into_response();
+    }
+    match path.as_str() {
+        "/broken" => (StatusCode::INTERNAL_SERVER_ERROR, "out of order").into_response(),
+        "/slow" => {
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            "late".into_response()
+        }
+        // Between verification and settlement the token is paused: the settlement reverts.
+        "/pause" => {
+            api.chain.pause().await.unwrap();
+            "served in vain".into_response()
+        }
+        "/echo" => {
+            let body = axum::body::to_bytes(request.into_body(), 1 << 20).await.unwrap();
+            ([("content-type", "application/octet-stream")], body).into_response()
+        }
+        path => axum::Json(serde_json::json!({"path": path})).into_response(),
+    }
+}
+
+/// Everything at once. Dropping it stops all of it.
+pub struct World {
+    pub chain: Arc<Base>,
+    pub upstream: Upstream,
+    pub url: String,
+    pub folder: TempDir,
+    pub wallet: Wallet,
+    gateway: Child,
+}
+
+impl World {
+    /// A wallet with five dollars, a generous policy, and a gateway that sells [`ROUTES`].
+    pub async fn start() -> Self {
+        Self::selling(ROUTES, "").await
+    }
+
+    /// The same with these routes and further keys of gateway.yaml.
+    pub async fn selling(routes: &str, more: &str) -> Self {
+        let chain = Arc::new(Base::builder().chain_id(BASE_SEPOLIA).start().await.unwrap());
+        let upstream = Upstream::start(chain.clone()).await;
+        let folder = tempfile::tempdir().unwrap();
+        let port = free_port();
+        let config = folder.path().join("gateway.yaml");
+        let url = format!("http://127.0.0.1:{port}");
+        std::fs::write(&config, gateway_yaml(port, &upstream.url, &chain, routes, more)).unwrap();
+        let gateway = start_server("gateway", &config, &url).await;
+        let wallet = Wallet::new(folder.path().join("wallet"), &chain).await;
+        Self { chain, upstream, url, folder, wallet, gateway }
+    }
+
+    /// What the payee holds, in base units.
+    pub async fn earned(&self) -> u64 {
+        self.chain.balance_of(PAYEE.address).await.unwrap().to_string().parse().unwrap()
+    }
+
+    /// What the wallet holds, in base units, asked of the chain and not of the wallet.
+    pub async fn held(&self) -> u64 {
+        let address = self.wallet.address.parse().unwrap();
+        self.chain.balance_of(address).await.unwrap().to_string().parse().unwrap()
+    }
+
+    pub fn at(&self, path: &str) -> String {
+        format!("{}{path}", self.url)
+    }
+
+    /// Ends the gateway as an operator would, and says how it ended.
+    pub async fn stop_gateway(&mut self) -> std::process::ExitStatus {
+        terminate(&self.gateway);
+        tokio::time::timeout(Duration::from_secs(20), self.gateway.wait()).await.unwrap().unwrap()
+    }
+}
+
+/// Starts `farthing gateway` or `farthing facilitator` and waits until it answers.
+pub async fn start_server(command: &str, config: &Path, url: &str) -> Child {
+    let log = config.with_extension("log");
+    let file = std::fs::File::create(&log).unwrap();
+    let mut child = Command::new(FARTHING)
+        .args([command, "-c"])
+        .arg(config)
+        .env("FARTHING_HOME", config.parent().unwrap().join(command))
+        .env("SIGNER_KEY", FACILITATOR.private_key.to_string())
+        .stdin(Stdio::null())
+        .stdout(file.try_clone().unwrap())
+        .stderr(file)
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while reqwest::get(url).await.is_err() {
+        let ended = child.try_wait().unwrap();
+        let text = || std::fs::read_to_string(&log).unwrap();
+        assert!(ended.is_none(), "farthing {command} ended: {}", text());
+        assert!(Instant::now() < deadline, "farthing {command} does not answer: {}", text());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    child
+}
+
+/// SIGTERM, as an operator or a container runtime sends it.
+pub fn terminate(child: &Child) {
+    let pid = child.id().unwrap().to_string();
+    assert!(std::process::Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+}
+
+fn gateway_yaml(port: u16, upstream: &str, chain: &Base, routes: &str, more: &str) -> String {
+    format!(
+        "listen: 127.0.0.1:{port}\npublic_url: http://127.0.0.1:{port}\nupstream: {upstream}\npay_to: \"{}\"\n\
+         accepts: [base-sepolia]\nunmatched: free\nfacilitator:\n  in_process:\n    networks:\n      \
+         base-sepolia: {{rpc: [\"{}\"], signer_key_env: SIGNER_KEY}}\n{more}\nroutes:{routes}",
+        PAYEE.address,
+        chain.rpc_url()
+    )
+}
+
+pub fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// A wallet of the real binary.
+pub struct Wallet {
+    pub home: PathBuf,
+    pub address: String,
+}
+
+impl Wallet {
+    /// A new wallet with five dollars on this chain.
+    pub async fn new(home: PathBuf, chain: &Base) -> Self {
+        let mut wallet = Self { home, address: String::new() };
+        wallet.ok(&["init", "--yes"]).await;
+        std::fs::write(
+            wallet.home.join("config.yaml"),
+            format!("version: 1\nnetworks:\n  base-sepolia: {{rpc: [\"{}\"]}}\n", chain.rpc_url()),
+        )
+        .unwrap();
+        wallet.policy(GENEROUS);
+        wallet.ok(&["fund", "--network", "base-sepolia", "--amount", "$5"]).await;
+        let addresses = wallet.json(&["address"], 0).await;
+        wallet.address = addresses["addresses"][0]["address"].as_str().unwrap().to_owned();
+        wallet
+    }
+
+    pub fn policy(&self, yaml: &str) {
+        std::fs::write(self.home.join("policy.yaml"), yaml).unwrap();
+    }
+
+    pub async fn run(&self, args: &[&str]) -> Output {
+        Command::new(FARTHING)
+            .args(args)
+            .env("FARTHING_HOME", &self.home)
+            .env("FARTHING_PASSPHRASE", PASSPHRASE)
+            .stdin(Stdio::null())
+            .output()
+            .await
+            .unwrap()
+    }
+
+    /// Runs a command that must succeed; returns its stdout.
+    pub async fn ok(&self, args: &[&str]) -> Vec<u8> {
+        let done = self.run(args).await;
+        assert!(done.status.success(), "farthing {args:?}: {}", String::from_utf8_lossy(&done.stderr));
+        done.stdout
+    }
+
+    /// Runs a command with `--json` that must end with `code`; returns what it printed first.
+    pub async fn json(&self, args: &[&str], code: i32) -> Value {
+        let done = self.run(&[args, &["--json"]].concat()).await;
+        let text = String::from_utf8_lossy(&done.stdout);
+        assert_eq!(done.status.code(), Some(code), "farthing {args:?}: {text} {}", String::from_utf8_lossy(&done.stderr));
+        serde_json::Deserializer::from_str(&text).into_iter().next().expect("no JSON").unwrap()
+    }
+
+    /// The newest purchase.
+    pub async fn newest(&self) -> Value {
+        self.json(&["history", "-n", "1"], 0).await["purchases"][0].clone()
+    }
+
+    pub async fn assert_whole(&self) {
+        self.ok(&["ledger", "verify"]).await;
+    }
+}
