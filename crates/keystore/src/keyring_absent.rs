@@ -1,0 +1,28 @@
+use alloy_primitives::Address;
+
+use crate::{Passphrase, UnlockError};
+
+/// Always an error: this build has no keyring.
+pub(crate) fn read(_address: Address) -> Result<Option<Passphrase>, UnlockError> {
+    Err(absent())
+}
+
+/// Always an error: this build has no keyring.
+///
+/// # Errors
+/// [`UnlockError::Keyring`]
+pub fn keep_in_keyring(_address: Address, _passphrase: &Passphrase) -> Result<(), UnlockError> {
+    Err(absent())
+}
+
+/// Always an error: this build has no keyring.
+///
+/// # Errors
+/// [`UnlockError::Keyring`]
+pub fn forget_in_keyring(_address: Address) -> Result<(), UnlockError> {
+    Err(absent())
+}
+
+fn absent() -> UnlockError {
+    UnlockError::Keyring("this farthing was built without `os-keyring`".to_owned())
+}
