@@ -151,7 +151,7 @@ unmatched: free
 facilitator:
   in_process:
     networks:
-      base-sepolia: {{rpc: ["{rpc}"], signer_key_env: FACILITATOR_KEY}}
+      base-sepolia: {{rpc: ["{rpc}"], signers: [{{env: FACILITATOR_KEY}}]}}
 routes:
   - {{match: "GET /weather/{{city}}", price: "$0.002", description: "The weather in a city"}}
   - {{match: "GET /report", price: "$0.50", description: "Two hundred pages"}}

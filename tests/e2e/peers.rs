@@ -54,7 +54,7 @@ async fn our_wallet_pays_their_server_through_our_facilitator() {
     let port = free_port();
     let config = world.folder.path().join("facilitator.yaml");
     let yaml = format!(
-        "listen: 127.0.0.1:{port}\nnetworks:\n  base-sepolia: {{rpc: [\"{}\"], signer_key_env: SIGNER_KEY}}\n",
+        "listen: 127.0.0.1:{port}\nnetworks:\n  base-sepolia: {{rpc: [\"{}\"], signers: [{{env: SIGNER_KEY}}]}}\n",
         world.chain.rpc_url()
     );
     std::fs::write(&config, yaml).unwrap();

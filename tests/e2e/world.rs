@@ -177,7 +177,7 @@ fn gateway_yaml(port: u16, upstream: &str, chain: &Base, routes: &str, more: &st
     format!(
         "listen: 127.0.0.1:{port}\npublic_url: http://127.0.0.1:{port}\nupstream: {upstream}\npay_to: \"{}\"\n\
          accepts: [base-sepolia]\nunmatched: free\nfacilitator:\n  in_process:\n    networks:\n      \
-         base-sepolia: {{rpc: [\"{}\"], signer_key_env: SIGNER_KEY}}\n{more}\nroutes:{routes}",
+         base-sepolia: {{rpc: [\"{}\"], signers: [{{env: SIGNER_KEY}}]}}\n{more}\nroutes:{routes}",
         PAYEE.address,
         chain.rpc_url()
     )

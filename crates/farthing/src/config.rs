@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
+use farthing_keystore::Unlock;
 use farthing_money::{Asset, Network, Registry};
 use serde::Deserialize;
 
@@ -36,9 +37,8 @@ pub(crate) struct Config {
     timeout_seconds: Option<u64>,
     /// The longest paid body that is kept.
     max_body_bytes: Option<u64>,
-    /// Where the passphrase comes from.
-    #[serde(default)]
-    pub(crate) unlock: UnlockConfig,
+    /// Where the passphrase comes from when FARTHING_PASSPHRASE is not set.
+    pub(crate) unlock: Option<Unlock>,
 }
 
 /// One network.
@@ -48,19 +48,6 @@ pub(crate) struct NetworkConfig {
     /// The endpoints, tried in this order; public ones where none is named.
     #[serde(default)]
     pub(crate) rpc: Vec<String>,
-}
-
-/// Where the passphrase comes from, besides FARTHING_PASSPHRASE, which comes first.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct UnlockConfig {
-    /// A command that prints it: `[pass, show, farthing]`. Run without a shell.
-    pub(crate) command: Option<Vec<String>>,
-    /// An open file descriptor that holds it.
-    pub(crate) fd: Option<u32>,
-    /// The operating system's keyring.
-    #[serde(default)]
-    pub(crate) keyring: bool,
 }
 
 fn one() -> u8 {

@@ -100,7 +100,7 @@ impl From<WalletError> for Failure {
                     None => "nothing was paid; the caps are in policy.yaml (`farthing config show`)".to_owned(),
                 };
                 let failure = Self::new(Code::Refused, format!("refused by `{}`: {denial}", denial.rule)).hint(hint);
-                Self { denial: Some(Box::new(denial)), ..failure }
+                Self { denial: Some(denial), ..failure }
             }
             WalletError::NoPayableOffer(_) | WalletError::NoPayer(_) => {
                 Self::new(Code::Unpayable, error).hint("nothing was paid")

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use farthing_ambient::{OsEntropy, SystemClock};
-use farthing_keystore::Keystore;
+use farthing_keystore::{Keystore, PASSPHRASE_VARIABLE, Unlock};
 use farthing_ledger::Ledger;
 use farthing_money::Network;
 use farthing_policy::Policy;
@@ -40,7 +40,7 @@ impl Session {
     }
 
     pub(crate) fn key_file(&self) -> PathBuf {
-        Keystore::path(self.home.folder())
+        self.home.folder().join(Keystore::FILE_NAME)
     }
 
     /// The policy in force. A wallet without the file has the starter's small caps.
@@ -62,7 +62,7 @@ impl Session {
 
     /// The wallet's address on every network that it may pay on.
     pub(crate) fn addresses(&self) -> Result<Vec<(Network, String)>, Failure> {
-        let address = self.keystore()?.info().address.clone();
+        let address = self.keystore()?.info().evm.to_checksum(None);
         Ok(self.config.networks().into_keys().map(|network| (network, address.clone())).collect())
     }
 
@@ -116,13 +116,14 @@ impl Session {
         let keystore = self.keystore()?;
         let networks = self.config.networks();
         let chains = networks.keys().map(|network| self.chain(network)).collect::<Result<Vec<_>, _>>()?;
-        let address = keystore.info().address.clone();
-        let sources = self.config.unlock.sources();
+        let address = keystore.info().evm.to_checksum(None);
+        let configured = self.config.unlock.clone();
         let unlock = move || {
-            let locked = |error: farthing_keystore::KeystoreError| RailError::Locked(crate::exit::causes(&error));
-            let passphrase = sources.passphrase().map_err(locked)?;
-            let keys = keystore.unlock(&passphrase).map_err(locked)?;
-            Ok(keys.evm().secret())
+            let locked = |error: &dyn std::error::Error| RailError::Locked(crate::exit::causes(error));
+            let environment = std::env::var_os(PASSPHRASE_VARIABLE);
+            let passphrase = Unlock::passphrase(configured.as_ref(), keystore.info().evm, environment);
+            let keys = keystore.unlock(&passphrase.map_err(|error| locked(&error))?);
+            Ok(*keys.map_err(|error| locked(&error))?.evm().secret_key())
         };
         let payer = EvmPayer::locked(&address, Box::new(unlock), &chains, &(Arc::new(OsEntropy) as _));
         Ok(Arc::new(payer.map_err(|error| Failure::new(Code::Configuration, error))?))

@@ -12,4 +12,4 @@ mod rpc;
 mod token;
 
 pub use config::ChainConfig;
-pub use payer::{EvmPayer, MAX_TIMEOUT_SECONDS};
+pub use payer::{EvmPayer, MAX_TIMEOUT_SECONDS, UnlockKey};

@@ -1,6 +1,6 @@
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use alloy_primitives::{B256, Bytes, U256};
+use alloy_primitives::{Address, B256, Bytes, U256};
 use async_trait::async_trait;
 use farthing_ambient::{Entropy, Timestamp};
 use farthing_money::{Asset, BaseUnits, Network};
@@ -22,9 +22,14 @@ use crate::token::{Token, returned, view};
 /// offers seen in use ask for 60 to 900.
 pub const MAX_TIMEOUT_SECONDS: u64 = 86_400;
 
+/// Gets an encrypted key when it is needed. It may block, for as long as it takes to decrypt or to ask somebody.
+pub type UnlockKey = Box<dyn Fn() -> Result<SecretKey, RailError> + Send + Sync>;
+
 /// Pays `exact` offers over EIP-3009 from one key.
 pub struct EvmPayer {
-    key: Key,
+    address: Address,
+    key: OnceLock<Key>,
+    unlock: Option<UnlockKey>,
     chains: Vec<(Rpc, u64)>,
 }
 
@@ -39,18 +44,47 @@ impl EvmPayer {
         chains: &[ChainConfig],
         entropy: &Arc<dyn Entropy>,
     ) -> Result<Self, RailError> {
-        let connect =
-            |config: &ChainConfig| Ok((Rpc::new(config, entropy.clone())?, config.log_range_blocks));
-        Ok(Self {
-            key: Key::new(secret),
-            chains: chains.iter().map(connect).collect::<Result<_, RailError>>()?,
-        })
+        let key = Key::new(secret);
+        let address = key.address;
+        Ok(Self { address, key: OnceLock::from(key), unlock: None, chains: connect(chains, entropy)? })
+    }
+
+    /// A payer whose key stays encrypted until the first signature. Everything else needs the address only.
+    ///
+    /// # Errors
+    /// [`RailError::Configuration`], as [`Self::new`], and for an address that is none.
+    pub fn locked(
+        address: &str,
+        unlock: UnlockKey,
+        chains: &[ChainConfig],
+        entropy: &Arc<dyn Entropy>,
+    ) -> Result<Self, RailError> {
+        let bad = || RailError::Configuration(format!("`{}` is no EVM address", address.escape_debug()));
+        let address = address.parse().map_err(|_| bad())?;
+        Ok(Self { address, key: OnceLock::new(), unlock: Some(unlock), chains: connect(chains, entropy)? })
+    }
+
+    /// The key, unlocked at its first use.
+    fn key(&self) -> Result<&Key, RailError> {
+        if let Some(key) = self.key.get() {
+            return Ok(key);
+        }
+        let none = || RailError::Locked("there is no way to unlock it".to_owned());
+        let key = Key::new(self.unlock.as_ref().ok_or_else(none)?()?);
+        if key.address != self.address {
+            return Err(RailError::Locked(format!("the key belongs to {}, not to {}", key.address, self.address)));
+        }
+        Ok(self.key.get_or_init(|| key))
     }
 
     fn chain(&self, network: &Network) -> Result<&(Rpc, u64), RailError> {
         let chain = self.chains.iter().find(|(rpc, _)| rpc.network == *network);
         chain.ok_or_else(|| RailError::Configuration(format!("no RPC endpoint is configured for {network}")))
     }
+}
+
+fn connect(chains: &[ChainConfig], entropy: &Arc<dyn Entropy>) -> Result<Vec<(Rpc, u64)>, RailError> {
+    chains.iter().map(|config| Ok((Rpc::new(config, entropy.clone())?, config.log_range_blocks))).collect()
 }
 
 #[async_trait]
@@ -60,7 +94,7 @@ impl Payer for EvmPayer {
     }
 
     fn address(&self, network: &Network) -> Option<String> {
-        self.chain(network).ok().map(|_| self.key.address.to_checksum(None))
+        self.chain(network).ok().map(|_| self.address.to_checksum(None))
     }
 
     fn can_pay(&self, terms: &Requirements, asset: &Asset) -> Result<(), RailError> {
@@ -76,11 +110,12 @@ impl Payer for EvmPayer {
         entropy: &dyn Entropy,
     ) -> Result<SignedPayment, RailError> {
         self.can_pay(terms, asset)?;
+        let key = self.key()?;
         let token = Token::required(asset)?;
         let mut nonce = [0; 32];
         entropy.fill(&mut nonce)?;
-        let authorization = authorize(&self.key, terms, now, nonce)?;
-        let signature = self.key.sign(&authorization.digest(&token.separator));
+        let authorization = authorize(key, terms, now, nonce)?;
+        let signature = key.sign(&authorization.digest(&token.separator));
         let wire = ExactEvmPayload {
             signature: Bytes::copy_from_slice(&signature).to_string(),
             authorization: authorization.to_wire(),
@@ -90,10 +125,10 @@ impl Payer for EvmPayer {
             key: PaymentKey::eip3009(
                 &terms.network,
                 token.address.into_array(),
-                self.key.address.into_array(),
+                self.address.into_array(),
                 nonce,
             ),
-            payer: self.key.address.to_checksum(None),
+            payer: self.address.to_checksum(None),
             valid_before: expiry(terms, now)?,
         })
     }
@@ -102,7 +137,7 @@ impl Payer for EvmPayer {
         let (rpc, _) = self.chain(&asset.network)?;
         let token = Token::required(asset)?;
         let data: Bytes =
-            rpc.get(view(token.address, &Abi::balanceOfCall { account: self.key.address })).await?;
+            rpc.get(view(token.address, &Abi::balanceOfCall { account: self.address })).await?;
         let balance = returned::<Abi::balanceOfCall>(&data);
         let balance = balance.ok_or_else(|| rpc.nonsense("balanceOf", &data.to_string()))?;
         // More than 2^128 - 1 of a dollar token does not exist.
@@ -124,7 +159,7 @@ impl Payer for EvmPayer {
 
 impl std::fmt::Debug for EvmPayer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "EvmPayer({} on {:?})", self.key.address, self.networks())
+        write!(f, "EvmPayer({} on {:?})", self.address, self.networks())
     }
 }
 

@@ -180,7 +180,7 @@ impl Client {
         let host = request.host();
         let allowed = request.url.scheme() == "https"
             || request.is_loopback()
-            || self.config.plain_http_hosts.iter().any(|known| *known == host);
+            || self.config.plain_http_hosts.contains(&host);
         if allowed { Ok(()) } else { Err(FetchError::PlainHttp(host)) }
     }
 

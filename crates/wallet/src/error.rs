@@ -10,7 +10,7 @@ use farthing_rail::RailError;
 pub enum WalletError {
     /// The policy says no.
     #[error("{0}")]
-    Denied(Denial),
+    Denied(Box<Denial>),
     /// None of the offers can be paid; the reason stands beside each.
     #[error("none of the {} offers can be paid:\n{}", .0.len(), .0.join("\n"))]
     NoPayableOffer(Vec<String>),

@@ -113,11 +113,11 @@ impl LocalWallet {
             Reserved::Denied(denial) => denial,
         };
         if !self.reconcile_expired().await? {
-            return Err(WalletError::Denied(denial));
+            return Err(WalletError::Denied(Box::new(denial)));
         }
         match self.ledger.reserve(purchase.clone(), limits.to_vec()).await? {
             Reserved::Granted(used) => Ok(used),
-            Reserved::Denied(denial) => Err(WalletError::Denied(denial)),
+            Reserved::Denied(denial) => Err(WalletError::Denied(Box::new(denial))),
         }
     }
 
@@ -207,7 +207,7 @@ impl Wallet for LocalWallet {
         let Some((offer, Verdict::Payable { asset, clearance })) = appraisal.chosen.and_then(|i| appraisal.offers.get(i))
         else {
             return Err(match appraisal.only_denial() {
-                Some(denial) => WalletError::Denied(denial.clone()),
+                Some(denial) => WalletError::Denied(Box::new(denial.clone())),
                 None => WalletError::NoPayableOffer(appraisal.reasons()),
             });
         };

@@ -45,7 +45,7 @@ fn verdict(appraisal: &Appraisal) -> Result<(), Failure> {
         Some(_) => None,
     });
     match denial {
-        Some(denial) => Err(farthing_wallet::WalletError::Denied(denial.clone()).into()),
+        Some(denial) => Err(farthing_wallet::WalletError::Denied(Box::new(denial.clone())).into()),
         None if appraisal.chosen.is_none() => Err(Failure::new(Code::Unpayable, "none of the offers can be paid")),
         None => Ok(()),
     }
