@@ -127,7 +127,8 @@ pub(crate) fn settlement(request: &FacilitatorRequest) -> Result<NewSettlement, 
 fn binding(payment: &Payment, requirements: &RawValue) -> Result<String, ProtocolError> {
     let payment = payment.canonical()?;
     let json = |source| ProtocolError::Json { what: "`paymentRequirements`", source };
-    let requirements: StrictValue = serde_json::from_str(requirements.get()).map_err(json)?;
+    let mut requirements: StrictValue = serde_json::from_str(requirements.get()).map_err(json)?;
+    requirements.0.sort_all_objects();
     let requirements = serde_json::to_string(&requirements).map_err(json)?;
     let digest = Sha256::new()
         .chain_update((payment.len() as u64).to_be_bytes())
@@ -142,7 +143,7 @@ pub(crate) fn recorded_request(record: &NewSettlement) -> Result<FacilitatorRequ
     let raw = |what: &'static str, text: &str| {
         RawValue::from_string(text.to_owned()).map_err(|source| ProtocolError::Json { what, source })
     };
-    let payment = Payment::read(&*raw("the recorded payment", &record.payment)?)?;
+    let payment = Payment::read(&raw("the recorded payment", &record.payment)?)?;
     let requirements = raw("the recorded requirements", &record.requirements)?;
     FacilitatorRequest::read(FacilitatorRequest::to_body(&payment, &requirements)?.as_bytes())
 }
