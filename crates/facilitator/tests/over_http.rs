@@ -1,4 +1,5 @@
 //! The HTTP interface, and our own client against it.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on ends there")]
 
 mod common;
 

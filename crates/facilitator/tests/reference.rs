@@ -1,6 +1,5 @@
 //! Our client against the answers that the reference's client was shown (tests/golden/facilitator.json).
-
-mod common;
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on ends there")]
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
