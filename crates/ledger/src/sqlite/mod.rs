@@ -6,8 +6,11 @@ mod journal;
 mod migrate;
 mod open;
 mod purchases;
+mod rebuild;
 mod settlements;
 mod table;
+#[cfg(test)]
+mod tests;
 mod verify;
 
 use std::path::Path;

@@ -3,9 +3,10 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt;
 
 use rusqlite::ToSql;
-use rusqlite::types::{ToSqlOutput, Value, ValueRef};
+use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSqlOutput, Value, ValueRef};
 use sha2::{Digest, Sha256};
 
 use super::journal::Kind;
@@ -109,6 +110,27 @@ impl ToSql for Cell<'_> {
             Self::Int(number) => ToSqlOutput::Owned(Value::Integer(*number)),
             Self::Text(text) => ToSqlOutput::Borrowed(ValueRef::Text(text.as_bytes())),
         })
+    }
+}
+
+impl FromSql for Cell<'static> {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        match value {
+            ValueRef::Null => Ok(Self::Null),
+            ValueRef::Integer(number) => Ok(Self::Int(number)),
+            ValueRef::Text(_) => value.as_str().map(|text| Self::from(text.to_owned())),
+            ValueRef::Real(_) | ValueRef::Blob(_) => Err(FromSqlError::InvalidType),
+        }
+    }
+}
+
+impl fmt::Display for Cell<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Null => f.write_str("empty"),
+            Self::Int(number) => number.fmt(f),
+            Self::Text(text) => write!(f, "`{}`", text.escape_debug()),
+        }
     }
 }
 

@@ -1,0 +1,245 @@
+//! Purchases and budgets, by example.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod common;
+
+use std::time::Duration;
+
+use common::*;
+use farthing_ledger::{LedgerError, PurchaseFilter, PurchaseState, Reserved};
+use farthing_policy::{DenialCode, Measure, Period, Window};
+
+const DAY: Window = Window::Calendar(Period::Day);
+
+fn is_granted(reserved: &Reserved) -> bool {
+    matches!(reserved, Reserved::Granted(_))
+}
+
+fn is_wrong_state<T: std::fmt::Debug>(result: &Result<T, LedgerError>) -> bool {
+    matches!(result, Err(LedgerError::WrongState { .. }))
+}
+
+#[tokio::test]
+async fn a_purchase_is_recorded_step_by_step() {
+    let (ledger, clock) = memory();
+    let terms = purchase("a", "$0.25");
+    let Reserved::Granted(used) =
+        ledger.reserve(terms.clone(), vec![amount("all", DAY, "$1")]).await.unwrap()
+    else {
+        panic!("denied")
+    };
+    assert_eq!((used[0].1.amount, used[0].1.count), (usd("$0.25"), 1));
+    clock.advance(Duration::from_millis(1500));
+    ledger.signed(&id("a"), signed(1)).await.unwrap();
+    ledger.responded(&id("a"), response()).await.unwrap();
+    ledger.finish(&id("a"), paid()).await.unwrap();
+
+    let read = ledger.purchase(&id("a")).await.unwrap();
+    assert_eq!(read.terms, terms);
+    assert_eq!(read.state, PurchaseState::Paid);
+    assert_eq!(read.signed, Some(signed(1)));
+    assert_eq!(read.response, Some(response()));
+    assert_eq!(read.outcome, Some(paid()));
+    assert_eq!(read.created_at.as_millisecond(), START * 1000);
+    assert_eq!(read.updated_at.as_millisecond(), START * 1000 + 1500);
+    assert_whole(&ledger).await;
+}
+
+#[tokio::test]
+async fn only_the_steps_that_follow_are_taken() {
+    let (ledger, _) = memory();
+    assert!(matches!(ledger.purchase(&id("a")).await, Err(LedgerError::NotFound { what: "purchase", .. })));
+    assert!(matches!(ledger.signed(&id("a"), signed(1)).await, Err(LedgerError::NotFound { .. })));
+    assert!(is_granted(&ledger.reserve(purchase("a", "$1"), vec![]).await.unwrap()));
+    // Reserved: not again, no response, and it cannot have been paid.
+    assert!(is_wrong_state(&ledger.reserve(purchase("a", "$1"), vec![]).await));
+    assert!(is_wrong_state(&ledger.responded(&id("a"), response()).await));
+    assert!(is_wrong_state(&ledger.finish(&id("a"), paid()).await));
+    assert!(is_wrong_state(&ledger.finish(&id("a"), unknown()).await));
+    // Signed: once.
+    ledger.signed(&id("a"), signed(1)).await.unwrap();
+    assert!(is_wrong_state(&ledger.signed(&id("a"), signed(1)).await));
+    // Unknown: a response may still come, once; the same again is no news.
+    ledger.finish(&id("a"), unknown()).await.unwrap();
+    ledger.finish(&id("a"), unknown()).await.unwrap();
+    assert!(is_wrong_state(&ledger.signed(&id("a"), signed(2)).await));
+    ledger.responded(&id("a"), response()).await.unwrap();
+    ledger.responded(&id("a"), response()).await.unwrap();
+    let other = farthing_ledger::ResponseRecord { status: 500, ..response() };
+    assert!(is_wrong_state(&ledger.responded(&id("a"), other).await));
+    assert_eq!(ledger.purchase(&id("a")).await.unwrap().state, PurchaseState::Unknown);
+    // Paid: for good.
+    ledger.finish(&id("a"), paid()).await.unwrap();
+    ledger.finish(&id("a"), paid()).await.unwrap();
+    let elsewhere = farthing_ledger::Outcome::Paid { transaction: Some("0xother".into()) };
+    assert!(is_wrong_state(&ledger.finish(&id("a"), elsewhere).await));
+    assert!(is_wrong_state(&ledger.finish(&id("a"), not_paid()).await));
+    assert!(is_wrong_state(&ledger.finish(&id("a"), unknown()).await));
+    assert!(is_wrong_state(&ledger.signed(&id("a"), signed(1)).await));
+    // Not paid: for good, and without a response.
+    assert!(is_granted(&ledger.reserve(purchase("b", "$1"), vec![]).await.unwrap()));
+    ledger.finish(&id("b"), not_paid()).await.unwrap();
+    ledger.finish(&id("b"), not_paid()).await.unwrap();
+    assert!(is_wrong_state(&ledger.signed(&id("b"), signed(1)).await));
+    assert!(is_wrong_state(&ledger.finish(&id("b"), paid()).await));
+    assert!(is_wrong_state(&ledger.responded(&id("b"), response()).await));
+    assert_whole(&ledger).await;
+}
+
+#[tokio::test]
+async fn a_denied_purchase_leaves_only_the_refusal() {
+    let (ledger, _) = memory();
+    let limits = vec![amount("all", DAY, "$1")];
+    assert!(is_granted(&ledger.reserve(purchase("a", "$0.75"), limits.clone()).await.unwrap()));
+    let rows = ledger.verify().await.unwrap().rows;
+    let Reserved::Denied(denial) = ledger.reserve(purchase("b", "$0.26"), limits.clone()).await.unwrap()
+    else {
+        panic!("granted")
+    };
+    assert_eq!(denial.code, DenialCode::BudgetExceeded);
+    assert_eq!(denial.remaining.as_deref(), Some("$0.25"));
+    // 22:13:20 to midnight is 6,400 seconds; one more, to be past it.
+    assert_eq!(denial.retry_after_seconds, Some(6401));
+    assert_eq!(ledger.verify().await.unwrap().rows, rows + 1);
+    assert!(matches!(ledger.purchase(&id("b")).await, Err(LedgerError::NotFound { .. })));
+    // The same purchase may be tried again.
+    assert!(is_granted(&ledger.reserve(purchase("b", "$0.25"), limits.clone()).await.unwrap()));
+    // What is above the whole limit will not fit tomorrow either.
+    let Reserved::Denied(denial) = ledger.reserve(purchase("c", "$1.01"), limits).await.unwrap() else {
+        panic!("granted")
+    };
+    assert_eq!(denial.retry_after_seconds, None);
+    assert_whole(&ledger).await;
+}
+
+#[tokio::test]
+async fn every_limit_must_have_room_and_none_is_taken_when_one_has_not() {
+    let (ledger, _) = memory();
+    let limits = vec![amount("all", DAY, "$10"), amount("payee:0xelse", Window::Lifetime, "$0.50")];
+    assert!(!is_granted(&ledger.reserve(purchase("a", "$0.51"), limits.clone()).await.unwrap()));
+    let used = ledger.usage(limits).await.unwrap();
+    assert!(used.iter().all(|used| used.amount == usd("$0") && used.count == 0));
+}
+
+#[tokio::test]
+async fn a_release_gives_the_amount_back_and_not_the_attempt() {
+    let (ledger, _) = memory();
+    let rate = limit("all", DAY, Measure::Count(2));
+    let limits = vec![amount("all", DAY, "$1"), rate];
+    for name in ["a", "b"] {
+        assert!(is_granted(&ledger.reserve(purchase(name, "$1"), limits.clone()).await.unwrap()));
+        assert!(!is_granted(&ledger.reserve(purchase("x", "$0.01"), limits.clone()).await.unwrap()));
+        ledger.finish(&id(name), not_paid()).await.unwrap();
+    }
+    let Reserved::Denied(denial) = ledger.reserve(purchase("c", "$1"), limits).await.unwrap() else {
+        panic!("granted")
+    };
+    assert_eq!(denial.code, DenialCode::RateExceeded);
+    assert_whole(&ledger).await;
+}
+
+#[tokio::test]
+async fn what_is_unknown_stays_reserved_and_a_late_release_changes_no_other_window() {
+    let (ledger, clock) = memory();
+    let limits = vec![amount("all", DAY, "$1")];
+    assert!(is_granted(&ledger.reserve(purchase("a", "$0.60"), limits.clone()).await.unwrap()));
+    ledger.signed(&id("a"), signed(1)).await.unwrap();
+    ledger.finish(&id("a"), unknown()).await.unwrap();
+    assert!(!is_granted(&ledger.reserve(purchase("b", "$0.60"), limits.clone()).await.unwrap()));
+    clock.advance(Duration::from_secs(86_400));
+    assert!(is_granted(&ledger.reserve(purchase("b", "$0.60"), limits.clone()).await.unwrap()));
+    ledger.finish(&id("a"), not_paid()).await.unwrap();
+    assert_eq!(ledger.usage(limits.clone()).await.unwrap()[0].amount, usd("$0.60"));
+    let ever = vec![amount("all", Window::Lifetime, "$9")];
+    assert_eq!(ledger.usage(ever).await.unwrap()[0].amount, usd("$0.60"));
+    assert_whole(&ledger).await;
+}
+
+#[tokio::test]
+async fn a_policy_that_is_made_later_sees_the_use_before_it() {
+    let (ledger, _) = memory();
+    assert!(is_granted(&ledger.reserve(purchase("a", "$0.40"), vec![]).await.unwrap()));
+    let later = [
+        amount("all", Window::Rolling(Period::Minute), "$1"),
+        amount("host:api.example.com", Window::Rolling(Period::Month), "$1"),
+        amount("payee:0x209693bc6afc0c5328ba36faf03c514ef312287c", Window::Calendar(Period::Week), "$1"),
+    ];
+    for limit in later {
+        let used = ledger.usage(vec![limit.clone()]).await.unwrap();
+        assert_eq!((used[0].amount, used[0].count), (usd("$0.40"), 1), "{limit:?}");
+    }
+    let other = ledger.usage(vec![amount("host:example.com", DAY, "$1")]).await.unwrap();
+    assert_eq!(other[0].amount, usd("$0"));
+}
+
+#[tokio::test]
+async fn it_is_said_when_room_comes() {
+    let (ledger, clock) = memory();
+    clock.advance(Duration::from_millis(250));
+    assert!(is_granted(&ledger.reserve(purchase("a", "$0.40"), vec![]).await.unwrap()));
+    clock.advance(Duration::from_secs(10));
+    let frees = |window| {
+        let ledger = ledger.clone();
+        async move { ledger.usage(vec![amount("all", window, "$1")]).await.unwrap()[0].frees_in }
+    };
+    // From 22:13:30.250; the bucket of the use begins at 22:13:20.
+    assert_eq!(frees(Window::Calendar(Period::Minute)).await, Some(Duration::from_millis(29_750)));
+    assert_eq!(frees(Window::Rolling(Period::Minute)).await, Some(Duration::from_millis(50_750)));
+    assert_eq!(frees(Window::Rolling(Period::Hour)).await, Some(Duration::from_millis(3_590_750)));
+    assert_eq!(frees(Window::Lifetime).await, None);
+    clock.advance(Duration::from_secs(120));
+    assert_eq!(frees(Window::Rolling(Period::Minute)).await, None);
+}
+
+#[tokio::test]
+async fn a_clock_that_steps_back_opens_no_window_again() {
+    let (ledger, clock) = memory();
+    let limits = vec![amount("all", DAY, "$1"), amount("all", Window::Rolling(Period::Day), "$1")];
+    assert!(is_granted(&ledger.reserve(purchase("a", "$1"), limits.clone()).await.unwrap()));
+    clock.step_to_unix_second(START - 90_000);
+    assert!(!is_granted(&ledger.reserve(purchase("b", "$0.01"), limits.clone()).await.unwrap()));
+    ledger.signed(&id("a"), signed(1)).await.unwrap();
+    let updated = ledger.purchase(&id("a")).await.unwrap().updated_at;
+    assert_eq!(updated.as_millisecond(), START * 1000);
+    assert_whole(&ledger).await;
+}
+
+#[tokio::test]
+async fn amounts_beyond_64_bits_are_exact_and_too_large_ones_refused() {
+    let (ledger, _) = memory();
+    let limits = vec![amount("all", Window::Lifetime, "$340282366920938463463.374607431768211455")];
+    let huge = "$170141183460469231731.687303715884105727";
+    assert!(is_granted(&ledger.reserve(purchase("a", huge), limits.clone()).await.unwrap()));
+    assert!(is_granted(&ledger.reserve(purchase("b", huge), limits.clone()).await.unwrap()));
+    let used = ledger.usage(limits.clone()).await.unwrap();
+    assert_eq!(used[0].amount, usd("$340282366920938463463.374607431768211454"));
+    assert!(!is_granted(&ledger.reserve(purchase("c", "$1"), limits).await.unwrap()));
+    assert!(matches!(ledger.reserve(purchase("c", "$1"), vec![]).await, Err(LedgerError::Database(_))));
+    assert_whole(&ledger).await;
+}
+
+#[tokio::test]
+async fn purchases_are_listed_newest_first() {
+    let (ledger, _) = memory();
+    for name in ["c", "a", "b", "d"] {
+        assert!(is_granted(&ledger.reserve(purchase(name, "$1"), vec![]).await.unwrap()));
+    }
+    ledger.finish(&id("b"), not_paid()).await.unwrap();
+    let names = |filter| {
+        let ledger = ledger.clone();
+        async move {
+            let found = ledger.purchases(filter).await.unwrap();
+            found.into_iter().map(|purchase| purchase.terms.id.0).collect::<String>()
+        }
+    };
+    assert_eq!(names(PurchaseFilter::default()).await, "dbac");
+    assert_eq!(names(PurchaseFilter { unresolved: true, limit: None }).await, "dac");
+    assert_eq!(names(PurchaseFilter { unresolved: true, limit: Some(2) }).await, "da");
+}
+
+#[test]
+fn debug_output_has_no_signature() {
+    assert!(!format!("{:?}", signed(1)).contains(HEADER));
+    assert!(!format!("{:?}", settlement(1)).contains("feedface"));
+    assert!(!format!("{:?}", broadcast("0xt", [1])).contains("deadbeef"));
+}
