@@ -1,15 +1,12 @@
 //! The documentation's links: every relative one leads to a file of the repository, every `#anchor` to a heading.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::path::{Component, Path, PathBuf};
 
 use crate::invocation::Failure;
+use crate::pages::{self, Pages};
 use crate::run::Outcome;
 use crate::workspace::{root, say};
-
-/// Where no documentation of ours lies.
-const SKIPPED: [&str; 4] = ["target", "node_modules", ".git", "corpus"];
 
 /// Reads every Markdown file of the repository.
 ///
@@ -17,7 +14,7 @@ const SKIPPED: [&str; 4] = ["target", "node_modules", ".git", "corpus"];
 /// The links that lead nowhere, each with file and line.
 pub(crate) fn check() -> Result<Outcome, Failure> {
     let root = root();
-    let pages = read_pages(&root)?;
+    let pages = pages::read(&root)?;
     let mut broken = Vec::new();
     let mut count = 0_usize;
     for (page, content) in &pages {
@@ -35,35 +32,6 @@ pub(crate) fn check() -> Result<Outcome, Failure> {
     Err(Failure::new(format!("links that lead nowhere:\n{}", broken.join("\n"))))
 }
 
-type Pages = BTreeMap<PathBuf, String>;
-
-/// Every Markdown file, by its path below the root.
-fn read_pages(root: &Path) -> Result<Pages, Failure> {
-    let mut pages = Pages::new();
-    let mut folders = vec![PathBuf::new()];
-    while let Some(folder) = folders.pop() {
-        let entries = fs::read_dir(root.join(&folder)).map_err(|error| cannot_read(&folder, &error))?;
-        for entry in entries {
-            let entry = entry.map_err(|error| cannot_read(&folder, &error))?;
-            let name = entry.file_name();
-            let path = folder.join(&name);
-            let kind = entry.file_type().map_err(|error| cannot_read(&path, &error))?;
-            if kind.is_dir() && !SKIPPED.iter().any(|&skipped| name == skipped) {
-                folders.push(path);
-            } else if kind.is_file() && path.extension().is_some_and(|e| e == "md") {
-                let content =
-                    fs::read_to_string(root.join(&path)).map_err(|error| cannot_read(&path, &error))?;
-                pages.insert(path, content);
-            }
-        }
-    }
-    Ok(pages)
-}
-
-fn cannot_read(path: &Path, error: &std::io::Error) -> Failure {
-    Failure::new(format!("{}: {error}", path.display()))
-}
-
 struct Link {
     line: usize,
     target: String,
@@ -72,29 +40,19 @@ struct Link {
 /// Markdown's `](target)` and HTML's `src="target"` and `href="target"`, outside code.
 fn links(content: &str) -> Vec<Link> {
     let mut found = Vec::new();
-    for (index, line) in prose(content) {
+    for line in pages::lines(content).filter(|line| !line.is_code) {
+        let outside_spans = line.text.split('`').step_by(2).collect::<Vec<_>>().join("");
         for (opening, closing) in [("](", ')'), ("src=\"", '"'), ("href=\"", '"')] {
-            for (start, _) in line.match_indices(opening) {
-                let rest = &line[start + opening.len()..];
+            for (start, _) in outside_spans.match_indices(opening) {
+                let rest = &outside_spans[start + opening.len()..];
                 let Some(end) = rest.find(closing) else { continue };
                 // A title may follow the target: [text](target "title").
                 let target = rest[..end].split_whitespace().next().unwrap_or_default();
-                found.push(Link { line: index + 1, target: target.to_owned() });
+                found.push(Link { line: line.number, target: target.to_owned() });
             }
         }
     }
     found
-}
-
-/// The lines outside fenced code, without their code spans, by index.
-fn prose(content: &str) -> impl Iterator<Item = (usize, String)> {
-    let mut fenced = false;
-    content.lines().enumerate().filter_map(move |(index, line)| {
-        let fence = line.trim_start().starts_with("```");
-        fenced ^= fence;
-        let outside_spans = line.split('`').step_by(2).collect::<Vec<_>>().join("");
-        (!fenced && !fence).then_some((index, outside_spans))
-    })
 }
 
 fn is_local(target: &str) -> bool {
@@ -135,11 +93,9 @@ fn resolve(page: &Path, link: &str) -> Option<PathBuf> {
 fn anchors(content: &str) -> BTreeSet<String> {
     let mut seen: BTreeMap<String, usize> = BTreeMap::new();
     let mut anchors = BTreeSet::new();
-    let mut fenced = false;
-    for line in content.lines() {
-        fenced ^= line.trim_start().starts_with("```");
-        let title = line.trim_start_matches('#');
-        if fenced || title.len() == line.len() || !title.starts_with(' ') {
+    for line in pages::lines(content).filter(|line| !line.is_code) {
+        let title = line.text.trim_start_matches('#');
+        if title.len() == line.text.len() || !title.starts_with(' ') {
             continue;
         }
         let anchor = slug(title);
@@ -159,20 +115,21 @@ fn slug(title: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
-    fn pages(list: &[(&str, &str)]) -> (tempfile::TempDir, Pages) {
+    fn written(list: &[(&str, &str)]) -> (tempfile::TempDir, Pages) {
         let folder = tempfile::tempdir().unwrap();
         for (path, content) in list {
             let path = folder.path().join(path);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, content).unwrap();
         }
-        let pages = read_pages(folder.path()).unwrap();
+        let pages = pages::read(folder.path()).unwrap();
         (folder, pages)
     }
 
     fn why(target: &str) -> Option<String> {
-        let (folder, pages) = pages(&[
+        let (folder, pages) = written(&[
             ("README.md", "# Farthing\n## Exit codes\n## Exit codes\n```\n# no heading\n```\n"),
             ("docs/wallet.md", "# `farthing fund`, and more!\n"),
             ("docs/node_modules/x/README.md", "[dead](nowhere.md)"),
@@ -210,11 +167,5 @@ mod tests {
         let found: Vec<_> = links(page).into_iter().map(|l| (l.line, l.target)).collect();
         let expected = [(1, "b.md"), (1, "d.png"), (2, "e.svg"), (7, "k")];
         assert_eq!(found, expected.map(|(line, target)| (line, target.to_owned())));
-    }
-
-    #[test]
-    fn other_peoples_pages_are_not_read() {
-        let (_folder, pages) = pages(&[("a/b.md", ""), ("node_modules/c.md", ""), ("target/d.md", "")]);
-        assert_eq!(pages.keys().map(|p| p.as_path()).collect::<Vec<_>>(), [Path::new("a/b.md")]);
     }
 }

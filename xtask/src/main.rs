@@ -4,10 +4,12 @@
 //! list of checks and sums them up.
 #![forbid(unsafe_code)]
 
+mod commands;
 mod deny;
 mod invocation;
 mod links;
 mod npm;
+mod pages;
 mod run;
 mod tasks;
 mod test;
@@ -16,7 +18,7 @@ mod workspace;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -48,6 +50,11 @@ enum Task {
     Bench(tasks::Passed),
     /// Write tests/golden anew from the reference's npm packages
     Golden,
+}
+
+/// Whether `cargo xtask <name>` exists.
+fn has_task(name: &str) -> bool {
+    Arguments::command().find_subcommand(name).is_some()
 }
 
 fn main() -> ExitCode {

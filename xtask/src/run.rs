@@ -15,7 +15,7 @@ pub(crate) enum Outcome {
 
 /// One check.
 pub(crate) struct Check {
-    /// Its name in headline and summary.
+    /// Its name in headline and summary, and for `--only`: one word.
     pub(crate) name: &'static str,
     /// What it does.
     pub(crate) run: Box<dyn Fn() -> Result<Outcome, Failure>>,
@@ -71,16 +71,15 @@ pub(crate) fn all(checks: &[Check]) -> Result<(), Failure> {
 fn summarise(lines: &[Line], notices: &[String], failure: Option<&Failure>, planned: usize, took: Duration) {
     say_headline(&format!("== Summary, {}", seconds(took)));
     for line in lines {
-        say(&format!("  {:<14} {:>9}  {}", line.name, seconds(line.took), line.verdict));
+        say(&format!("  {:<13} {:>9}  {}", line.name, seconds(line.took), line.verdict));
     }
     for notice in notices {
         say(&format!("\nNOT CHECKED: {notice}"));
     }
     if let (Some(failure), Some(last)) = (failure, lines.last()) {
         say(&format!("\nFAILED: {}: {failure}", last.name));
-        if let Some(repeat) = failure.repeat() {
-            say(&format!("Again:  {repeat}"));
-        }
+        let whole_check = || format!("cargo xtask test --only {}", last.name);
+        say(&format!("Again:  {}", failure.repeat().map_or_else(whole_check, str::to_owned)));
         say(&format!("{} checks after it were not run.", planned - lines.len()));
     }
     let failed = usize::from(failure.is_some());

@@ -2,7 +2,7 @@
 
 use crate::invocation::{Failure, Invocation};
 use crate::run::{Check, Outcome};
-use crate::{deny, links, npm, run, toolchain};
+use crate::{commands, deny, links, npm, run, toolchain};
 
 /// What to leave out.
 #[derive(clap::Args)]
@@ -10,6 +10,10 @@ pub(crate) struct Options {
     /// Formatting, clippy and the unit tests of libraries and programs only
     #[arg(long)]
     quick: bool,
+
+    /// One check only, by its name in the summary
+    #[arg(long, value_name = "CHECK", conflicts_with = "quick")]
+    only: Option<String>,
 }
 
 /// Installs what is missing and runs the checks.
@@ -17,7 +21,20 @@ pub(crate) struct Options {
 /// # Errors
 /// The first check that fails; the summary has told it already.
 pub(crate) fn run(options: &Options) -> Result<(), Failure> {
-    if options.quick { run::all(&quick()) } else { run::all(&everything()) }
+    match &options.only {
+        Some(name) => run::all(&one(name)?),
+        None if options.quick => run::all(&quick()),
+        None => run::all(&everything()),
+    }
+}
+
+fn one(name: &str) -> Result<Vec<Check>, Failure> {
+    let (wanted, others): (Vec<_>, Vec<_>) = everything().into_iter().partition(|check| check.name == name);
+    if wanted.is_empty() {
+        let names: Vec<_> = others.iter().map(|check| check.name).collect();
+        return Err(Failure::new(format!("there is no check `{name}`: {}", names.join(", "))));
+    }
+    Ok(wanted)
 }
 
 fn quick() -> Vec<Check> {
@@ -25,26 +42,27 @@ fn quick() -> Vec<Check> {
         Check::new("toolchain", toolchain::check),
         formatting(),
         clippy(),
-        Check::new("unit tests", || tests(&["--lib", "--bins"])),
+        Check::new("tests", || tests(&["--lib", "--bins"])),
     ]
 }
 
 fn everything() -> Vec<Check> {
     vec![
         Check::new("toolchain", toolchain::check),
-        Check::new("npm packages", npm::install_missing),
+        Check::new("packages", npm::install_missing),
         formatting(),
         clippy(),
         // The end-to-end tests start programs that no test target depends on.
         passes("build", Invocation::cargo(&["build", "--workspace"])),
         Check::new("tests", || tests(&[])),
-        Check::new("golden files", golden_files),
+        Check::new("golden", golden_files),
         passes(
-            "documentation",
+            "docs",
             Invocation::cargo(&["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"),
         ),
         Check::new("dependencies", deny::check),
         Check::new("links", links::check),
+        Check::new("commands", commands::check),
     ]
 }
 
