@@ -40,16 +40,6 @@ impl Protocol {
             Self::X402V1 => 1,
         }
     }
-
-    /// What the reference's clients write into `validAfter`, in Unix seconds: nothing in version 2, ten minutes ago in
-    /// version 1. Both mean "valid at once"; the ten minutes are for a chain whose clock is behind.
-    #[must_use]
-    pub fn valid_after(self, now_unix_s: u64) -> u64 {
-        match self {
-            Self::X402V2 => 0,
-            Self::X402V1 => now_unix_s.saturating_sub(600),
-        }
-    }
 }
 
 impl fmt::Display for Protocol {

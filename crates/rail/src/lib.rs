@@ -65,8 +65,8 @@ pub trait Payer: Send + Sync + std::fmt::Debug {
     ) -> Result<PaymentState, RailError>;
 }
 
-/// A payment that has been signed and not sent yet.
-#[derive(Debug, Clone)]
+/// A payment that has been signed and not sent yet. Its debug output leaves the signature out.
+#[derive(Clone)]
 pub struct SignedPayment {
     /// The scheme's payload as it goes onto the wire.
     pub payload: Box<RawValue>,
@@ -76,6 +76,15 @@ pub struct SignedPayment {
     pub payer: String,
     /// When the signature stops being worth anything on the chain.
     pub valid_before: Timestamp,
+}
+
+impl std::fmt::Debug for SignedPayment {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SignedPayment")
+            .field("key", &self.key)
+            .field("valid_before", &self.valid_before)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What the chain says about a payment.

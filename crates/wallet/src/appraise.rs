@@ -99,7 +99,13 @@ impl Appraiser<'_> {
         let resource = format!("{} {}", request.method, request.recorded_url());
         let host = request.host();
         let decided = self.policy.check_capped(
-            &Terms { host: &host, payee: &terms.pay_to, asset: &asset, amount: terms.amount, resource: &resource },
+            &Terms {
+                host: &host,
+                payee: &terms.pay_to,
+                asset: &asset,
+                amount: terms.amount,
+                resource: &resource,
+            },
             self.limits.max_amount,
         );
         match decided {
@@ -113,7 +119,9 @@ impl Appraiser<'_> {
         if let Some(network) = network.as_ref().filter(|network| **network != offer.requirements.network) {
             return Some(format!("only {network} was asked for"));
         }
-        protocol.filter(|protocol| *protocol != offer.protocol).map(|protocol| format!("only {protocol} was asked for"))
+        protocol
+            .filter(|protocol| *protocol != offer.protocol)
+            .map(|protocol| format!("only {protocol} was asked for"))
     }
 
     fn can_pay(&self, offer: &Offer, asset: &Asset) -> Result<(), String> {

@@ -28,7 +28,11 @@ pub struct ClientConfig {
 impl Default for ClientConfig {
     /// 60 seconds; bodies up to 1 GiB under the current folder.
     fn default() -> Self {
-        Self { timeout: Duration::from_secs(60), bodies: BodyStore::new(".", 1 << 30), plain_http_hosts: Vec::new() }
+        Self {
+            timeout: Duration::from_secs(60),
+            bodies: BodyStore::new(".", 1 << 30),
+            plain_http_hosts: Vec::new(),
+        }
     }
 }
 
@@ -235,7 +239,12 @@ impl Client {
         let kept = kept.map_err(|error| FetchError::NotKept { purchase: id, why: error.to_string() })?;
         let path = self.config.bodies.path(&kept.file);
         let body = FetchedBody::Kept { path, bytes: kept.bytes, cut_off: kept.cut_off };
-        Ok(Fetched { status, headers, body, payment: Some(PaidCall { purchase, asset, outcome, settlement, used }) })
+        Ok(Fetched {
+            status,
+            headers,
+            body,
+            payment: Some(PaidCall { purchase, asset, outcome, settlement, used }),
+        })
     }
 }
 
@@ -281,7 +290,9 @@ fn read_settlement(headers: &HeaderMap) -> Option<SettleResponse> {
 /// not, because the signature is out and can be settled until it expires.
 fn judge(purchase: &Purchase, status: StatusCode, settlement: Option<&SettleResponse>) -> Outcome {
     let Some(settlement) = settlement else {
-        return Outcome::Unknown { why: format!("the seller answered {status} and did not say whether it settled") };
+        return Outcome::Unknown {
+            why: format!("the seller answered {status} and did not say whether it settled"),
+        };
     };
     let network = settlement.network.parse::<farthing_money::Network>();
     let here = network.is_ok_and(|network| network == purchase.terms.network);

@@ -77,7 +77,9 @@ pub enum FetchError {
         source: ProtocolError,
     },
     /// Paying over plain HTTP would let anybody on the way change the payee.
-    #[error("{0} is not https: anybody on the way could change the payee. Only loopback addresses are paid over http")]
+    #[error(
+        "{0} is not https: anybody on the way could change the payee. Only loopback addresses are paid over http"
+    )]
     PlainHttp(String),
     /// The wallet refused or failed before signing.
     #[error(transparent)]

@@ -14,7 +14,10 @@ use futures::future::join_all;
 use ulid::Ulid;
 
 use crate::appraise::Appraiser;
-use crate::{Appraisal, Authorization, Balance, CallLimits, PurchaseResult, Reconciled, Request, Verdict, Wallet, WalletError};
+use crate::{
+    Appraisal, Authorization, Balance, CallLimits, PurchaseResult, Reconciled, Request, Verdict, Wallet,
+    WalletError,
+};
 
 /// What a [`LocalWallet`] is made of.
 #[derive(Debug)]
@@ -71,12 +74,23 @@ impl LocalWallet {
             .ok_or_else(|| WalletError::NoPayer(network.clone()))
     }
 
-    fn choose(&self, policy: &Policy, request: &Request, challenge: &Challenge, limits: &CallLimits) -> Appraisal {
+    fn choose(
+        &self,
+        policy: &Policy,
+        request: &Request,
+        challenge: &Challenge,
+        limits: &CallLimits,
+    ) -> Appraisal {
         let Self { payers, registry, preference, .. } = self;
         Appraiser { payers, registry, policy, preference, limits }.appraise(request, challenge)
     }
 
-    fn new_purchase(&self, request: &Request, offer: &Offer, choice: &Choice<'_>) -> Result<NewPurchase, WalletError> {
+    fn new_purchase(
+        &self,
+        request: &Request,
+        offer: &Offer,
+        choice: &Choice<'_>,
+    ) -> Result<NewPurchase, WalletError> {
         let terms = &offer.requirements;
         let payer = self.payer(&terms.network)?;
         Ok(NewPurchase {
@@ -106,7 +120,11 @@ impl LocalWallet {
 
     /// Takes the amount from every limit. A refusal may be due to money that is only reserved, so what has expired
     /// is reconciled once before it stands.
-    async fn reserve(&self, purchase: &NewPurchase, limits: &[Limit]) -> Result<Vec<(Limit, Usage)>, WalletError> {
+    async fn reserve(
+        &self,
+        purchase: &NewPurchase,
+        limits: &[Limit],
+    ) -> Result<Vec<(Limit, Usage)>, WalletError> {
         let first = self.ledger.reserve(purchase.clone(), limits.to_vec()).await?;
         let denial = match first {
             Reserved::Granted(used) => return Ok(used),
@@ -155,7 +173,11 @@ impl LocalWallet {
         }
     }
 
-    fn authorization(&self, purchase: Purchase, used: Vec<(Limit, Usage)>) -> Result<Authorization, WalletError> {
+    fn authorization(
+        &self,
+        purchase: Purchase,
+        used: Vec<(Limit, Usage)>,
+    ) -> Result<Authorization, WalletError> {
         let not_signed = || WalletError::NotResumable {
             id: purchase.terms.id.clone(),
             why: "nothing was signed for it".to_owned(),
@@ -185,7 +207,9 @@ impl Wallet for LocalWallet {
     ) -> Result<Appraisal, WalletError> {
         let policy = self.policy();
         let mut appraisal = self.choose(&policy, request, challenge, limits);
-        let Some((_, Verdict::Payable { clearance, .. })) = appraisal.chosen.and_then(|i| appraisal.offers.get(i)) else {
+        let Some((_, Verdict::Payable { clearance, .. })) =
+            appraisal.chosen.and_then(|i| appraisal.offers.get(i))
+        else {
             return Ok(appraisal);
         };
         let usage = self.ledger.usage(clearance.limits.clone()).await?;
@@ -204,7 +228,8 @@ impl Wallet for LocalWallet {
     ) -> Result<Authorization, WalletError> {
         let policy = self.policy();
         let appraisal = self.choose(&policy, request, challenge, limits);
-        let Some((offer, Verdict::Payable { asset, clearance })) = appraisal.chosen.and_then(|i| appraisal.offers.get(i))
+        let Some((offer, Verdict::Payable { asset, clearance })) =
+            appraisal.chosen.and_then(|i| appraisal.offers.get(i))
         else {
             return Err(match appraisal.only_denial() {
                 Some(denial) => WalletError::Denied(Box::new(denial.clone())),

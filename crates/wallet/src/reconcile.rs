@@ -54,12 +54,19 @@ impl LocalWallet {
         let Some(signed) = &purchase.signed else { return self.unsigned(purchase) };
         let network = &purchase.terms.network;
         let payer = self.payer(network).map_err(|error| error.to_string())?;
-        let state = payer.lookup(network, &signed.key, purchase.created_at).await.map_err(|error| error.to_string())?;
+        let state = payer
+            .lookup(network, &signed.key, purchase.created_at)
+            .await
+            .map_err(|error| error.to_string())?;
         match state {
             PaymentState::Settled { transaction } => Ok(Outcome::Paid { transaction }),
-            PaymentState::Canceled => Ok(Outcome::NotPaid { why: "the authorization was canceled on the chain".into() }),
+            PaymentState::Canceled => {
+                Ok(Outcome::NotPaid { why: "the authorization was canceled on the chain".into() })
+            }
             PaymentState::Unused { chain_time } if past(chain_time, signed.valid_before) => {
-                Ok(Outcome::NotPaid { why: format!("unused on the chain when it expired at {}", signed.valid_before) })
+                Ok(Outcome::NotPaid {
+                    why: format!("unused on the chain when it expired at {}", signed.valid_before),
+                })
             }
             PaymentState::Unused { .. } => {
                 Err(format!("unused so far; the seller can still settle it until {}", signed.valid_before))

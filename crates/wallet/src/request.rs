@@ -41,7 +41,9 @@ impl Request {
             return Err(bad("only http and https addresses can be called"));
         }
         if !parsed.username().is_empty() || parsed.password().is_some() {
-            return Err(bad("credentials in an address end up in records; pass them with -H 'Authorization: …'"));
+            return Err(bad(
+                "credentials in an address end up in records; pass them with -H 'Authorization: …'",
+            ));
         }
         if parsed.host_str().is_none_or(str::is_empty) {
             return Err(bad("it has no host"));
@@ -106,7 +108,14 @@ mod tests {
 
     #[test]
     fn only_plain_web_addresses() {
-        for url in ["", "example.com", "ftp://example.com", "file:///etc/passwd", "https://u:p@example.com", "http://"] {
+        for url in [
+            "",
+            "example.com",
+            "ftp://example.com",
+            "file:///etc/passwd",
+            "https://u:p@example.com",
+            "http://",
+        ] {
             assert!(matches!(Request::get(url), Err(FetchError::BadUrl { .. })), "{url:?}");
         }
         let error = Request::get("https://user:secret@example.com/").unwrap_err().to_string();

@@ -84,8 +84,8 @@ pub struct CallLimits {
     pub protocol: Option<Protocol>,
 }
 
-/// A payment ready to be sent, already in the ledger.
-#[derive(Debug, Clone)]
+/// A payment ready to be sent, already in the ledger. Its debug output leaves the signed bytes out.
+#[derive(Clone)]
 pub struct Authorization {
     /// The purchase as recorded.
     pub purchase: Purchase,
@@ -97,6 +97,12 @@ pub struct Authorization {
     pub header_value: String,
     /// What is used of every limit that it was taken from.
     pub used: Vec<(Limit, Usage)>,
+}
+
+impl std::fmt::Debug for Authorization {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Authorization").field("purchase", &self.purchase.terms.id).finish_non_exhaustive()
+    }
 }
 
 /// What is known after an answer, or after none.

@@ -180,7 +180,7 @@ pub struct Authorization {
     pub to: String,
     /// Base units.
     pub value: String,
-    /// Unix seconds; the payment is valid after it. See [`Protocol::valid_after`].
+    /// Unix seconds; the payment is valid after it.
     pub valid_after: String,
     /// Unix seconds; the payment is valid before it.
     pub valid_before: String,

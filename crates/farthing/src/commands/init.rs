@@ -1,0 +1,137 @@
+//! `farthing init`.
+
+use std::io::{Read as _, Write as _};
+use std::path::Path;
+
+use farthing_ambient::{Entropy as _, OsEntropy};
+use farthing_keystore::{
+    EvmKey, KeyInfo, Keystore, KeystoreError, NewKey, PASSPHRASE_VARIABLE, Passphrase, Phrase, Unlock, UnlockError, Words,
+};
+use farthing_policy::Policy;
+use serde_json::json;
+use zeroize::Zeroizing;
+
+use crate::cli::{ImportKind, InitArgs};
+use crate::config::{Config, STARTER};
+use crate::exit::{Code, Failure, causes};
+use crate::home::Home;
+use crate::output::{DIM, GOOD, Output, STRONG, WARN};
+
+pub(crate) fn run(home: &Home, args: &InitArgs, output: Output) -> Result<(), Failure> {
+    if home.folder().join(Keystore::FILE_NAME).exists() {
+        let what = format!("there is a wallet in {} already", home.folder().display());
+        return Err(Failure::new(Code::Configuration, what).hint("FARTHING_HOME names another folder"));
+    }
+    let config = Config::load(&home.config())?;
+    let (key, phrase) = key(args)?;
+    farthing_keystore::private_folder(home.folder()).map_err(broken)?;
+    let info = seal(home, args, &config, key)?;
+    write_new(&home.config(), STARTER)?;
+    write_new(&home.policy(), Policy::starter())?;
+    say(home, &info, phrase.as_ref(), args, output)
+}
+
+/// The key, and the phrase when it is new and nobody knows it yet.
+fn key(args: &InitArgs) -> Result<(NewKey, Option<Phrase>), Failure> {
+    let refused = |error: KeystoreError| Failure::new(Code::Configuration, causes(&error));
+    Ok(match args.import {
+        Some(ImportKind::Phrase) => (NewKey::Phrase(Phrase::parse(&stdin()?).map_err(refused)?), None),
+        Some(ImportKind::Key) => (NewKey::Raw(EvmKey::from_hex(&stdin()?).map_err(refused)?), None),
+        None => {
+            let words = if args.words == "24" { Words::TwentyFour } else { Words::Twelve };
+            let phrase = Phrase::generate(words, &OsEntropy).map_err(broken)?;
+            (NewKey::Phrase(phrase.clone()), Some(phrase))
+        }
+    })
+}
+
+/// Encrypts the key under the passphrase that is given, asked for, or, where nobody can be asked, made up and left to
+/// the keyring.
+fn seal(home: &Home, args: &InitArgs, config: &Config, key: NewKey) -> Result<KeyInfo, Failure> {
+    let create = |passphrase: &Passphrase| Keystore::create(home.folder(), key, passphrase, &OsEntropy).map_err(broken);
+    let environment = std::env::var_os(PASSPHRASE_VARIABLE);
+    let given = environment.is_some_and(|value| !value.is_empty());
+    let configured = config.unlock.as_ref().filter(|unlock| matches!(unlock, Unlock::Fd(_) | Unlock::Command(_)));
+    if given || configured.is_some() {
+        let address = Default::default();
+        let passphrase = Unlock::passphrase(configured, address, std::env::var_os(PASSPHRASE_VARIABLE));
+        return create(&passphrase.map_err(locked)?);
+    }
+    if !args.yes {
+        return create(&farthing_keystore::ask_new_passphrase().map_err(locked)?);
+    }
+    let passphrase = random_passphrase()?;
+    let info = create(&passphrase)?;
+    if let Err(error) = farthing_keystore::keep_in_keyring(info.evm, &passphrase) {
+        // Nobody knows the passphrase: the file would be of no use.
+        std::fs::remove_file(&info.path).map_err(|error| Failure::new(Code::Unexpected, error))?;
+        return Err(locked(error));
+    }
+    Ok(info)
+}
+
+fn random_passphrase() -> Result<Passphrase, Failure> {
+    let mut random = Zeroizing::new([0; 32]);
+    OsEntropy.fill(&mut *random).map_err(|error| Failure::new(Code::Unexpected, error))?;
+    Ok(Passphrase::new(random.iter().map(|byte| format!("{byte:02x}")).collect()))
+}
+
+fn stdin() -> Result<Zeroizing<String>, Failure> {
+    let mut text = Zeroizing::new(String::with_capacity(1024));
+    std::io::stdin()
+        .take(1024)
+        .read_to_string(&mut text)
+        .map_err(|error| Failure::new(Code::Configuration, format!("stdin: {error}")))?;
+    Ok(text)
+}
+
+/// Writes a file for its owner, unless there is one.
+fn write_new(path: &Path, content: &str) -> Result<(), Failure> {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let written = match options.open(path) {
+        Ok(mut file) => file.write_all(content.as_bytes()).and_then(|()| file.sync_all()),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error),
+    };
+    written.map_err(|error| Failure::new(Code::Unexpected, format!("{}: {error}", path.display())))
+}
+
+fn say(home: &Home, info: &KeyInfo, phrase: Option<&Phrase>, args: &InitArgs, output: Output) -> Result<(), Failure> {
+    let address = info.evm.to_checksum(None);
+    let shown = phrase.filter(|_| args.print_phrase || !args.yes).map(Phrase::words);
+    if output.json {
+        output.json(&json!({"home": home.folder(), "address": address, "phrase": shown.as_ref().map(|words| words.as_str())}));
+        return Ok(());
+    }
+    output.note(format!("{GOOD}made{GOOD:#} a wallet in {}", home.folder().display()));
+    output.line(format!("{DIM}address{DIM:#}  {STRONG}{address}{STRONG:#}"));
+    if let Some(words) = shown {
+        output.note(format!("{WARN}Write these words down.{WARN:#} They are the wallet; they are not shown again."));
+        output.line(format!("{DIM}phrase{DIM:#}   {}", words.as_str()));
+    }
+    output.note(format!("{DIM}caps{DIM:#}     {} in policy.yaml", summary()));
+    output.note(format!("{DIM}next{DIM:#}     farthing fund"));
+    Ok(())
+}
+
+/// The starter policy's rules in one line.
+fn summary() -> String {
+    Policy::parse(Policy::starter()).map(|policy| policy.explain().join("; ")).unwrap_or_default()
+}
+
+fn broken(error: KeystoreError) -> Failure {
+    let code = match error {
+        KeystoreError::Permissions { .. } | KeystoreError::Exists(_) => Code::Configuration,
+        KeystoreError::EmptyPassphrase => Code::Locked,
+        _ => Code::Unexpected,
+    };
+    Failure::new(code, causes(&error))
+}
+
+fn locked(error: UnlockError) -> Failure {
+    Failure::new(Code::Locked, causes(&error))
+        .hint("set FARTHING_PASSPHRASE, or run `farthing init` on a terminal and be asked")
+}

@@ -1,0 +1,281 @@
+//! A purchase against sellers who cheat, fail and vanish. The sellers are real HTTP servers with scripted answers; no
+//! chain is needed, because what is tested here ends where the chain is asked.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
+use axum::response::{IntoResponse as _, Response};
+use farthing_ambient::{SeededEntropy, TestClock};
+use farthing_ledger::{Ledger, Outcome, PurchaseFilter, PurchaseId, PurchaseState};
+use farthing_money::{BaseUnits, Network, Registry};
+use farthing_policy::Policy;
+use farthing_protocol::x402::{Paywall, ResourceInfo, SettleResponse, encode_header};
+use farthing_protocol::{Object, Requirements};
+use farthing_rail_evm::{ChainConfig, EvmPayer};
+use farthing_wallet::{
+    BodyStore, CallLimits, Client, ClientConfig, FetchError, FetchedBody, LocalWallet, LocalWalletConfig,
+    Request, WalletError,
+};
+
+/// What the seller does with each paid request, in order; the last one repeats.
+#[derive(Clone, Copy)]
+enum Paid {
+    /// Serves, and says that it settled.
+    Settles,
+    /// Serves, and says nothing.
+    SaysNothing,
+    /// Refuses, and says that it did not settle.
+    Refuses,
+    /// Says that it settled on another network.
+    WrongNetwork,
+    /// Sends the buyer elsewhere.
+    Redirects,
+    /// Never answers.
+    Hangs,
+}
+
+#[derive(Clone)]
+struct Seller {
+    url: String,
+    offers: Arc<Vec<Requirements>>,
+    script: Arc<Mutex<Vec<Paid>>>,
+    /// The payment headers that arrived.
+    payments: Arc<Mutex<Vec<String>>>,
+}
+
+impl Seller {
+    async fn start(offers: Vec<Requirements>, script: Vec<Paid>) -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let seller = Self {
+            url: format!("http://{}", listener.local_addr().unwrap()),
+            offers: Arc::new(offers),
+            script: Arc::new(Mutex::new(script)),
+            payments: Arc::default(),
+        };
+        let router = Router::new().fallback(sell).with_state(seller.clone());
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        seller
+    }
+
+    fn payments(&self) -> Vec<String> {
+        self.payments.lock().unwrap().clone()
+    }
+}
+
+async fn sell(State(seller): State<Seller>, uri: Uri, headers: HeaderMap) -> Response {
+    let Some(payment) = headers.get("payment-signature") else {
+        let resource = ResourceInfo::new(format!("{}{uri}", seller.url));
+        let paywall = Paywall::new(&resource, &seller.offers).unwrap();
+        let header = HeaderValue::from_str(paywall.v2_header()).unwrap();
+        return (StatusCode::PAYMENT_REQUIRED, [("payment-required", header)], "{}").into_response();
+    };
+    seller.payments.lock().unwrap().push(payment.to_str().unwrap().to_owned());
+    let next = {
+        let mut script = seller.script.lock().unwrap();
+        if script.len() > 1 { script.remove(0) } else { script[0] }
+    };
+    let settled = |success: bool, network: &str| {
+        let word = SettleResponse {
+            success,
+            transaction: if success { "0xabc".into() } else { String::new() },
+            network: network.into(),
+            ..SettleResponse::default()
+        };
+        [("payment-response", HeaderValue::from_str(&encode_header(&word).unwrap()).unwrap())]
+    };
+    match next {
+        Paid::Settles => (settled(true, "eip155:84532"), Bytes::from_static(b"\x00goods")).into_response(),
+        Paid::SaysNothing => "goods".into_response(),
+        Paid::Refuses => (StatusCode::PAYMENT_REQUIRED, settled(false, "eip155:84532"), "{}").into_response(),
+        Paid::WrongNetwork => (settled(true, "eip155:1"), "goods").into_response(),
+        Paid::Redirects => {
+            (StatusCode::TEMPORARY_REDIRECT, [("location", "http://127.0.0.1:1/steal")]).into_response()
+        }
+        Paid::Hangs => {
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            "late".into_response()
+        }
+    }
+}
+
+fn offer(amount: u128) -> Requirements {
+    Requirements {
+        scheme: "exact".into(),
+        network: Network::BASE_SEPOLIA,
+        amount: BaseUnits::new(amount),
+        asset: "0x036CbD53842c5426634e7929541eC2318f3dCF7e".into(),
+        pay_to: "0x209693Bc6afc0C5328bA36FaF03C514EF312287C".into(),
+        max_timeout_seconds: 60,
+        extra: serde_json::from_str(r#"{"name":"USDC","version":"2"}"#).unwrap(),
+    }
+}
+
+const POLICY: &str =
+    "version: 1\npayments:\n  max: \"$1\"\n  budgets: [{name: ever, max: \"$1.50\", per: lifetime}]\n";
+
+struct Buyer {
+    client: Client,
+    ledger: Ledger,
+    clock: Arc<TestClock>,
+    _home: tempfile::TempDir,
+}
+
+fn buyer(policy: &str) -> Buyer {
+    let home = tempfile::tempdir().unwrap();
+    let clock = Arc::new(TestClock::at_unix_second(1_800_000_000));
+    let ledger = Ledger::in_memory(clock.clone()).unwrap();
+    let secret = secp256k1::SecretKey::from_byte_array([7; 32]).unwrap();
+    // No chain is there: signing needs none.
+    let chain = ChainConfig::new(Network::BASE_SEPOLIA, vec!["http://127.0.0.1:9".parse().unwrap()]);
+    let payer = EvmPayer::new(secret, &[chain], &(Arc::new(SeededEntropy::new(1)) as _)).unwrap();
+    let wallet = LocalWallet::new(LocalWalletConfig {
+        payers: vec![Arc::new(payer)],
+        registry: Registry::builtin(),
+        policy: Policy::parse(policy).unwrap(),
+        ledger: ledger.clone(),
+        preference: Vec::new(),
+        clock: clock.clone(),
+        entropy: Arc::new(SeededEntropy::new(2)),
+    });
+    let config = ClientConfig {
+        timeout: Duration::from_secs(2),
+        bodies: BodyStore::new(home.path(), 1 << 20),
+        plain_http_hosts: Vec::new(),
+    };
+    Buyer { client: Client::new(Arc::new(wallet), config).unwrap(), ledger, clock, _home: home }
+}
+
+impl Buyer {
+    async fn state(&self) -> PurchaseState {
+        self.ledger.purchases(PurchaseFilter::default()).await.unwrap()[0].state
+    }
+
+    async fn count(&self) -> usize {
+        self.ledger.purchases(PurchaseFilter::default()).await.unwrap().len()
+    }
+}
+
+fn request(seller: &Seller) -> Request {
+    Request::get(&format!("{}/goods", seller.url)).unwrap()
+}
+
+#[tokio::test]
+async fn a_settled_call_is_paid_and_its_body_kept() {
+    let seller = Seller::start(vec![offer(2_000)], vec![Paid::Settles]).await;
+    let buyer = buyer(POLICY);
+    let fetched = buyer.client.fetch(request(&seller), CallLimits::default()).await.unwrap();
+    let FetchedBody::Kept { path, bytes, cut_off } = fetched.body else { panic!("a paid body is kept") };
+    assert_eq!((std::fs::read(path).unwrap().as_slice(), bytes, cut_off), (&b"\x00goods"[..], 6, None));
+    assert_eq!(fetched.payment.unwrap().outcome, Outcome::Paid { transaction: Some("0xabc".into()) });
+    assert_eq!(buyer.state().await, PurchaseState::Paid);
+    assert!(buyer.ledger.verify().await.unwrap().problems.is_empty());
+}
+
+#[tokio::test]
+async fn the_cheapest_offer_is_paid() {
+    let seller = Seller::start(vec![offer(5_000), offer(2_000), offer(9_000)], vec![Paid::Settles]).await;
+    let buyer = buyer(POLICY);
+    let fetched = buyer.client.fetch(request(&seller), CallLimits::default()).await.unwrap();
+    assert_eq!(fetched.payment.unwrap().purchase.terms.amount.get(), 2_000);
+}
+
+#[tokio::test]
+async fn a_forced_network_is_the_only_one_paid() {
+    let seller = Seller::start(vec![offer(2_000)], vec![Paid::Settles]).await;
+    let buyer = buyer(POLICY);
+    let limits = CallLimits { network: Some(Network::BASE), ..CallLimits::default() };
+    let error = buyer.client.fetch(request(&seller), limits).await.unwrap_err();
+    assert!(matches!(error, FetchError::Wallet(WalletError::NoPayableOffer(_))), "{error}");
+    assert!(seller.payments().is_empty());
+}
+
+#[tokio::test]
+async fn what_the_seller_does_not_confirm_stays_reserved() {
+    for paid in [Paid::SaysNothing, Paid::Refuses, Paid::WrongNetwork] {
+        let seller = Seller::start(vec![offer(1_000_000)], vec![paid]).await;
+        let buyer = buyer(POLICY);
+        let fetched = buyer.client.fetch(request(&seller), CallLimits::default()).await.unwrap();
+        assert!(matches!(fetched.payment.unwrap().outcome, Outcome::Unknown { .. }));
+        assert_eq!(buyer.state().await, PurchaseState::Unknown);
+        // The reservation holds: a second dollar does not fit into 1.50.
+        let error = buyer.client.fetch(request(&seller), CallLimits::default()).await.unwrap_err();
+        assert!(matches!(error, FetchError::Wallet(WalletError::Denied(_))), "{error}");
+        assert_eq!(seller.payments().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_payment_follows_no_redirect() {
+    let seller = Seller::start(vec![offer(2_000)], vec![Paid::Redirects]).await;
+    let buyer = buyer(POLICY);
+    let fetched = buyer.client.fetch(request(&seller), CallLimits::default()).await.unwrap();
+    assert_eq!(fetched.status, StatusCode::TEMPORARY_REDIRECT);
+    assert_eq!((seller.payments().len(), buyer.state().await), (1, PurchaseState::Unknown));
+}
+
+#[tokio::test]
+async fn a_lost_answer_is_resumed_with_the_same_bytes() {
+    let seller = Seller::start(vec![offer(2_000)], vec![Paid::Hangs, Paid::Settles]).await;
+    let buyer = buyer(POLICY);
+    let error = buyer.client.fetch(request(&seller), CallLimits::default()).await.unwrap_err();
+    let FetchError::Lost { purchase, .. } = error else { panic!("{error}") };
+    assert_eq!(buyer.state().await, PurchaseState::Unknown);
+
+    let mut other = request(&seller);
+    other.body = Bytes::from_static(b"something else");
+    let refused = buyer.client.resume(other, &purchase).await.unwrap_err();
+    assert!(matches!(refused, FetchError::Wallet(WalletError::NotResumable { .. })), "{refused}");
+
+    let fetched = buyer.client.resume(request(&seller), &purchase).await.unwrap();
+    assert!(matches!(fetched.payment.unwrap().outcome, Outcome::Paid { .. }));
+    let payments = seller.payments();
+    assert_eq!((payments.len(), payments[0] == payments[1]), (2, true), "one payment, sent twice");
+    assert_eq!(buyer.count().await, 1);
+    let over = buyer.client.resume(request(&seller), &purchase).await.unwrap_err();
+    assert!(over.to_string().contains("it is paid"), "{over}");
+}
+
+#[tokio::test]
+async fn an_unreachable_chain_releases_nothing() {
+    let seller = Seller::start(vec![offer(2_000)], vec![Paid::Refuses]).await;
+    let buyer = buyer(POLICY);
+    buyer.client.fetch(request(&seller), CallLimits::default()).await.unwrap();
+    buyer.clock.advance(Duration::from_secs(86_400));
+    assert_eq!(buyer.state().await, PurchaseState::Unknown);
+    let error =
+        buyer.client.fetch(request(&seller), CallLimits { max_amount: None, ..CallLimits::default() }).await;
+    assert!(error.is_ok(), "there is room for another one");
+    assert_eq!(buyer.count().await, 2);
+}
+
+#[tokio::test]
+async fn unpayable_offers_are_named() {
+    let mut unknown = offer(1);
+    unknown.asset = "0x1111111111111111111111111111111111111111".into();
+    let mut scheme = offer(2);
+    scheme.scheme = "upto".into();
+    let mut domain = offer(3);
+    domain.extra = Object::default();
+    let mut escrow = offer(4);
+    escrow.extra = serde_json::from_str(r#"{"name":"USDC","version":"2","paymentFlow":"escrow"}"#).unwrap();
+    let seller = Seller::start(vec![unknown, scheme, domain, escrow], vec![Paid::Settles]).await;
+    let error =
+        buyer(POLICY).client.fetch(request(&seller), CallLimits::default()).await.unwrap_err().to_string();
+    for word in ["is not known", "upto", "extra.name", "escrow"] {
+        assert!(error.contains(word), "{word}: {error}");
+    }
+    assert!(seller.payments().is_empty());
+}
+
+#[tokio::test]
+async fn plain_http_is_paid_on_this_machine_only() {
+    let buyer = buyer(POLICY);
+    let purchase = PurchaseId("01NONE".into());
+    let elsewhere = Request::get("http://api.example.com/goods").unwrap();
+    let error = buyer.client.resume(elsewhere, &purchase).await.unwrap_err();
+    assert!(matches!(&error, FetchError::PlainHttp(host) if host == "api.example.com"), "{error}");
+}
