@@ -335,6 +335,27 @@ mod tests {
     }
 
     #[test]
+    fn the_guides_examples_work() {
+        let guide = include_str!("../../../docs/facilitator.md");
+        let examples: Vec<_> =
+            guide.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+        assert_eq!(examples.len(), 2);
+        for example in examples {
+            FacilitatorConfig::parse("docs/facilitator.md", example).unwrap();
+        }
+        let defaults = |limits: LimitsConfig| format!("{limits:?}");
+        let shown = FacilitatorConfig::parse(
+            "f",
+            guide.split("```yaml\n").nth(2).unwrap().split("```").next().unwrap(),
+        );
+        assert_eq!(
+            defaults(shown.unwrap().limits),
+            defaults(LimitsConfig::default()),
+            "the guide shows the defaults"
+        );
+    }
+
+    #[test]
     fn open_when_it_is_meant() {
         assert!(yaml("listen: 0.0.0.0:4021\nopen: true\n").is_ok());
     }
