@@ -1,10 +1,10 @@
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use zeroize::Zeroizing;
 
+use crate::bounded::within;
 use crate::{Passphrase, UnlockError, descriptor};
 
 /// How long a command may take.
@@ -35,14 +35,13 @@ pub(crate) fn read(command: &[String], max_time: Duration) -> Result<Passphrase,
     Passphrase::first_line(line.map_err(failed)?, &format!("the command `{program}`"))
 }
 
-/// The output's first line. A thread reads it, because a program's children can keep the pipe open after it was killed.
+/// The output's first line. A program's children can keep the pipe open after it was killed.
 fn output(child: &mut Child, deadline: Instant) -> Result<Zeroizing<Vec<u8>>, String> {
     let stdout = child.stdout.take().ok_or("its output is not there")?;
-    let (sender, receiver) = mpsc::channel();
-    thread::spawn(move || sender.send(descriptor::first_line(stdout)));
-    match receiver.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-        Ok(line) => line.map_err(|error| error.to_string()),
-        Err(_) => Err("it took too long".to_owned()),
+    let left = deadline.saturating_duration_since(Instant::now());
+    match within(left, move || descriptor::first_line(stdout)) {
+        Some(line) => line.map_err(|error| error.to_string()),
+        None => Err("it took too long".to_owned()),
     }
 }
 

@@ -1,4 +1,4 @@
-//! BIP-32, the private half of it: sixty lines against a crate that would bring a second curve implementation.
+//! BIP-32, the private half of it: fewer lines than the second curve implementation that a crate would bring.
 use hmac::{Hmac, Mac};
 use secp256k1::{PublicKey, Scalar, SecretKey};
 use sha2::Sha512;
@@ -75,7 +75,7 @@ fn impossible() -> KeystoreError {
 mod tests {
     use super::*;
 
-    /// BIP-32's test vectors 1, 3 and 4: seed, path, private key (decoded from the xprv strings).
+    /// Of BIP-32's test vectors: seed, path, private key (decoded from the xprv strings).
     #[test]
     fn matches_the_vectors_of_bip_32() {
         let h = |index: u32| index | HARDENED;

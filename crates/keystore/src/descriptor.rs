@@ -1,15 +1,25 @@
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, ErrorKind, Read};
+use std::time::Duration;
 
 use zeroize::Zeroizing;
 
+use crate::bounded::within;
 use crate::{Passphrase, UnlockError};
+
+/// How long the other end of a pipe may take.
+const MAX_TIME: Duration = Duration::from_secs(10);
 
 /// The first line that an inherited file descriptor gives.
 pub(crate) fn read(fd: u32) -> Result<Passphrase, UnlockError> {
+    read_within(fd, MAX_TIME)
+}
+
+fn read_within(fd: u32, max_time: Duration) -> Result<Passphrase, UnlockError> {
     // Opening it by its name needs no unsafe code, and leaves the inherited descriptor to whoever else reads it.
-    let file = File::open(format!("/dev/fd/{fd}")).map_err(|source| UnlockError::Fd { fd, source })?;
-    let line = first_line(file).map_err(|source| UnlockError::Fd { fd, source })?;
+    let line = within(max_time, move || first_line(File::open(format!("/dev/fd/{fd}"))?));
+    let line = line.unwrap_or_else(|| Err(ErrorKind::TimedOut.into()));
+    let line = line.map_err(|source| UnlockError::Fd { fd, source })?;
     Passphrase::first_line(line, &format!("file descriptor {fd}"))
 }
 
@@ -42,6 +52,14 @@ mod tests {
         {
             assert!(through_a_pipe(bytes).unwrap().same(&Passphrase::new("correct horse".to_owned())));
         }
+    }
+
+    #[test]
+    fn a_silent_pipe_is_not_waited_for_forever() {
+        let (reader, _writer) = std::io::pipe().unwrap();
+        let fd = u32::try_from(reader.as_raw_fd()).unwrap();
+        let error = read_within(fd, Duration::from_millis(50)).unwrap_err();
+        assert!(matches!(error, UnlockError::Fd { source, .. } if source.kind() == ErrorKind::TimedOut));
     }
 
     #[test]

@@ -1,10 +1,9 @@
-use std::sync::mpsc;
-use std::thread;
 use std::time::Duration;
 
 use alloy_primitives::Address;
 use keyring::{Entry, Error};
 
+use crate::bounded::within;
 use crate::{Passphrase, UnlockError};
 
 /// A locked keyring may ask its owner in a window; nobody may be there to see it.
@@ -58,8 +57,6 @@ fn failed(error: &Error) -> UnlockError {
 fn bounded<T: Send + 'static>(
     ask: impl FnOnce() -> Result<T, UnlockError> + Send + 'static,
 ) -> Result<T, UnlockError> {
-    let (sender, receiver) = mpsc::channel();
-    thread::spawn(move || sender.send(ask()));
-    let late = |_| UnlockError::Keyring(format!("it did not answer in {} seconds", MAX_TIME.as_secs()));
-    receiver.recv_timeout(MAX_TIME).map_err(late)?
+    let late = || UnlockError::Keyring(format!("it did not answer in {} seconds", MAX_TIME.as_secs()));
+    within(MAX_TIME, ask).ok_or_else(late)?
 }

@@ -29,6 +29,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod bounded;
 mod command;
 mod derive;
 mod descriptor;

@@ -97,7 +97,7 @@ mod tests {
 
     #[test]
     fn the_first_accounts_of_known_phrases() {
-        // The first is known from every development chain; the others come from independent wallets' test suites.
+        // Both are known from every development chain and wallet.
         for (words, address) in [
             (
                 "test test test test test test test test test test test junk",

@@ -45,7 +45,7 @@ impl Keystore {
     /// The key file's name in the wallet's folder.
     pub const FILE_NAME: &str = "keys.json";
 
-    /// Writes a new key file into `dir`, which is made if need be. It takes a fifth of a second of computing.
+    /// Writes a new key file into `dir`, which is made if need be. It takes a quarter of a second of computing.
     ///
     /// # Errors
     /// [`KeystoreError::Exists`] where there are keys already: nothing is ever overwritten.

@@ -34,8 +34,8 @@ impl Unlock {
     ///
     /// The environment variable `FARTHING_PASSPHRASE` comes first (`environment` is its value: pass
     /// `std::env::var_os(PASSPHRASE_VARIABLE)`), then what is configured. Where nothing is configured, the keyring is
-    /// asked, then the person at the terminal. It may block: for ten seconds on a command, for as long as a person
-    /// takes at a terminal.
+    /// asked, then the person at the terminal. It may block: ten seconds on a descriptor or command, thirty on a keyring,
+    /// as long as a person takes at a terminal.
     ///
     /// # Errors
     /// [`UnlockError::NoSource`] where nothing is configured and nobody can be asked; otherwise what went wrong with

@@ -303,6 +303,8 @@ fn the_configuration_reads_as_documented() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
     #[test]
     fn reading_phrases_and_keys_never_panics(text in "\\PC{0,80}") {
         prop_assert!(Phrase::parse(&text).is_err());
