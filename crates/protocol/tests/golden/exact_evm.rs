@@ -1,6 +1,6 @@
 //! exact_evm.json: payments as `@x402/evm` signs them. (Digests and signatures are farthing-rail-evm's to test.)
 
-use farthing_protocol::x402::{ExactEvmPayload, FacilitatorRequest, Payment, SettleResponse};
+use farthing_protocol::x402::{FacilitatorRequest, Payment, SettleResponse};
 use farthing_protocol::{Object, PaymentKey, Protocol};
 use serde::Deserialize;
 use serde_json::Value;
