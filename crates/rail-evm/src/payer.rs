@@ -72,7 +72,10 @@ impl EvmPayer {
         let none = || RailError::Locked("there is no way to unlock it".to_owned());
         let key = Key::new(self.unlock.as_ref().ok_or_else(none)?()?);
         if key.address != self.address {
-            return Err(RailError::Locked(format!("the key belongs to {}, not to {}", key.address, self.address)));
+            return Err(RailError::Locked(format!(
+                "the key belongs to {}, not to {}",
+                key.address, self.address
+            )));
         }
         Ok(self.key.get_or_init(|| key))
     }
@@ -136,8 +139,7 @@ impl Payer for EvmPayer {
     async fn balance(&self, asset: &Asset) -> Result<BaseUnits, RailError> {
         let (rpc, _) = self.chain(&asset.network)?;
         let token = Token::required(asset)?;
-        let data: Bytes =
-            rpc.get(view(token.address, &Abi::balanceOfCall { account: self.address })).await?;
+        let data: Bytes = rpc.get(view(token.address, &Abi::balanceOfCall { account: self.address })).await?;
         let balance = returned::<Abi::balanceOfCall>(&data);
         let balance = balance.ok_or_else(|| rpc.nonsense("balanceOf", &data.to_string()))?;
         // More than 2^128 - 1 of a dollar token does not exist.

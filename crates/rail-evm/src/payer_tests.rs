@@ -50,7 +50,7 @@ fn signs_exactly_the_terms() {
     let signature = canonical(&wire.signature.parse::<Bytes>().unwrap()).unwrap();
     assert_eq!(signature.to_vec(), wire.signature.parse::<Bytes>().unwrap(), "canonical already");
     let digest = read.digest(&Token::of(&usdc()).unwrap().separator);
-    assert_eq!(recover(&digest, &signature), Some(payer.key.address));
+    assert_eq!(recover(&digest, &signature), Some(payer.address));
 }
 
 #[test]
@@ -120,4 +120,31 @@ fn a_key_of_another_network_is_refused() {
     let key = PaymentKey::eip3009(&Network::BASE, [1; 20], [2; 20], [3; 32]);
     assert!(nonce_of(&Network::BASE, &key).is_ok());
     assert!(nonce_of(&Network::BASE_SEPOLIA, &key).is_err());
+}
+
+#[test]
+fn a_locked_key_is_unlocked_once_and_must_be_the_right_one() {
+    let (entropy, unlocked): (Arc<dyn Entropy>, _) = (Arc::new(SeededEntropy::new(1)), payer());
+    let chain = [ChainConfig::public(&Network::BASE_SEPOLIA).unwrap()];
+    let address = unlocked.address(&Network::BASE_SEPOLIA).unwrap();
+    let times = Arc::new(std::sync::atomic::AtomicU32::new(0));
+    let locked = |secret: [u8; 32]| {
+        let times = times.clone();
+        let unlock: UnlockKey = Box::new(move || {
+            times.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            Ok(SecretKey::from_byte_array(secret).unwrap())
+        });
+        EvmPayer::locked(&address, unlock, &chain, &entropy).unwrap()
+    };
+    let sign = |payer: &EvmPayer| {
+        payer.sign(&terms(|_| {}), &usdc(), Timestamp::from_second(1).unwrap(), &SeededEntropy::new(2))
+    };
+    let right = locked([7; 32]);
+    right.can_pay(&terms(|_| {}), &usdc()).unwrap();
+    assert_eq!(times.load(std::sync::atomic::Ordering::SeqCst), 0, "looking needs no key");
+    let theirs = sign(&right).unwrap().payload.get().to_owned();
+    assert_eq!(theirs, sign(&unlocked).unwrap().payload.get());
+    sign(&right).unwrap();
+    assert_eq!(times.load(std::sync::atomic::Ordering::SeqCst), 1);
+    assert!(matches!(sign(&locked([8; 32])), Err(RailError::Locked(_))));
 }

@@ -7,7 +7,7 @@ use alloy_sol_types::SolValue;
 use farthing_ambient::Timestamp;
 use farthing_protocol::x402::{ExactEvmPayload, Reason};
 use farthing_protocol::{PaymentKey, Requirements};
-use farthing_rail::VerifyError;
+use farthing_rail::{RailError, VerifyError};
 use serde_json::value::RawValue;
 
 use crate::eip3009::Authorization;
@@ -56,7 +56,11 @@ impl std::fmt::Debug for Signature {
 
 /// An invalid payment.
 pub(super) fn invalid(reason: Reason, message: impl Into<String>, payer: Option<Address>) -> VerifyError {
-    VerifyError::Invalid { reason, message: message.into(), payer: payer.map(|payer| payer.to_checksum(None)) }
+    VerifyError::Invalid {
+        reason,
+        message: message.into(),
+        payer: payer.map(|payer| payer.to_checksum(None)),
+    }
 }
 
 impl Payment {
@@ -75,7 +79,9 @@ impl Payment {
         let token = token_of(terms, tokens, payer)?;
         let terms_hold = check_fields(terms, &authorization, now);
         let signature = classify(&signature, &authorization.digest(&token.separator), authorization.from)
-            .ok_or_else(|| invalid(Reason::EVM_SIGNATURE, "the signature has a form that no account makes", payer))?;
+            .ok_or_else(|| {
+                invalid(Reason::EVM_SIGNATURE, "the signature has a form that no account makes", payer)
+            })?;
         match (terms_hold, &signature) {
             // A forged or altered payment is called that, as the reference does, and not by what else is wrong.
             (Err(error), Signature::Wallet(bytes)) if bytes.len() == 65 => Err(invalid(
@@ -94,6 +100,23 @@ impl Payment {
                 Ok(Self { key, token, authorization, signature })
             }
         }
+    }
+
+    /// A payment that was checked before, by whoever has it on record: only what names it on the chain is read.
+    pub(super) fn known(
+        terms: &Requirements,
+        payload: &RawValue,
+        tokens: &[Arc<Token>],
+    ) -> Result<Self, RailError> {
+        let broken =
+            |why: String| RailError::Configuration(format!("the payment on record cannot be read: {why}"));
+        let (authorization, signature) = read(payload).map_err(|error| broken(error.to_string()))?;
+        let address = payable_address(&terms.asset);
+        let token = tokens.iter().find(|token| Some(token.address) == address);
+        let token =
+            token.ok_or_else(|| broken(format!("the asset {} is not settled here", terms.asset)))?.clone();
+        let key = PaymentKey::of(terms, payload).map_err(|error| broken(error.to_string()))?;
+        Ok(Self { key, token, authorization, signature: Signature::Wallet(signature.into()) })
     }
 
     /// When it expires on the chain.
@@ -131,10 +154,18 @@ fn read(payload: &RawValue) -> Result<(Authorization, Vec<u8>), VerifyError> {
 }
 
 /// The token of the terms, if it is known and the terms name the domain that it signs under.
-fn token_of(terms: &Requirements, tokens: &[Arc<Token>], payer: Option<Address>) -> Result<Arc<Token>, VerifyError> {
+fn token_of(
+    terms: &Requirements,
+    tokens: &[Arc<Token>],
+    payer: Option<Address>,
+) -> Result<Arc<Token>, VerifyError> {
     let method = terms.extra.0.get("assetTransferMethod").filter(|value| !value.is_null());
     if method.is_some_and(|method| method.as_str() != Some("eip3009")) {
-        return Err(invalid(Reason::UNSUPPORTED_PAYLOAD_TYPE, "only the transfer method eip3009 is settled", payer));
+        return Err(invalid(
+            Reason::UNSUPPORTED_PAYLOAD_TYPE,
+            "only the transfer method eip3009 is settled",
+            payer,
+        ));
     }
     let named = |key| terms.extra.str(key).filter(|text: &&str| !text.is_empty());
     let (Some(name), Some(version)) = (named("name"), named("version")) else {
@@ -143,7 +174,8 @@ fn token_of(terms: &Requirements, tokens: &[Arc<Token>], payer: Option<Address>)
     };
     let address = payable_address(&terms.asset);
     let token = tokens.iter().find(|token| Some(token.address) == address).ok_or_else(|| {
-        let message = format!("the asset {} on {} is not settled here", terms.asset.escape_debug(), terms.network);
+        let message =
+            format!("the asset {} on {} is not settled here", terms.asset.escape_debug(), terms.network);
         invalid(Reason::InvalidPaymentRequirements, message, payer)
     })?;
     if name != token.name {
@@ -157,13 +189,21 @@ fn token_of(terms: &Requirements, tokens: &[Arc<Token>], payer: Option<Address>)
     Ok(token.clone())
 }
 
-fn check_fields(terms: &Requirements, authorization: &Authorization, now: Timestamp) -> Result<(), VerifyError> {
+fn check_fields(
+    terms: &Requirements,
+    authorization: &Authorization,
+    now: Timestamp,
+) -> Result<(), VerifyError> {
     let payer = Some(authorization.from);
     let payee = payable_address(&terms.pay_to).ok_or_else(|| {
         invalid(Reason::InvalidPaymentRequirements, "`payTo` is not an address that can be paid", payer)
     })?;
     if authorization.to != payee {
-        return Err(invalid(Reason::EVM_RECIPIENT_MISMATCH, "the payment goes to somebody else than `payTo`", payer));
+        return Err(invalid(
+            Reason::EVM_RECIPIENT_MISMATCH,
+            "the payment goes to somebody else than `payTo`",
+            payer,
+        ));
     }
     let now_s = U256::from(now.as_second().max(0).unsigned_abs());
     if authorization.valid_before < now_s + U256::from(MIN_VALIDITY_S) {

@@ -1,0 +1,175 @@
+//! The part of a lane that comes after sending: receipts, replacement, transactions that something else took over.
+
+use std::time::Duration;
+
+use alloy_primitives::B256;
+use futures::future::join_all;
+use tokio::time::Instant;
+
+use super::flight::{Flight, Verdict, failed, judge, outcome};
+use super::job::{Job, Recorder};
+use super::lane::Lane;
+use super::node::{Sent, poll_wait, receipts, send};
+use super::transaction::sign;
+use crate::token::Receipt;
+
+/// How many receipts are asked for at once.
+const MAX_HASHES: usize = 64;
+
+/// How often a transaction without a receipt is given to the chain again: a node may have dropped it.
+const OFFER_AGAIN: Duration = Duration::from_secs(4);
+
+/// How long a nonce may count as used without a receipt of ours before something else is taken to have used it. Nodes
+/// behind one address are not always equally far.
+const PASSED_BY: Duration = Duration::from_secs(10);
+
+impl Lane {
+    /// Looks once for the receipts of everything in flight, and does what follows.
+    pub(super) async fn look(&mut self) {
+        self.looks = self.looks.saturating_add(1);
+        let hashes: Vec<B256> = self
+            .flights
+            .iter()
+            .flat_map(|flight| flight.variants.iter().map(|signed| signed.hash))
+            .take(MAX_HASHES)
+            .collect();
+        let found = receipts(&self.chain, self.key.address, &hashes).await;
+        self.look_at = Instant::now() + poll_wait(self.looks, self.chain.block_time);
+        let (found, count) = match found {
+            Ok(found) => found,
+            Err(error) => {
+                tracing::warn!(network = %self.chain.rpc.network, %error, "receipts cannot be asked for");
+                return;
+            }
+        };
+        for receipt in found.into_iter().flatten() {
+            self.land(receipt).await;
+        }
+        self.notice_passed_by(count);
+        self.offer_again().await;
+        self.replace_stuck().await;
+    }
+
+    /// A transaction is in a block: tells every payment in it what came of it.
+    async fn land(&mut self, receipt: Receipt) {
+        let hash = receipt.transaction_hash;
+        let at =
+            self.flights.iter().position(|flight| flight.variants.iter().any(|signed| signed.hash == hash));
+        let Some(at) = at else { return };
+        let flight = self.flights.remove(at);
+        self.look_soon();
+        let shared = flight.jobs.len() > 1;
+        let mut unsettled = Vec::new();
+        for job in flight.jobs {
+            match outcome(&receipt, &job.payment) {
+                Some(end) => job.ticket.done(Ok(end)),
+                None => unsettled.push(job),
+            }
+        }
+        let now = self.clock.now();
+        let verdicts =
+            join_all(unsettled.iter().map(|job| judge(&self.chain, &job.payment, &receipt, shared, now)))
+                .await;
+        for (job, verdict) in unsettled.into_iter().zip(verdicts) {
+            match verdict {
+                Verdict::Ended(end) => job.ticket.done(Ok(end)),
+                Verdict::Again => self.again(job, hash),
+            }
+        }
+    }
+
+    /// Puts a payment first in the queue once more, to go alone.
+    fn again(&mut self, mut job: Job, hash: B256) {
+        if job.retried || job.is_deserted() {
+            let message = "the transaction failed on the chain";
+            let reason = farthing_protocol::x402::Reason::EVM_TRANSACTION_FAILED;
+            job.ticket.done(Ok(failed(reason, message, Some(hash.to_string()))));
+            return;
+        }
+        job.retried = true;
+        self.waiting.push_front(job);
+    }
+
+    /// Gives up transactions whose nonce something else has used: they can never be mined.
+    fn notice_passed_by(&mut self, count: u64) {
+        let mut lost = Vec::new();
+        for flight in self.flights.iter_mut().filter(|flight| flight.nonce() < count) {
+            let since = *flight.passed_by.get_or_insert_with(Instant::now);
+            if since.elapsed() >= PASSED_BY {
+                lost.push(flight.nonce());
+            }
+        }
+        for nonce in lost {
+            tracing::warn!(nonce, signer = %self.key.address, "another program sends from this account");
+            let Some(at) = self.flights.iter().position(|flight| flight.nonce() == nonce) else { continue };
+            let flight = self.flights.remove(at);
+            let hash = flight.last().map(|signed| signed.hash).unwrap_or_default();
+            for job in flight.jobs {
+                self.again(job, hash);
+            }
+        }
+    }
+
+    /// Gives the chain again what it may have lost. It does nothing new where the chain still has it.
+    async fn offer_again(&mut self) {
+        let due = |flight: &Flight| flight.offered_at.elapsed() >= OFFER_AGAIN;
+        for flight in self.flights.iter_mut().filter(|flight| due(flight)).take(4) {
+            if let Some(signed) = flight.variants.last() {
+                let sent = send(&self.chain, signed).await;
+                tracing::debug!(nonce = flight.transaction.nonce, ?sent, "offered again");
+            }
+            flight.offered_at = Instant::now();
+        }
+    }
+
+    /// Replaces the transaction that all others wait for, if it has been out for too long.
+    async fn replace_stuck(&mut self) {
+        let stuck = self.flights.first().filter(|first| first.sent_at.elapsed() >= self.limits.stuck_after);
+        let Some((old, flight)) = stuck.and_then(|flight| Some((flight.last()?, flight))) else { return };
+        self.fees.forget();
+        let cap = self.chain.caps.max_fee_per_gas_wei;
+        let Ok(now) = self.fees.current(&self.chain).await else { return };
+        let Some(fees) = old.fees.bumped(now, cap) else {
+            tracing::warn!(nonce = flight.nonce(), "a transaction is stuck and the fee cap leaves no room");
+            self.postpone();
+            return;
+        };
+        let signed = sign(&self.key, &flight.transaction, fees);
+        let recorders = self.recorders_for(flight);
+        if let Err(why) = self.record(&recorders, flight.nonce(), &signed, &flight.jobs).await {
+            tracing::warn!(nonce = flight.nonce(), why, "a stuck transaction is not replaced");
+            self.postpone();
+            return;
+        }
+        let sent = self.deliver(&signed).await;
+        tracing::info!(nonce = flight.nonce(), transaction = %signed.hash, ?sent, "replaced a stuck transaction");
+        self.postpone();
+        if let (Sent::Accepted | Sent::Unknown(_), Some(flight)) = (sent, self.flights.first_mut()) {
+            for job in &flight.jobs {
+                job.ticket.sent(signed.hash);
+            }
+            flight.variants.push(signed);
+        }
+    }
+
+    /// Not before the same time has passed again.
+    fn postpone(&mut self) {
+        if let Some(flight) = self.flights.first_mut() {
+            flight.sent_at = Instant::now();
+        }
+    }
+
+    /// Who can write a replacement down: the callers of the payments in it, or of any other payment in this lane, as
+    /// all of them keep records of this signer.
+    fn recorders_for(&self, flight: &Flight) -> Vec<Recorder> {
+        let live = |jobs: &mut dyn Iterator<Item = &Job>| -> Vec<Recorder> {
+            jobs.filter_map(|job| job.recorder.clone()).filter(|recorder| !recorder.is_gone()).collect()
+        };
+        let own = live(&mut flight.jobs.iter());
+        if !own.is_empty() {
+            return own;
+        }
+        let flying = self.flights.iter().flat_map(|flight| &flight.jobs);
+        live(&mut self.waiting.iter().chain(flying)).into_iter().take(1).collect()
+    }
+}

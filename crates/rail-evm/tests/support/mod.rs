@@ -1,0 +1,158 @@
+//! A local chain with a settler and a buyer on it.
+
+#![allow(dead_code, reason = "each test file uses a part of it")]
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use farthing_ambient::{Entropy, OsEntropy, SystemClock, Timestamp};
+use farthing_devnet::{Account, Base, accounts};
+use farthing_money::{Asset, BaseUnits, Network, Registry};
+use farthing_protocol::Requirements;
+use farthing_rail::{
+    Broadcast, Payer, RailError, Settlement, SettlementLog, Settler, SignedPayment, VerifyError,
+};
+use farthing_rail_evm::{ChainConfig, EvmPayer, EvmSettler, SettlerConfig};
+use secp256k1::SecretKey;
+use serde_json::json;
+
+pub const PRICE: u64 = 2500;
+
+/// Where transactions are written in tests: memory, which may be made to fail.
+#[derive(Debug, Default)]
+pub struct Log {
+    pub records: Mutex<Vec<Broadcast>>,
+    pub full: std::sync::atomic::AtomicBool,
+}
+
+#[async_trait]
+impl SettlementLog for Log {
+    async fn record(&self, broadcast: &Broadcast) -> Result<(), RailError> {
+        if self.full.load(std::sync::atomic::Ordering::SeqCst) {
+            return Err(RailError::NotRecorded("the disk is full".into()));
+        }
+        self.records.lock().unwrap().push(broadcast.clone());
+        Ok(())
+    }
+}
+
+impl Log {
+    pub fn all(&self) -> Vec<Broadcast> {
+        self.records.lock().unwrap().clone()
+    }
+}
+
+pub struct World {
+    pub chain: Base,
+    pub settler: Arc<EvmSettler>,
+    pub log: Arc<Log>,
+}
+
+pub fn secret(account: Account) -> SecretKey {
+    SecretKey::from_byte_array(account.private_key.0).unwrap()
+}
+
+pub fn entropy() -> Arc<dyn Entropy> {
+    Arc::new(OsEntropy)
+}
+
+pub fn network() -> Network {
+    Network::BASE_SEPOLIA
+}
+
+pub fn usdc() -> Arc<Asset> {
+    Registry::builtin().usdc(&network()).unwrap().clone()
+}
+
+pub fn at(url: &str) -> ChainConfig {
+    ChainConfig::new(network(), vec![url.parse().unwrap()])
+}
+
+pub fn config_at(url: &str) -> SettlerConfig {
+    SettlerConfig::new(vec![at(url)], secret(accounts::FACILITATOR))
+}
+
+pub fn settler_of(config: &SettlerConfig) -> Arc<EvmSettler> {
+    Arc::new(EvmSettler::new(config, Arc::new(SystemClock), &entropy()).unwrap())
+}
+
+pub async fn world(change: impl FnOnce(&mut SettlerConfig)) -> World {
+    let chain = Base::builder().start().await.unwrap();
+    chain.mint(accounts::BUYER.address, 100_000_000).await.unwrap();
+    let mut config = config_at(chain.rpc_url());
+    change(&mut config);
+    World { settler: settler_of(&config), chain, log: Arc::default() }
+}
+
+pub fn terms() -> Requirements {
+    Requirements {
+        scheme: "exact".into(),
+        network: network(),
+        amount: BaseUnits::new(PRICE.into()),
+        asset: usdc().address.clone(),
+        pay_to: accounts::PAYEE.address.to_string(),
+        max_timeout_seconds: 300,
+        extra: serde_json::from_value(json!({"name": "USDC", "version": "2"})).unwrap(),
+    }
+}
+
+impl World {
+    pub fn payer(&self, account: Account) -> EvmPayer {
+        EvmPayer::new(secret(account), &[at(self.chain.rpc_url())], &entropy()).unwrap()
+    }
+
+    pub fn sign(&self, terms: &Requirements) -> SignedPayment {
+        self.sign_as(accounts::BUYER, terms)
+    }
+
+    pub fn sign_as(&self, account: Account, terms: &Requirements) -> SignedPayment {
+        self.payer(account).sign(terms, &usdc(), Timestamp::now(), &OsEntropy).unwrap()
+    }
+
+    pub async fn settle(
+        &self,
+        terms: &Requirements,
+        signed: &SignedPayment,
+    ) -> Result<Settlement, VerifyError> {
+        self.settler.settle(terms, &signed.payload, &*self.log).await
+    }
+
+    /// The code with which a payment is not verified.
+    pub async fn refused(&self, terms: &Requirements, signed: &SignedPayment) -> String {
+        code(self.settler.verify(terms, &signed.payload).await.map(|verified| format!("{verified:?}")))
+    }
+
+    pub async fn paid(&self) -> u64 {
+        self.chain.balance_of(accounts::PAYEE.address).await.unwrap().to()
+    }
+
+    /// Waits until something is so, for at most ten seconds.
+    pub async fn until(&self, what: &str, is_so: impl AsyncFn() -> bool) {
+        for _ in 0..1000 {
+            if is_so().await {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("never: {what}");
+    }
+}
+
+pub fn code<T: std::fmt::Debug>(result: Result<T, VerifyError>) -> String {
+    match result {
+        Err(VerifyError::Invalid { reason, .. }) => reason.to_string(),
+        other => format!("{other:?}"),
+    }
+}
+
+#[track_caller]
+pub fn transaction(settlement: Result<Settlement, VerifyError>) -> String {
+    match settlement {
+        Ok(Settlement::Confirmed { transaction, amount, .. }) => {
+            assert_eq!(amount.get(), u128::from(PRICE));
+            transaction
+        }
+        other => panic!("not confirmed: {other:?}"),
+    }
+}
