@@ -1,0 +1,187 @@
+//! What every call of a layer shares.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use farthing_ambient::Clock;
+use farthing_facilitator::{Facilitate, FacilitatorError};
+use farthing_ledger::{Claim, ClaimState, Ledger, LedgerError, SettlementState};
+use farthing_protocol::PaymentKey;
+use farthing_protocol::x402::{Reason, VerifyResponse};
+use http::StatusCode;
+use tokio_util::task::TaskTracker;
+
+use crate::answer::{self, Refusal};
+use crate::inflight::InFlight;
+use crate::order::Order;
+use crate::reload::SharedPricing;
+use crate::{Limits, Metrics, ResponseStore};
+
+/// How long a claim may be silent, besides the handler's and the settlement's time, before its process counts as dead.
+const LEASE_SLACK: Duration = Duration::from_secs(60);
+/// After this, a buyer who was charged and never came back for the answer is not waited for any more.
+const OWED_FOR: Duration = Duration::from_secs(24 * 3600);
+
+#[derive(Debug)]
+pub(crate) struct Core {
+    pub(crate) pricing: SharedPricing,
+    pub(crate) facilitate: Arc<dyn Facilitate>,
+    pub(crate) ledger: Ledger,
+    pub(crate) store: Arc<dyn ResponseStore>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) limits: Limits,
+    pub(crate) in_flight: Arc<InFlight>,
+    pub(crate) tasks: TaskTracker,
+    pub(crate) metrics: Arc<Metrics>,
+    /// No other process serves calls on this ledger.
+    pub(crate) alone: AtomicBool,
+}
+
+/// Why a payment is not verified.
+pub(crate) enum Unverified {
+    /// It was used before: the ledger may know by whom.
+    Used(Refusal),
+    No(Refusal),
+}
+
+impl Unverified {
+    pub(crate) fn into_refusal(self) -> Refusal {
+        match self {
+            Self::Used(refusal) | Self::No(refusal) => refusal,
+        }
+    }
+}
+
+impl Core {
+    /// Asks the facilitator whether the payment would settle.
+    pub(crate) async fn verify(&self, order: &Order) -> Result<(), Unverified> {
+        let asked = tokio::time::timeout(self.limits.settle, self.facilitate.verify(&order.request)).await;
+        let unanswered = |error: &FacilitatorError| {
+            self.metrics.facilitator_errors.add();
+            tracing::warn!(key = %order.key(), %error, "a payment could not be verified");
+            Unverified::No(Box::new(unverifiable(error)))
+        };
+        match asked {
+            Ok(Ok(response)) if response.is_valid => self.check_payer(order, &response),
+            Ok(Ok(response)) => Err(self.invalid(order, &response)),
+            Ok(Err(error)) => Err(unanswered(&error)),
+            Err(_) => {
+                let (at, why) = ("its address".to_owned(), "no answer in time".to_owned());
+                Err(unanswered(&FacilitatorError::Unreachable { at, why }))
+            }
+        }
+    }
+
+    fn check_payer(&self, order: &Order, response: &VerifyResponse) -> Result<(), Unverified> {
+        let network = &order.paid.network;
+        match &response.payer {
+            Some(payer) if !network.same_address(payer, &order.paid.payer) => {
+                self.metrics.facilitator_errors.add();
+                tracing::error!(key = %order.key(), "the facilitator verified another payer");
+                let message = "the payment could not be verified; nothing was charged";
+                let refusal = answer::error(StatusCode::BAD_GATEWAY, "bad_facilitator", message);
+                Err(Unverified::No(Box::new(refusal)))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn invalid(&self, order: &Order, response: &VerifyResponse) -> Unverified {
+        self.metrics.refused.add();
+        let reason = response.invalid_reason.as_ref();
+        let code = reason.map_or("Payment verification failed", Reason::as_str);
+        let text = match &response.invalid_message {
+            Some(message) if message != code => format!("{code}: {message}"),
+            _ => code.to_owned(),
+        };
+        let status = match reason {
+            Some(reason) if *reason == Reason::PERMIT2_ALLOWANCE_REQUIRED => StatusCode::PRECONDITION_FAILED,
+            _ => StatusCode::PAYMENT_REQUIRED,
+        };
+        let refusal = Box::new(order.refused(status, &text));
+        match reason {
+            Some(reason) if *reason == Reason::EVM_NONCE_ALREADY_USED => Unverified::Used(refusal),
+            _ => Unverified::No(refusal),
+        }
+    }
+
+    /// Whether the process that took a claim is dead. The caller holds the payment's gate, so it is not this one.
+    pub(crate) fn is_orphan(&self, claim: &Claim) -> bool {
+        if self.alone.load(Ordering::Acquire) {
+            return true;
+        }
+        let lease = self.pricing.load().longest_timeout() + 2 * self.limits.settle + LEASE_SLACK;
+        self.silent_for(claim) > lease
+    }
+
+    fn silent_for(&self, claim: &Claim) -> Duration {
+        let silence = self.clock.now().duration_since(claim.updated_at);
+        Duration::try_from(silence).unwrap_or(Duration::ZERO)
+    }
+
+    /// Moves a claim on, trying a few times: what is not recorded is not given out.
+    pub(crate) async fn record(&self, key: &PaymentKey, state: ClaimState) -> Result<(), LedgerError> {
+        let mut pause = Duration::from_millis(50);
+        for _ in 0..3 {
+            match self.ledger.update_claim(key, state.clone()).await {
+                Err(LedgerError::Database(why)) => tracing::warn!(%key, why, "a claim could not be written"),
+                done => return done.inspect_err(|error| self.ledger_failed(key, error)),
+            }
+            tokio::time::sleep(pause).await;
+            pause *= 4;
+        }
+        let done = self.ledger.update_claim(key, state).await;
+        done.inspect_err(|error| self.ledger_failed(key, error))
+    }
+
+    pub(crate) fn ledger_failed(&self, key: &PaymentKey, error: &dyn std::fmt::Display) {
+        self.metrics.ledger_errors.add();
+        tracing::error!(%key, %error, "the ledger or the store of answers failed");
+    }
+
+    /// Looks after what a dead process left: payments taken and never settled are free again; those that were being
+    /// settled are kept for the buyer to come back, unless the chain refused them.
+    pub(crate) async fn recover(&self) -> Result<(), LedgerError> {
+        for claim in self.ledger.open_claims().await? {
+            let key = &claim.claim.key;
+            self.in_flight.remember(key);
+            let Some(_gate) = self.in_flight.enter(key) else { continue };
+            if !self.is_orphan(&claim) {
+                continue;
+            }
+            let state = match &claim.state {
+                // Settling is written before a settlement is asked for: from here nothing was sent.
+                ClaimState::Taken => Some(ClaimState::Released { why: "the gateway died serving it".into() }),
+                ClaimState::Settling { .. } => self.settled_without_us(&claim).await?,
+                _ => None,
+            };
+            if let Some(state) = state {
+                self.record(key, state).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What a facilitator that shares the ledger says about a claim whose answer is still owed.
+    async fn settled_without_us(&self, claim: &Claim) -> Result<Option<ClaimState>, LedgerError> {
+        let settlement = self.ledger.settlement(&claim.claim.key).await?;
+        Ok(match settlement.map(|settlement| settlement.state) {
+            Some(SettlementState::Failed { reason, .. }) => Some(ClaimState::Failed { reason }),
+            Some(SettlementState::Confirmed { transaction, .. }) if self.silent_for(claim) > OWED_FOR => {
+                Some(ClaimState::Settled { transaction })
+            }
+            _ => None,
+        })
+    }
+}
+
+fn unverifiable(error: &FacilitatorError) -> answer::Answer {
+    let message = "the payment could not be verified; nothing was charged";
+    match error {
+        FacilitatorError::Unreachable { .. } => {
+            answer::try_again(StatusCode::SERVICE_UNAVAILABLE, "facilitator_unreachable", message)
+        }
+        _ => answer::error(StatusCode::BAD_GATEWAY, "bad_facilitator", message),
+    }
+}

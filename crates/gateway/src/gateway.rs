@@ -1,0 +1,214 @@
+use std::convert::Infallible;
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use farthing_ambient::Clock;
+use farthing_facilitator::Facilitate;
+use farthing_ledger::Ledger;
+use futures::FutureExt as _;
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use tokio::net::TcpListener;
+use tower_layer::Layer;
+
+use crate::answer::{self, Answer, held};
+use crate::reload::Watcher;
+use crate::{
+    Config, GatewayError, LogStore, MemoryStore, Metrics, PaymentLayer, Pricing, Proxy, ResponseStore, server,
+};
+
+/// How often unfinished calls of dead processes are looked for.
+const LOOK_AFTER: Duration = Duration::from_secs(30);
+/// Connections to the admin listener.
+const ADMIN_CONNECTIONS: usize = 64;
+
+/// The layer around the reverse proxy, as a server.
+///
+/// Where a folder for kept answers is configured, the gateway locks it: whoever has the lock knows that no other
+/// gateway of this folder lives, and may look after what it left. Gateways that share a ledger must share the folder.
+#[derive(Debug)]
+pub struct Gateway {
+    config: Config,
+    layer: PaymentLayer,
+    proxy: Proxy,
+    /// Held as long as the gateway lives.
+    _lock: Option<File>,
+}
+
+impl Gateway {
+    /// Puts a gateway together.
+    ///
+    /// # Errors
+    /// [`GatewayError`]: the configuration cannot be used, or the folder for answers cannot be opened.
+    pub fn new(
+        config: Config,
+        facilitate: Arc<dyn Facilitate>,
+        ledger: Ledger,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, GatewayError> {
+        let pricing = Pricing::new(&config)?;
+        let proxy = Proxy::new(&config)?;
+        let mut layer =
+            PaymentLayer::new(pricing, facilitate, ledger, clock.clone()).with_limits(config.limits());
+        let (keep, max_bytes) = config.responses_bounds();
+        let mut lock = None;
+        let store: Arc<dyn ResponseStore> = match config.responses_dir() {
+            Some(dir) => {
+                lock = lock_folder(&dir)?;
+                let dir =
+                    if lock.is_some() { dir } else { dir.join(format!("beside-{}", std::process::id())) };
+                let opened = LogStore::open(&dir, clock, keep, max_bytes);
+                Arc::new(opened.map_err(|error| GatewayError::Answers(error.to_string()))?)
+            }
+            None => Arc::new(MemoryStore::new(clock, keep, max_bytes)),
+        };
+        layer = layer.with_store(store);
+        if lock.is_some() {
+            layer = layer.alone_on_ledger();
+        }
+        Ok(Self { config, layer, proxy, _lock: lock })
+    }
+
+    /// The layer, for its metrics and prices.
+    #[must_use]
+    pub fn layer(&self) -> &PaymentLayer {
+        &self.layer
+    }
+
+    /// Opens the configured sockets, and serves until `shutdown` completes. Prices follow the file `watch`, where one
+    /// is named. Calls that have begun are finished and settled before it returns, for at most `timeouts.shutdown`.
+    ///
+    /// # Errors
+    /// [`GatewayError`] before anything is served.
+    pub async fn run(
+        self,
+        watch: Option<&Path>,
+        shutdown: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<(), GatewayError> {
+        let bind = async |address: std::net::SocketAddr| {
+            TcpListener::bind(address).await.map_err(GatewayError::io(format!("listening on {address}")))
+        };
+        let listener = bind(self.config.listen()).await?;
+        let admin = match self.config.admin() {
+            Some(address) => Some(bind(address).await?),
+            None => None,
+        };
+        self.serve(listener, admin, watch, shutdown).await
+    }
+
+    /// As [`Self::run`], on sockets that are open already.
+    ///
+    /// # Errors
+    /// [`GatewayError::Ledger`] when what an earlier process left cannot be read.
+    pub async fn serve(
+        self,
+        listener: TcpListener,
+        admin: Option<TcpListener>,
+        watch: Option<&Path>,
+        shutdown: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<(), GatewayError> {
+        let limits = self.config.limits();
+        self.layer.recover().await?;
+        self.compare_with_facilitator().await;
+        let shutdown = shutdown.shared();
+        let mut background = tokio::task::JoinSet::new();
+        background.spawn(look_after(self.layer.clone()));
+        if let Some(path) = watch {
+            background.spawn(Watcher::new(path, self.config.clone(), self.layer.pricing()).run());
+        }
+        if let Some(admin) = admin {
+            let service = Admin { metrics: self.layer.metrics() };
+            let (until, grace) = (shutdown.clone(), Duration::from_secs(1));
+            background.spawn(server::serve(admin, service, ADMIN_CONNECTIONS, until, grace));
+        }
+        let service = self.layer.layer(self.proxy.clone());
+        server::serve(listener, service, limits.connections, shutdown, limits.shutdown).await;
+        self.layer.drain(limits.shutdown).await;
+        background.shutdown().await;
+        Ok(())
+    }
+
+    /// Says in the log what is priced and cannot be settled: better at the start than at the first payment.
+    async fn compare_with_facilitator(&self) {
+        let supported = match self.layer.supported().await {
+            Ok(supported) => supported,
+            Err(error) => {
+                tracing::warn!(%error, "the facilitator does not say what it settles");
+                return;
+            }
+        };
+        let pricing = self.layer.pricing();
+        let pricing = pricing.load();
+        let mut told = Vec::new();
+        for terms in pricing.requirements() {
+            let settles = supported.kinds.iter().any(|kind| {
+                kind.scheme == terms.scheme
+                    && kind.network.parse().is_ok_and(|n: farthing_money::Network| n == terms.network)
+            });
+            if !settles && !told.contains(&&terms.network) {
+                tracing::error!(network = %terms.network, "the facilitator does not settle on a network that is priced");
+                told.push(&terms.network);
+            }
+        }
+    }
+}
+
+async fn look_after(layer: PaymentLayer) {
+    loop {
+        tokio::time::sleep(LOOK_AFTER).await;
+        if let Err(error) = layer.recover().await {
+            tracing::error!(%error, "unfinished calls could not be looked after");
+        }
+    }
+}
+
+/// The folder's lock; none while another gateway has it.
+fn lock_folder(dir: &Path) -> Result<Option<File>, GatewayError> {
+    crate::store::make_folder(dir).map_err(GatewayError::io(format!("making {}", dir.display())))?;
+    let path = dir.join("gateway.lock");
+    let what = format!("locking {}", path.display());
+    let file = File::options().create(true).truncate(false).write(true).open(&path);
+    let file = file.map_err(GatewayError::io(what.clone()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(std::fs::TryLockError::WouldBlock) => {
+            tracing::warn!(path = %path.display(), "another gateway is running on this folder");
+            Ok(None)
+        }
+        Err(std::fs::TryLockError::Error(error)) => Err(GatewayError::io(what)(error)),
+    }
+}
+
+/// `/healthz` and `/metrics`.
+#[derive(Clone)]
+struct Admin {
+    metrics: Arc<Metrics>,
+}
+
+impl tower_service::Service<Request<Incoming>> for Admin {
+    type Response = Answer;
+    type Error = Infallible;
+    type Future = std::future::Ready<Result<Answer, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut std::task::Context<'_>) -> std::task::Poll<Result<(), Infallible>> {
+        std::task::Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Incoming>) -> Self::Future {
+        let text = |text: String| {
+            let mut response = Response::new(held(Bytes::from(text)));
+            let plain = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+            response.headers_mut().insert(CONTENT_TYPE, plain);
+            response
+        };
+        std::future::ready(Ok(match request.uri().path() {
+            "/healthz" => text("ok\n".to_owned()),
+            "/metrics" => text(self.metrics.render()),
+            _ => answer::error(StatusCode::NOT_FOUND, "not_found", "here are /healthz and /metrics"),
+        }))
+    }
+}

@@ -1,0 +1,97 @@
+//! Payments that are being served in this process, and those that were.
+
+use std::collections::{HashSet, VecDeque};
+use std::hash::{BuildHasher, RandomState};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use farthing_protocol::PaymentKey;
+
+/// How many finished payments are remembered: enough to answer a burst of copies without asking anybody.
+const REMEMBERED: usize = 65_536;
+
+/// The first gate for copies of a payment: cheap, in memory, and never the last word, which is the ledger's.
+#[derive(Debug, Default)]
+pub(crate) struct InFlight {
+    hasher: RandomState,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    open: HashSet<PaymentKey>,
+    /// Keyed hashes: a collision costs a question to the ledger and nothing else.
+    known: HashSet<u64>,
+    order: VecDeque<u64>,
+}
+
+/// While it lives, no copy of its payment gets past the gate.
+#[derive(Debug)]
+pub(crate) struct Entered {
+    gate: Arc<InFlight>,
+    key: PaymentKey,
+}
+
+impl InFlight {
+    /// `None` while the same payment is being served.
+    pub(crate) fn enter(self: &Arc<Self>, key: &PaymentKey) -> Option<Entered> {
+        let new = self.lock().open.insert(key.clone());
+        new.then(|| Entered { gate: self.clone(), key: key.clone() })
+    }
+
+    /// Whether the ledger may know the payment, so that it is asked before a facilitator.
+    pub(crate) fn is_known(&self, key: &PaymentKey) -> bool {
+        self.lock().known.contains(&self.hasher.hash_one(key))
+    }
+
+    /// Remembers that the ledger knows the payment.
+    pub(crate) fn remember(&self, key: &PaymentKey) {
+        let hash = self.hasher.hash_one(key);
+        let mut inner = self.lock();
+        if !inner.known.insert(hash) {
+            return;
+        }
+        inner.order.push_back(hash);
+        if inner.order.len() > REMEMBERED
+            && let Some(oldest) = inner.order.pop_front()
+        {
+            inner.known.remove(&oldest);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // Nothing can panic while it is held; if it did, the sets are whole all the same.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        self.gate.lock().open.remove(&self.key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(n: usize) -> PaymentKey {
+        PaymentKey::from_record(n.to_string())
+    }
+
+    #[test]
+    fn one_at_a_time() {
+        let gate = Arc::new(InFlight::default());
+        let first = gate.enter(&key(1));
+        assert!(first.is_some() && gate.enter(&key(1)).is_none() && gate.enter(&key(2)).is_some());
+        drop(first);
+        assert!(gate.enter(&key(1)).is_some());
+    }
+
+    #[test]
+    fn memory_is_bounded() {
+        let gate = InFlight::default();
+        (0..=REMEMBERED).for_each(|n| gate.remember(&key(n)));
+        assert!(!gate.is_known(&key(0)) && gate.is_known(&key(1)) && gate.is_known(&key(REMEMBERED)));
+        assert_eq!(gate.lock().known.len(), REMEMBERED);
+    }
+}

@@ -1,0 +1,427 @@
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use farthing_ambient::Clock;
+use farthing_facilitator::{Facilitate, FacilitatorError};
+use farthing_ledger::{Ledger, LedgerError};
+use farthing_protocol::x402::SupportedResponse;
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use http::header::{CONNECTION, UPGRADE};
+use http::uri::PathAndQuery;
+use http::{Request, Response, StatusCode, Uri};
+use http_body::Body;
+use http_body_util::{BodyExt as _, Either, Full, LengthLimitError, Limited};
+use tower_layer::Layer;
+use tower_service::Service;
+
+use crate::answer::{self, Answer, GatewayBody, Refusal};
+use crate::charge::{Call, Handler, RESENT};
+use crate::core::{Core, Unverified};
+use crate::inflight::{Entered, InFlight};
+use crate::order::{Found, Order, find};
+use crate::pricing::Charge;
+use crate::reload::SharedPricing;
+use crate::{Limits, MemoryStore, Metrics, ResponseStore, canonical_path};
+
+/// How long an answer is kept for its buyer, and how many bytes of them, unless the layer is given another store.
+const KEEP: Duration = Duration::from_secs(600);
+const KEEP_BYTES: usize = 64_000_000;
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// A request's body on its way to the handler: as it came, or, where the call is charged after serving, whole.
+pub type RequestBody<B> = Either<B, Full<Bytes>>;
+
+/// Charges for the calls of any HTTP service.
+///
+/// A call is verified, claimed, served, settled and answered, in this order; an `upfront` route is claimed, settled,
+/// served and answered. Handlers find a [`crate::Paid`] in the request's extensions. See `examples/axum_server.rs`.
+#[derive(Debug, Clone)]
+pub struct PaymentLayer {
+    core: Arc<Core>,
+}
+
+impl PaymentLayer {
+    /// A layer over these prices. The answers that a buyer may come back for are kept in memory, unless
+    /// [`Self::with_store`] names another place.
+    #[must_use]
+    pub fn new(
+        pricing: impl Into<SharedPricing>,
+        facilitate: Arc<dyn Facilitate>,
+        ledger: Ledger,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let store = Arc::new(MemoryStore::new(clock.clone(), KEEP, KEEP_BYTES));
+        let core = Core {
+            pricing: pricing.into(),
+            facilitate,
+            ledger,
+            store,
+            clock,
+            limits: Limits::default(),
+            in_flight: Arc::new(InFlight::default()),
+            tasks: tokio_util::task::TaskTracker::new(),
+            metrics: Arc::default(),
+            alone: std::sync::atomic::AtomicBool::new(false),
+        };
+        Self { core: Arc::new(core) }
+    }
+
+    /// Keeps answers in this store.
+    #[must_use]
+    pub fn with_store(self, store: Arc<dyn ResponseStore>) -> Self {
+        self.change(|core| core.store = store)
+    }
+
+    /// Waits for so long and holds so much.
+    #[must_use]
+    pub fn with_limits(self, limits: Limits) -> Self {
+        self.change(|core| core.limits = limits)
+    }
+
+    /// Says that no other process serves calls on this ledger: what is found unfinished there is nobody's. Otherwise
+    /// it counts as unfinished only after the longest time that a call may take.
+    #[must_use]
+    pub fn alone_on_ledger(self) -> Self {
+        self.core.alone.store(true, Ordering::Release);
+        self
+    }
+
+    /// Before the layer is handed out nobody else holds its core; afterwards it is copied, with an own gate.
+    fn change(self, change: impl FnOnce(&mut Core)) -> Self {
+        let core = self.core;
+        let mut core = Arc::try_unwrap(core).unwrap_or_else(|shared| Core {
+            pricing: shared.pricing.clone(),
+            facilitate: shared.facilitate.clone(),
+            ledger: shared.ledger.clone(),
+            store: shared.store.clone(),
+            clock: shared.clock.clone(),
+            limits: shared.limits,
+            in_flight: shared.in_flight.clone(),
+            tasks: shared.tasks.clone(),
+            metrics: shared.metrics.clone(),
+            alone: std::sync::atomic::AtomicBool::new(shared.alone.load(Ordering::Acquire)),
+        });
+        change(&mut core);
+        Self { core: Arc::new(core) }
+    }
+
+    /// Looks after what an earlier process left unfinished. To be called once before serving.
+    ///
+    /// # Errors
+    /// [`LedgerError`]
+    pub async fn recover(&self) -> Result<(), LedgerError> {
+        self.core.recover().await
+    }
+
+    /// Waits until every call that was begun is settled or released; whether that happened in time. A server calls
+    /// it after it stopped taking requests.
+    pub async fn drain(&self, within: Duration) -> bool {
+        self.core.tasks.close();
+        let drained = tokio::time::timeout(within, self.core.tasks.wait()).await.is_ok();
+        if !drained {
+            tracing::error!(
+                calls = self.core.tasks.len(),
+                "calls were still open at the end of the shutdown"
+            );
+        }
+        drained
+    }
+
+    /// What happened since the start.
+    #[must_use]
+    pub fn metrics(&self) -> Arc<Metrics> {
+        self.core.metrics.clone()
+    }
+
+    pub(crate) async fn supported(&self) -> Result<SupportedResponse, FacilitatorError> {
+        self.core.facilitate.supported().await
+    }
+
+    /// The prices in force; other ones can be put in force through it.
+    #[must_use]
+    pub fn pricing(&self) -> SharedPricing {
+        self.core.pricing.clone()
+    }
+}
+
+impl<S> Layer<S> for PaymentLayer {
+    type Service = PaymentService<S>;
+
+    fn layer(&self, inner: S) -> PaymentService<S> {
+        PaymentService { core: self.core.clone(), inner }
+    }
+}
+
+/// The service that [`PaymentLayer`] makes.
+#[derive(Debug, Clone)]
+pub struct PaymentService<S> {
+    core: Arc<Core>,
+    inner: S,
+}
+
+/// How long a route gives its handler, in the request's extensions. The proxy heeds it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RouteTimeout(pub(crate) Duration);
+
+impl<S, B, B2> Service<Request<B>> for PaymentService<S>
+where
+    S: Service<Request<RequestBody<B>>, Response = Response<B2>> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Send + 'static,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+    B2: Body<Data = Bytes> + Send + 'static,
+    B2::Error: Into<BoxError>,
+{
+    type Response = Response<GatewayBody<B2>>;
+    type Error = S::Error;
+    type Future = futures::future::Either<
+        std::future::Ready<Result<Self::Response, S::Error>>,
+        BoxFuture<'static, Result<Self::Response, S::Error>>,
+    >;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        // The service that was polled ready is the one to call.
+        let ready = self.inner.clone();
+        let mut inner = std::mem::replace(&mut self.inner, ready);
+        match self.core.decide(request) {
+            Decision::Answer(answer) => {
+                futures::future::Either::Left(std::future::ready(Ok(answer.map(Either::Right))))
+            }
+            Decision::Pass(request) => {
+                let passed = inner.call(request.map(Either::Left));
+                futures::future::Either::Right(passed.map(|result| Ok(result?.map(Either::Left))).boxed())
+            }
+            Decision::Charge(order, request) => {
+                let charged = charge(self.core.clone(), inner, *order, request);
+                futures::future::Either::Right(charged.boxed())
+            }
+        }
+    }
+}
+
+enum Decision<B> {
+    Answer(Answer),
+    Pass(Request<B>),
+    Charge(Box<Order>, Request<B>),
+}
+
+impl Core {
+    fn decide<B>(&self, mut request: Request<B>) -> Decision<B> {
+        let path = match canonical_path(request.uri().path()) {
+            Ok(path) => path,
+            Err(error) => {
+                self.metrics.bad_paths.add();
+                let answer = answer::error(StatusCode::BAD_REQUEST, "ambiguous_path", &error.to_string());
+                return Decision::Answer(answer);
+            }
+        };
+        let charge = self.pricing.load().charge(request.method(), &path);
+        let decision = self.read(&charge, &path, &request);
+        if let std::borrow::Cow::Owned(path) = path {
+            // What was matched is what is served.
+            match with_path(request.uri(), &path) {
+                Some(uri) => *request.uri_mut() = uri,
+                None => {
+                    return Decision::Answer(bad_request("ambiguous_path", "the path cannot be rewritten"));
+                }
+            }
+        }
+        match decision {
+            Ok(order) => {
+                if let Charge::Paid(route) = &charge {
+                    request.extensions_mut().insert(RouteTimeout(route.timeout));
+                } else if let Charge::Free { timeout: Some(timeout) } = charge {
+                    request.extensions_mut().insert(RouteTimeout(timeout));
+                }
+                match order {
+                    Some(order) => Decision::Charge(Box::new(order), request),
+                    None => Decision::Pass(request),
+                }
+            }
+            Err(answer) => Decision::Answer(*answer),
+        }
+    }
+
+    /// The order that a request makes; none where it is free.
+    fn read<B>(&self, charge: &Charge, path: &str, request: &Request<B>) -> Result<Option<Order>, Refusal> {
+        let route = match charge {
+            Charge::Paid(route) => route,
+            Charge::Free { .. } => {
+                self.metrics.free.add();
+                return Ok(None);
+            }
+            Charge::Refused => {
+                self.metrics.unmatched.add();
+                let message = "nothing is offered here";
+                return Err(Box::new(answer::error(StatusCode::NOT_FOUND, "not_found", message)));
+            }
+        };
+        if asks_for_upgrade(request) {
+            return Err(Box::new(bad_request(
+                "upgrade_refused",
+                "a priced call cannot become something else",
+            )));
+        }
+        match find(request.headers()) {
+            Found::None => {
+                self.metrics.unpaid.add();
+                Err(Box::new(route.terms.unpaid(path)))
+            }
+            Found::Several => {
+                Err(Box::new(bad_request("invalid_payload", "send one payment, in one header")))
+            }
+            Found::One(name, value) => {
+                let order = Order::read(route, path, request, name, value);
+                order.map(Some).inspect_err(|_| self.metrics.refused.add())
+            }
+        }
+    }
+}
+
+/// A request with a payment, up to the task that serves it.
+async fn charge<S, B, B2>(
+    core: Arc<Core>,
+    mut inner: S,
+    mut order: Order,
+    request: Request<B>,
+) -> Result<Response<GatewayBody<B2>>, S::Error>
+where
+    S: Service<Request<RequestBody<B>>, Response = Response<B2>> + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Send + 'static,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+    B2: Body<Data = Bytes> + Send + 'static,
+    B2::Error: Into<BoxError>,
+{
+    let admitted = match admit(&core, &mut order, request).await {
+        Ok(admitted) => admitted,
+        Err(answer) => return Ok(answer.map(Either::Right)),
+    };
+    let Admitted { gate, known, request } = admitted;
+    // Not called before it is first polled: that is after the claim.
+    let handler: Handler<B2, S::Error> = Box::pin(async move { inner.call(request).await });
+    let tasks = core.tasks.clone();
+    let call = Call { core, order, gate, known };
+    match tasks.spawn(call.run(handler)).await {
+        Ok(answered) => Ok(answered?.map(|body| match body {
+            Either::Right(held) => Either::Right(held.taken()),
+            streamed => streamed,
+        })),
+        Err(error) => {
+            tracing::error!(%error, "a paid call broke off");
+            let message = "the call broke off; send the same request with the same payment again";
+            let answer = answer::try_again(StatusCode::INTERNAL_SERVER_ERROR, "internal", message);
+            Ok(answer.map(Either::Right))
+        }
+    }
+}
+
+struct Admitted<B> {
+    gate: Entered,
+    known: bool,
+    request: Request<RequestBody<B>>,
+}
+
+/// What comes before the claim. A buyer who hangs up in here has lost nothing.
+async fn admit<B>(core: &Arc<Core>, order: &mut Order, request: Request<B>) -> Result<Admitted<B>, Answer>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    let Some(gate) = core.in_flight.enter(order.key()) else {
+        core.metrics.duplicates.add();
+        return Err(order.in_progress());
+    };
+    let mut known = core.in_flight.is_known(order.key()) || core.store.contains(order.key());
+    if !known && !order.is_upfront() {
+        match core.verify(order).await {
+            Ok(()) => farthing_ambient::fault::point("gateway.verified"),
+            // Used, perhaps by us, before this process began: the ledger knows.
+            Err(Unverified::Used(_)) => known = true,
+            Err(unverified) => return Err(*unverified.into_refusal()),
+        }
+    }
+    let mut request = gather(core, order, request).await?;
+    request.extensions_mut().insert(order.paid.clone());
+    Ok(Admitted { gate, known, request })
+}
+
+/// Reads the body, except where it is to be streamed, and binds the order to the request.
+async fn gather<B>(
+    core: &Core,
+    order: &mut Order,
+    request: Request<B>,
+) -> Result<Request<RequestBody<B>>, Answer>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    if order.is_upfront() {
+        order.bind(&request, None);
+        return Ok(request.map(Either::Left));
+    }
+    let (parts, body) = request.into_parts();
+    let limit = core.limits.request_body_bytes;
+    let body = if body.is_end_stream() {
+        Bytes::new()
+    } else {
+        let reading = Limited::new(body, limit).collect();
+        match tokio::time::timeout(core.limits.request_body, reading).await {
+            Ok(Ok(body)) => body.to_bytes(),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => return Err(too_large(limit)),
+            Ok(Err(_)) => return Err(bad_request("bad_body", "the request's body broke off")),
+            Err(_) => {
+                let message = "the request's body took too long; nothing was charged";
+                return Err(answer::error(StatusCode::REQUEST_TIMEOUT, "body_timeout", message));
+            }
+        }
+    };
+    let request = Request::from_parts(parts, Either::Right(Full::new(body.clone())));
+    order.bind(&request, Some(&body));
+    Ok(request)
+}
+
+pub(crate) fn too_large(limit: usize) -> Answer {
+    let message = format!("the request's body is larger than {limit} bytes; nothing was charged");
+    answer::error(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", &message)
+}
+
+fn bad_request(code: &str, message: &str) -> Answer {
+    answer::error(StatusCode::BAD_REQUEST, code, message)
+}
+
+pub(crate) fn asks_for_upgrade<B>(request: &Request<B>) -> bool {
+    let connection = request.headers().get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());
+    request.headers().contains_key(UPGRADE)
+        || request.method() == http::Method::CONNECT
+        || connection
+            .flat_map(|value| value.split(','))
+            .any(|part| part.trim().eq_ignore_ascii_case("upgrade"))
+}
+
+fn with_path(uri: &Uri, path: &str) -> Option<Uri> {
+    let target = match uri.query() {
+        Some(query) => format!("{path}?{query}"),
+        None => path.to_owned(),
+    };
+    let mut parts = uri.clone().into_parts();
+    parts.path_and_query = Some(PathAndQuery::try_from(target).ok()?);
+    Uri::from_parts(parts).ok()
+}
+
+/// Whether an answer was given out before, for the same payment and the same request.
+#[must_use]
+pub fn is_resent<B>(response: &Response<B>) -> bool {
+    response.headers().contains_key(RESENT)
+}

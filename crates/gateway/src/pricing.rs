@@ -1,0 +1,308 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use farthing_money::{Asset, BaseUnits, Network, Price, Registry};
+use farthing_protocol::x402::{Flow, ResourceInfo};
+use farthing_protocol::{Object, Requirements};
+use http::Method;
+use serde_json::json;
+use serde_saphyr::{Location, Spanned};
+
+use crate::config::{Accept, FlowText, RouteText, Unmatched};
+use crate::paywall::Terms;
+use crate::route::Pattern;
+use crate::{Config, ConfigError};
+
+/// What a payment may take besides the handler and the settlement: the buyer's signing, the way, a retry.
+const SLACK: Duration = Duration::from_secs(60);
+
+/// Which request costs what: `gateway.yaml`'s routes, checked and made ready.
+///
+/// ```
+/// use farthing_gateway::{Config, Pricing};
+///
+/// let config = Config::parse("gateway.yaml", r#"
+/// public_url: https://api.example.com
+/// pay_to: "0x209693Bc6afc0C5328bA36FaF03C514EF312287C"
+/// accepts: [base]
+/// routes:
+///   - {match: "GET /weather/{city}", price: "$0.002"}
+/// "#)?;
+/// assert!(Pricing::new(&config).is_ok());
+///
+/// let rounded = Config::parse("gateway.yaml", r#"
+/// pay_to: "0x209693Bc6afc0C5328bA36FaF03C514EF312287C"
+/// accepts: [base]
+/// routes:
+///   - {match: "GET /weather", price: "$0.00000025"}
+/// "#)?;
+/// let error = Pricing::new(&rounded).unwrap_err();
+/// assert_eq!(error.line, 5, "USDC has six decimals; nothing is rounded");
+/// # Ok::<(), farthing_gateway::ConfigError>(())
+/// ```
+#[derive(Debug)]
+pub struct Pricing {
+    /// The most specific first.
+    routes: Vec<(Pattern, Charge)>,
+    unmatched: Unmatched,
+}
+
+/// What a request costs.
+#[derive(Debug, Clone)]
+pub(crate) enum Charge {
+    Free { timeout: Option<Duration> },
+    Paid(Arc<PaidRoute>),
+    Refused,
+}
+
+/// A priced route.
+#[derive(Debug)]
+pub(crate) struct PaidRoute {
+    /// `GET /weather/{city}`
+    pub(crate) name: String,
+    /// `$0.002 on Base`
+    prices: String,
+    pub(crate) terms: Terms,
+    /// For the handler.
+    pub(crate) timeout: Duration,
+}
+
+impl Pricing {
+    /// Checks the routes of a configuration and prepares their 402s.
+    ///
+    /// # Errors
+    /// [`ConfigError`] with the place: a price that its asset cannot express, a route twice, a priced route without
+    /// offers, an unknown asset.
+    pub fn new(config: &Config) -> Result<Self, ConfigError> {
+        let compiler = Compiler::new(config)?;
+        let text = &config.text;
+        if text.routes.value.is_empty() && text.unmatched == Unmatched::Refuse {
+            return Err(config.error(text.routes.referenced, "no routes: nothing could be called"));
+        }
+        let mut routes: Vec<(Pattern, Charge)> = Vec::with_capacity(text.routes.value.len());
+        for route in &text.routes.value {
+            let at = route.pattern.referenced;
+            let pattern = Pattern::parse(&route.pattern.value).map_err(|why| config.error(at, why))?;
+            if let Some((earlier, _)) = routes.iter().find(|(earlier, _)| earlier.same(&pattern)) {
+                let why = format!("is for the same requests as the earlier `{}`", earlier.name());
+                return Err(config.error(at, why));
+            }
+            let charge = compiler.charge(route, &pattern)?;
+            routes.push((pattern, charge));
+        }
+        routes.sort_by(|(a, _), (b, _)| a.cmp_specific(b));
+        Ok(Self { routes, unmatched: text.unmatched })
+    }
+
+    /// What a request with this canonical path costs.
+    pub(crate) fn charge(&self, method: &Method, path: &str) -> Charge {
+        match self.routes.iter().find(|(pattern, _)| pattern.matches(method, path)) {
+            Some((_, charge)) => charge.clone(),
+            None if self.unmatched == Unmatched::Free => Charge::Free { timeout: None },
+            None => Charge::Refused,
+        }
+    }
+
+    /// Every route for people, the most specific first: `GET /weather/{city}  $0.002 on Base`.
+    #[must_use]
+    pub fn describe(&self) -> Vec<String> {
+        let line = |(pattern, charge): &(Pattern, Charge)| match charge {
+            Charge::Paid(route) => {
+                let flow = if route.terms.flow == Flow::Upfront { ", upfront" } else { "" };
+                format!("{}  {}{flow}", pattern.name(), route.prices)
+            }
+            Charge::Free { .. } | Charge::Refused => format!("{}  free", pattern.name()),
+        };
+        let mut lines: Vec<String> = self.routes.iter().map(line).collect();
+        lines.push(match self.unmatched {
+            Unmatched::Free => "anything else  free".to_owned(),
+            Unmatched::Refuse => "anything else  refused with 404".to_owned(),
+        });
+        lines
+    }
+
+    /// The networks and schemes that it takes payment by, for comparing with a facilitator.
+    pub(crate) fn requirements(&self) -> impl Iterator<Item = &Requirements> {
+        self.routes
+            .iter()
+            .filter_map(|(_, charge)| match charge {
+                Charge::Paid(route) => Some(route.terms.requirements()),
+                Charge::Free { .. } | Charge::Refused => None,
+            })
+            .flatten()
+    }
+
+    /// The longest that a handler may take.
+    pub(crate) fn longest_timeout(&self) -> Duration {
+        let timeouts = self.routes.iter().filter_map(|(_, charge)| match charge {
+            Charge::Paid(route) => Some(route.timeout),
+            Charge::Free { .. } | Charge::Refused => None,
+        });
+        timeouts.max().unwrap_or_default()
+    }
+}
+
+struct Compiler<'a> {
+    config: &'a Config,
+    registry: Registry,
+    public_url: String,
+}
+
+impl<'a> Compiler<'a> {
+    fn new(config: &'a Config) -> Result<Self, ConfigError> {
+        let mut registry = Registry::builtin();
+        for asset in &config.text.assets {
+            let added = registry.add(asset.value.clone());
+            added.map_err(|error| config.error(asset.referenced, error.to_string()))?;
+        }
+        Ok(Self { config, registry, public_url: config.public_url()? })
+    }
+
+    fn charge(&self, route: &RouteText, pattern: &Pattern) -> Result<Charge, ConfigError> {
+        let at = route.pattern.referenced;
+        let timeout = route.timeout();
+        match (route.free, &route.price) {
+            (true, None) if route.accepts.is_none() => return Ok(Charge::Free { timeout }),
+            (true, _) => return Err(self.config.error(at, "is free and priced at once")),
+            (false, None) if !self.prices_itself(route) => {
+                return Err(self.config.error(at, "needs a price such as \"$0.002\", or `free: true`"));
+            }
+            (false, _) => {}
+        }
+        let timeout = timeout.unwrap_or(self.config.limits().upstream);
+        let offers = self.offers(route, timeout)?;
+        let resource = ResourceInfo {
+            description: route.description.clone(),
+            mime_type: route.mime_type.clone(),
+            ..ResourceInfo::new("")
+        };
+        let flow = flow(route.flow);
+        let terms = Terms::new(&self.public_url, pattern.fixed_path(), resource, &offers, flow)
+            .map_err(|error| self.config.error(at, error.to_string()))?;
+        let prices = offers.iter().map(|offer| self.price_for_people(offer)).collect::<Vec<_>>().join(" or ");
+        Ok(Charge::Paid(Arc::new(PaidRoute { name: pattern.name(), prices, terms, timeout })))
+    }
+
+    fn price_for_people(&self, offer: &Requirements) -> String {
+        let network = offer.network.display_name();
+        match self.registry.get(&offer.network, &offer.asset) {
+            Ok(asset) => format!("{} ({}) on {network}", asset.format(offer.amount), asset.symbol),
+            Err(_) => format!("{} base units on {network}", offer.amount),
+        }
+    }
+
+    fn prices_itself(&self, route: &RouteText) -> bool {
+        let accepts = self.accepts(route);
+        !accepts.is_empty() && accepts.iter().all(|accept| accept.value.price.is_some())
+    }
+
+    fn accepts<'r>(&'r self, route: &'r RouteText) -> &'r [Spanned<Accept>] {
+        route.accepts.as_deref().unwrap_or(&self.config.text.accepts)
+    }
+
+    fn offers(&self, route: &RouteText, timeout: Duration) -> Result<Vec<Requirements>, ConfigError> {
+        let accepts = self.accepts(route);
+        if accepts.is_empty() {
+            let why = "has a price but nothing to pay it in: add `accepts: [base]` here or at the top";
+            return Err(self.config.error(route.pattern.referenced, why));
+        }
+        let mut offers: Vec<Requirements> = Vec::with_capacity(accepts.len());
+        for accept in accepts {
+            let offer = self.offer(route, accept, timeout)?;
+            if offers.contains(&offer) {
+                return Err(self
+                    .config
+                    .error(accept.referenced, "offers the same terms as an earlier entry"));
+            }
+            offers.push(offer);
+        }
+        Ok(offers)
+    }
+
+    fn offer(
+        &self,
+        route: &RouteText,
+        accept: &Spanned<Accept>,
+        timeout: Duration,
+    ) -> Result<Requirements, ConfigError> {
+        let Spanned { value: accept, referenced: at, .. } = accept;
+        let asset = self.asset(accept, *at)?;
+        let (price, price_at) = match (accept.price, &route.price) {
+            (Some(price), _) => (price, *at),
+            (None, Some(price)) => (price.value, price.referenced),
+            (None, None) => return Err(self.config.error(*at, "has no price, and neither has its route")),
+        };
+        let valid = timeout.saturating_add(self.config.limits().settle).saturating_add(SLACK);
+        Ok(Requirements {
+            scheme: "exact".to_owned(),
+            network: asset.network.clone(),
+            amount: self.amount(price, asset, price_at)?,
+            asset: asset.address.clone(),
+            pay_to: self.pay_to(route, accept, *at)?,
+            max_timeout_seconds: valid.as_secs(),
+            extra: self.extra(route, asset, *at)?,
+        })
+    }
+
+    fn asset(&self, accept: &Accept, at: Location) -> Result<&Asset, ConfigError> {
+        let found = match &accept.asset {
+            Some(address) => self.registry.get(&accept.network, address),
+            None => self.registry.usdc(&accept.network),
+        };
+        found.map(|asset| &**asset).map_err(|error| self.config.error(at, error.to_string()))
+    }
+
+    fn amount(&self, price: Price, asset: &Asset, at: Location) -> Result<BaseUnits, ConfigError> {
+        let amount = price.in_asset(asset).map_err(|error| self.config.error(at, error.to_string()))?;
+        if amount == BaseUnits::ZERO {
+            return Err(self.config.error(at, "a price of nothing: write `free: true` instead"));
+        }
+        Ok(amount)
+    }
+
+    fn pay_to(&self, route: &RouteText, accept: &Accept, at: Location) -> Result<String, ConfigError> {
+        let text = &self.config.text;
+        let inherited = route.pay_to.as_ref().or(text.pay_to.as_ref());
+        let (payee, at) = match (&accept.pay_to, inherited) {
+            (Some(payee), _) => (payee, at),
+            (None, Some(payee)) => (&payee.value, payee.referenced),
+            (None, None) => return Err(self.config.error(at, "whom to pay is missing: set `pay_to`")),
+        };
+        check_payee(&accept.network, payee).map_err(|why| self.config.error(at, why))?;
+        Ok(payee.clone())
+    }
+
+    fn extra(&self, route: &RouteText, asset: &Asset, at: Location) -> Result<Object, ConfigError> {
+        let Some(domain) = &asset.eip712 else {
+            let why = format!("{} has no `eip712` name and version: it cannot be paid by x402", asset.symbol);
+            return Err(self.config.error(at, why));
+        };
+        let mut extra = serde_json::Map::new();
+        extra.insert("name".to_owned(), json!(domain.name));
+        extra.insert("version".to_owned(), json!(domain.version));
+        if flow(route.flow) != Flow::Authorization {
+            extra.insert("paymentFlow".to_owned(), json!(flow(route.flow).as_str()));
+        }
+        Ok(Object(extra))
+    }
+}
+
+fn flow(text: FlowText) -> Flow {
+    match text {
+        FlowText::Authorization => Flow::Authorization,
+        FlowText::Upfront => Flow::Upfront,
+    }
+}
+
+fn check_payee(network: &Network, payee: &str) -> Result<(), String> {
+    let digits = payee.strip_prefix("0x").unwrap_or("");
+    let valid = network.namespace() != "eip155"
+        || (digits.len() == 40 && digits.bytes().all(|b| b.is_ascii_hexdigit()));
+    if !valid {
+        return Err(format!("`{}` is not an address on {network}", payee.escape_debug()));
+    }
+    if network.namespace() == "eip155" && digits.bytes().all(|b| b == b'0') {
+        return Err("pays the zero address, from which nothing comes back".to_owned());
+    }
+    Ok(())
+}

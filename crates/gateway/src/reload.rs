@@ -1,0 +1,105 @@
+//! Prices that change while calls are served.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use sha2::{Digest, Sha256};
+
+use crate::{Config, ConfigError, Pricing};
+
+/// How often the file is looked at.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// The prices in force. Reading them takes no lock; cloning gives another handle to the same prices.
+#[derive(Debug, Clone)]
+pub struct SharedPricing(Arc<ArcSwap<Pricing>>);
+
+impl SharedPricing {
+    /// Shares these prices.
+    #[must_use]
+    pub fn new(pricing: Pricing) -> Self {
+        Self(Arc::new(ArcSwap::from_pointee(pricing)))
+    }
+
+    /// Puts other prices in force. Calls that have begun end under the old ones.
+    pub fn replace(&self, pricing: Pricing) {
+        self.0.store(Arc::new(pricing));
+    }
+
+    pub(crate) fn load(&self) -> arc_swap::Guard<Arc<Pricing>> {
+        self.0.load()
+    }
+}
+
+impl From<Pricing> for SharedPricing {
+    fn from(pricing: Pricing) -> Self {
+        Self::new(pricing)
+    }
+}
+
+/// Watches `gateway.yaml` and puts its prices in force when it changes.
+///
+/// It compares the file's text, so it notices renames, swapped symbolic links and mounted secrets, on every file
+/// system. A file that cannot be used changes nothing: the old prices stay, and the log says what is wrong with it.
+#[derive(Debug)]
+pub struct Watcher {
+    path: PathBuf,
+    pricing: SharedPricing,
+    /// What the last look found.
+    seen: Option<[u8; 32]>,
+    /// The keys that only a restart changes.
+    started_with: Config,
+}
+
+impl Watcher {
+    /// Watches the file that `config` was read from.
+    #[must_use]
+    pub fn new(path: &Path, config: Config, pricing: SharedPricing) -> Self {
+        Self { path: path.to_owned(), pricing, seen: fingerprint(path), started_with: config }
+    }
+
+    /// Looks once; whether other prices are in force now.
+    ///
+    /// # Errors
+    /// [`ConfigError`] when the file changed into one that cannot be used.
+    pub fn look(&mut self) -> Result<bool, ConfigError> {
+        let found = fingerprint(&self.path);
+        if found == self.seen {
+            return Ok(false);
+        }
+        self.seen = found;
+        let config = Config::load(&self.path)?;
+        self.pricing.replace(Pricing::new(&config)?);
+        if !config.same_besides_prices(&self.started_with) {
+            tracing::warn!(path = %self.path.display(), "keys besides the prices changed; they need a restart");
+        }
+        Ok(true)
+    }
+
+    /// Looks every second until it is dropped.
+    pub async fn run(mut self) {
+        loop {
+            tokio::time::sleep(INTERVAL).await;
+            let looked = tokio::task::spawn_blocking(move || {
+                let result = self.look();
+                (self, result)
+            });
+            let Ok((watcher, result)) = looked.await else { return };
+            self = watcher;
+            match result {
+                Ok(true) => tracing::info!(path = %self.path.display(), "new prices are in force"),
+                Ok(false) => {}
+                Err(error) => {
+                    tracing::error!(%error, "the file cannot be used; the old prices stay in force")
+                }
+            }
+        }
+    }
+}
+
+/// The file's content; none while it is not there. Files are small, and its metadata lies more often.
+fn fingerprint(path: &Path) -> Option<[u8; 32]> {
+    std::fs::read(path).ok().map(|text| Sha256::digest(text).into())
+}
