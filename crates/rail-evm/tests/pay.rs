@@ -217,20 +217,30 @@ async fn an_account_with_code_is_asked_even_though_its_key_signed() {
 }
 
 #[tokio::test]
-async fn a_wallet_that_burns_gas_costs_no_more_than_its_cap() {
-    let world = world(|config| config.wallet_gas_cap = 300_000).await;
+async fn a_wallet_that_burns_gas_is_refused_before_it_costs_anything() {
+    let world = world(|_| {}).await;
     let wallet = world.chain.deploy(&contracts::GAS_BURNER_WALLET, &[]).await.unwrap();
     world.chain.mint(wallet, 10_000).await.unwrap();
-    let fails = signed_by(accounts::STRANGER, wallet, |s| [&[2], &s[..]].concat(), |_| {});
-    assert!(code(world.settler.verify(&terms(), &fails).await).starts_with("invalid_exact_evm_"));
-    let burns = signed_by(accounts::STRANGER, wallet, |s| [&[1], &s[..]].concat(), |_| {});
-    let settled = world.settler.settle(&terms(), &burns, &*world.log).await;
-    if let Ok(Settlement::Confirmed { transaction, .. }) = &settled {
-        let receipt = world.chain.receipt(transaction.parse().unwrap()).await.unwrap().unwrap();
-        assert!(receipt.gas_used.to::<u64>() <= 300_000, "{receipt:?}");
-    } else {
-        panic!("{settled:?}");
+    let out_of_gas = "invalid_exact_evm_transaction_simulation_failed";
+    for (first, expected) in [(1, out_of_gas), (2, "invalid_exact_evm_signature")] {
+        let burns = signed_by(accounts::STRANGER, wallet, |s| [&[first], &s[..]].concat(), |_| {});
+        let refused = code(world.settler.settle(&terms(), &burns, &*world.log).await);
+        assert_eq!(refused, expected);
     }
+    assert!(world.log.all().is_empty(), "nothing was sent");
+}
+
+#[tokio::test]
+async fn a_wallet_that_burns_gas_costs_no_more_than_its_cap() {
+    // With so much gas, what the burner leaves suffices for the transfer.
+    let world = world(|config| config.wallet_gas_cap = 5_000_000).await;
+    let wallet = world.chain.deploy(&contracts::GAS_BURNER_WALLET, &[]).await.unwrap();
+    world.chain.mint(wallet, 10_000).await.unwrap();
+    let burns = signed_by(accounts::STRANGER, wallet, |s| [&[1], &s[..]].concat(), |_| {});
+    let hash = transaction(world.settler.settle(&terms(), &burns, &*world.log).await);
+    let receipt = world.chain.receipt(hash.parse().unwrap()).await.unwrap().unwrap();
+    let gas_used = receipt.gas_used.to::<u64>();
+    assert!((1_000_000..=5_000_000).contains(&gas_used), "{gas_used}");
 }
 
 struct Undeployed {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use alloy_primitives::{Address, Bytes, U256};
-use alloy_sol_types::SolCall;
+use alloy_sol_types::{Revert, SolCall, SolError};
 use farthing_protocol::x402::Reason;
 use farthing_rail::{RailError, VerifyError};
 use serde_json::json;
@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::payment::{Payment, Signature, invalid};
 use super::revert::reason_of;
 use crate::abi::{MULTICALL3, Multicall3, Token as Abi};
-use crate::rpc::{Answer, Call, NodeError, Rpc};
+use crate::rpc::{Answer, Call, Rpc, printable};
 use crate::token::{Token, returned, view};
 
 /// How long an account that had no code is taken to have none. A plain account can get code by EIP-7702 at any time;
@@ -229,31 +229,37 @@ impl Chain {
         answer: Answer,
     ) -> Result<(), VerifyError> {
         match answer {
-            Err(error) if error.is_execution() => Err(self.explain(payment, &error).await),
+            Err(error) if error.is_execution() => Err(self.explain(payment, error.words()).await),
             Err(error) => Err(VerifyError::Rail(self.rpc.refused("eth_call", &error))),
             Ok(_) if route != Route::Deployment => Ok(()),
             Ok(raw) => {
                 let data: Bytes = self.rpc.read("eth_call", &Ok(raw))?;
-                let parts = returned::<Multicall3::aggregate3Call>(&data).unwrap_or_default();
-                let payer = Some(payment.authorization.from);
-                match parts.as_slice() {
-                    [_, transfer] if transfer.success => Ok(()),
-                    [deployment, _] if deployment.success => {
-                        let message = "the deployed wallet or the token refuses the payment";
-                        Err(invalid(Reason::EVM_TRANSACTION_SIMULATION_FAILED, message, payer))
-                    }
-                    _ => {
-                        let message = "the payer's wallet cannot be deployed";
-                        Err(invalid(Reason::SMART_WALLET_DEPLOYMENT_FAILED, message, payer))
-                    }
-                }
+                self.read_deployment(payment, &data).await
+            }
+        }
+    }
+
+    /// What a simulated deployment with the transfer after it came to. Where the wallet is there already, the
+    /// deployment may fail and the transfer succeed.
+    async fn read_deployment(&self, payment: &Payment, data: &Bytes) -> Result<(), VerifyError> {
+        let parts = returned::<Multicall3::aggregate3Call>(data).unwrap_or_default();
+        match parts.as_slice() {
+            [_, transfer] if transfer.success => Ok(()),
+            [deployment, transfer] if deployment.success => {
+                let words = Revert::abi_decode(&transfer.returnData).map(|revert| revert.reason);
+                let words = words.unwrap_or_else(|_| "the deployed wallet or the token refuses".to_owned());
+                Err(self.explain(payment, printable(&words)).await)
+            }
+            _ => {
+                let (reason, payer) = (Reason::SMART_WALLET_DEPLOYMENT_FAILED, payment.authorization.from);
+                Err(invalid(reason, "the payer's wallet cannot be deployed", Some(payer)))
             }
         }
     }
 
     /// Why a simulation failed: by the token's own words, or by asking about what usually is the matter.
-    async fn explain(&self, payment: &Payment, error: &NodeError) -> VerifyError {
-        let (payer, words) = (Some(payment.authorization.from), error.words());
+    async fn explain(&self, payment: &Payment, words: String) -> VerifyError {
+        let payer = Some(payment.authorization.from);
         if let Some(reason) = reason_of(&words) {
             return invalid(reason, words, payer);
         }

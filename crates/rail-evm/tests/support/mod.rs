@@ -1,6 +1,6 @@
 //! A local chain with a settler and a buyer on it.
 
-#![allow(dead_code, reason = "each test file uses a part of it")]
+#![allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

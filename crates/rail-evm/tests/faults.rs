@@ -1,0 +1,344 @@
+//! What goes wrong between a settler and its chain: dead, wrong and limiting endpoints, stuck transactions, crashes.
+
+mod support;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use alloy_primitives::{Bytes, U256};
+use axum::Router;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use farthing_devnet::{Base, accounts};
+use farthing_rail::{Broadcast, Payer, RailError, Settlement, Settler, VerifyError};
+use serde_json::{Value, json};
+use support::*;
+
+/// A stub of an RPC endpoint, for faults that no real node can be made to have: each request gets what `answer` says.
+async fn stub(answer: impl Fn(u32, Value) -> Response + Send + Sync + 'static) -> (String, Arc<AtomicU32>) {
+    type Shared = Arc<(AtomicCount, Box<dyn Fn(u32, Value) -> Response + Send + Sync>)>;
+    type AtomicCount = Arc<AtomicU32>;
+    async fn serve(State(shared): State<Shared>, body: String) -> Response {
+        let count = shared.0.fetch_add(1, Ordering::SeqCst);
+        (shared.1)(count, serde_json::from_str(&body).unwrap())
+    }
+    let count = AtomicCount::default();
+    let shared: Shared = Arc::new((count.clone(), Box::new(answer)));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/v2/SECRETKEY", listener.local_addr().unwrap());
+    let app = Router::new().fallback(serve).with_state(shared);
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    (url, count)
+}
+
+/// Answers every call of a request by its method.
+fn each(body: &Value, result: impl Fn(&Value) -> Value) -> Response {
+    let one = |call: &Value| json!({"jsonrpc": "2.0", "id": call["id"], "result": result(call)});
+    let answer = match body {
+        Value::Array(calls) => calls.iter().map(one).collect(),
+        call => one(call),
+    };
+    answer.to_string().into_response()
+}
+
+fn balance_of_seven(call: &Value) -> Value {
+    match call["method"].as_str().unwrap() {
+        "eth_chainId" => json!("0x14a34"),
+        _ => json!(format!("0x{:064x}", 7)),
+    }
+}
+
+fn buyer_at(urls: &[&str]) -> farthing_rail_evm::EvmPayer {
+    let mut chain = at(urls[0]);
+    chain.endpoints = urls.iter().map(|url| url.parse().unwrap()).collect();
+    chain.request_timeout = Duration::from_millis(500);
+    farthing_rail_evm::EvmPayer::new(secret(accounts::BUYER), &[chain], &entropy()).unwrap()
+}
+
+#[tokio::test]
+async fn a_dead_endpoint_is_passed_over_and_then_asked_last() {
+    let (silent, asked) = stub(|_, _| StatusCode::SERVICE_UNAVAILABLE.into_response()).await;
+    let (good, _) = stub(|_, body| each(&body, balance_of_seven)).await;
+    let buyer = buyer_at(&["http://127.0.0.1:1", &silent, &good]);
+    for _ in 0..5 {
+        assert_eq!(buyer.balance(&usdc()).await.unwrap().get(), 7);
+    }
+    assert_eq!(asked.load(Ordering::SeqCst), 1, "once it failed, it is not asked again for a while");
+}
+
+#[tokio::test]
+async fn a_hanging_endpoint_costs_one_timeout() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let hanging = format!("http://{}", listener.local_addr().unwrap());
+    let (good, _) = stub(|_, body| each(&body, balance_of_seven)).await;
+    let buyer = buyer_at(&[&hanging, &good]);
+    let started = Instant::now();
+    for _ in 0..5 {
+        assert_eq!(buyer.balance(&usdc()).await.unwrap().get(), 7);
+    }
+    assert!(started.elapsed() < Duration::from_millis(950), "{:?}", started.elapsed());
+}
+
+#[tokio::test]
+async fn another_chain_is_excluded_and_named_without_its_key() {
+    let (wrong, asked) = stub(|_, body| each(&body, |_| json!("0x1"))).await;
+    let error = buyer_at(&[&wrong]).balance(&usdc()).await.unwrap_err().to_string();
+    assert!(error.contains("the chain 1 instead of 84532"), "{error}");
+    assert!(error.contains("http://127.0.0.1") && !error.contains("SECRETKEY"), "{error}");
+
+    let (good, _) = stub(|_, body| each(&body, balance_of_seven)).await;
+    let buyer = buyer_at(&[&wrong, &good]);
+    let before = asked.load(Ordering::SeqCst);
+    for _ in 0..3 {
+        assert_eq!(buyer.balance(&usdc()).await.unwrap().get(), 7);
+    }
+    assert_eq!(asked.load(Ordering::SeqCst), before + 1, "never asked again");
+}
+
+#[tokio::test]
+async fn a_limited_rate_is_waited_for() {
+    let (limiting, asked) = stub(|count, body| match count {
+        0 => (
+            StatusCode::TOO_MANY_REQUESTS,
+            HeaderMap::from_iter([("retry-after".parse().unwrap(), "1".parse().unwrap())]),
+        )
+            .into_response(),
+        1 => json!({"jsonrpc": "2.0", "id": 0, "error": {"code": -32005, "message": "slow down"}})
+            .to_string()
+            .into_response(),
+        _ => each(&body, balance_of_seven),
+    })
+    .await;
+    let buyer = buyer_at(&[&limiting]);
+    // The timeout bounds one request; all together may take three times as long.
+    let started = Instant::now();
+    assert_eq!(buyer.balance(&usdc()).await.unwrap().get(), 7);
+    assert_eq!(asked.load(Ordering::SeqCst), 3);
+    assert!(started.elapsed() >= Duration::from_secs(1), "Retry-After is honoured");
+}
+
+#[tokio::test]
+async fn an_endpoint_without_batches_is_asked_one_by_one() {
+    let (plain, _) = stub(|_, body| {
+        if body.is_array() {
+            let error =
+                json!({"jsonrpc": "2.0", "id": null, "error": {"code": -32600, "message": "no batches"}});
+            return error.to_string().into_response();
+        }
+        each(&body, balance_of_seven)
+    })
+    .await;
+    assert_eq!(buyer_at(&[&plain]).balance(&usdc()).await.unwrap().get(), 7);
+}
+
+#[tokio::test]
+async fn an_endless_answer_is_cut_off() {
+    let (endless, _) = stub(|_, _| "x".repeat(9 * 1024 * 1024).into_response()).await;
+    let error = buyer_at(&[&endless]).balance(&usdc()).await.unwrap_err().to_string();
+    assert!(error.contains("more than"), "{error}");
+}
+
+#[tokio::test]
+async fn a_settlement_survives_a_dead_first_endpoint() {
+    let chain = Base::builder().start().await.unwrap();
+    chain.mint(accounts::BUYER.address, 100_000).await.unwrap();
+    let mut config = config_at("http://127.0.0.1:1");
+    config.chains[0].endpoints.push(chain.rpc_url().parse().unwrap());
+    let world = World { settler: settler_of(&config), chain, log: Arc::default() };
+    transaction(world.settle(&terms(), &world.sign(&terms())).await);
+}
+
+#[tokio::test]
+async fn without_a_chain_the_settler_says_so_and_sends_nothing() {
+    let log = Log::default();
+    let world = world(|_| {}).await;
+    let signed = world.sign(&terms());
+    let settler = settler_of(&config_at("http://127.0.0.1:1"));
+    let error = settler.settle(&terms(), &signed.payload, &log).await.unwrap_err();
+    assert!(matches!(error, VerifyError::Rail(RailError::Unavailable { .. })), "{error}");
+    assert!(log.all().is_empty());
+}
+
+#[tokio::test]
+async fn a_stuck_transaction_is_replaced_under_the_same_nonce() {
+    let world = world(|config| {
+        config.stuck_after = Duration::from_millis(500);
+        config.max_fee_per_gas_wei = 100_000_000_000;
+    })
+    .await;
+    let (terms, signed) = (terms(), world.sign(&terms()));
+    world.chain.stop_mining().await.unwrap();
+    let settle = world.settle(&terms, &signed);
+    let unblock = async {
+        world.until("the first is sent", async || world.log.all().len() == 1).await;
+        // Blocks now cost more than the first transaction offers.
+        let dear = U256::from(20_000_000_000u64);
+        world.chain.rpc("anvil_setNextBlockBaseFeePerGas", json!([dear])).await.unwrap();
+        world.chain.mine().await.unwrap();
+        world.until("it is replaced", async || world.log.all().len() >= 2).await;
+        for _ in 0..5 {
+            tokio::time::sleep(Duration::from_millis(600)).await;
+            world.chain.mine().await.unwrap();
+        }
+    };
+    let (settled, ()) = tokio::join!(settle, unblock);
+    let hash = transaction(settled);
+    let sent = world.log.all();
+    assert!(sent.len() >= 2 && sent.iter().all(|one| one.nonce == 0 && one.payments == [signed.key.clone()]));
+    assert_ne!(hash, sent[0].transaction, "not the first");
+    assert!(sent.iter().any(|one| one.transaction == hash), "a recorded one");
+    assert_eq!(world.paid().await, PRICE);
+}
+
+#[tokio::test]
+async fn what_is_not_mined_in_time_is_pending_and_then_found() {
+    let world = world(|config| config.receipt_wait = Duration::from_millis(300)).await;
+    let (terms, signed) = (terms(), world.sign(&terms()));
+    world.chain.stop_mining().await.unwrap();
+    let Ok(Settlement::Pending { transaction: hash, payer }) = world.settle(&terms, &signed).await else {
+        panic!()
+    };
+    assert_eq!((hash.clone(), payer), (world.log.all()[0].transaction.clone(), signed.payer.clone()));
+    let again = world.settle(&terms, &signed).await;
+    assert!(
+        matches!(&again, Ok(Settlement::Pending { transaction, .. }) if *transaction == hash),
+        "{again:?}"
+    );
+    let sent = world.log.all();
+    let outcome = world.settler.outcome(&terms, &signed.payload, &sent).await.unwrap();
+    assert!(matches!(outcome, Settlement::Pending { .. }), "{outcome:?}");
+    world.chain.mine().await.unwrap();
+    let outcome = world.settler.outcome(&terms, &signed.payload, &sent).await;
+    assert_eq!(transaction(outcome.map_err(VerifyError::Rail)), hash);
+    assert_eq!((world.log.all().len(), world.paid().await), (1, PRICE), "sent once");
+}
+
+/// A settler that sent payments and died; a new one on the same chain.
+async fn crashed() -> (World, Vec<farthing_rail::SignedPayment>, Arc<farthing_rail_evm::EvmSettler>) {
+    let world = world(|config| config.receipt_wait = Duration::from_millis(200)).await;
+    world.chain.stop_mining().await.unwrap();
+    let signed: Vec<_> = (0..3).map(|_| world.sign(&terms())).collect();
+    for one in &signed {
+        assert!(matches!(world.settle(&terms(), one).await, Ok(Settlement::Pending { .. })));
+    }
+    let next = settler_of(&config_at(world.chain.rpc_url()));
+    (world, signed, next)
+}
+
+#[tokio::test]
+async fn a_restarted_settler_takes_its_transactions_up_again() {
+    let (world, signed, next) = crashed().await;
+    let sent = world.log.all();
+    for one in &sent {
+        world.chain.drop_transaction(one.transaction.parse().unwrap()).await.unwrap();
+    }
+    next.resume(sent.clone()).await.unwrap();
+    // A new payment takes the nonce after those of the earlier process, and an old one is not sent again.
+    let fresh = world.sign(&terms());
+    let terms = terms();
+    let settle = async {
+        tokio::join!(
+            next.settle(&terms, &fresh.payload, &*world.log),
+            next.settle(&terms, &signed[0].payload, &*world.log)
+        )
+    };
+    let mine = async {
+        world.until("the new one is sent", async || world.log.all().len() > sent.len()).await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        world.chain.mine().await.unwrap();
+    };
+    let ((new, old), ()) = tokio::join!(settle, mine);
+    let used = world.log.all();
+    assert_eq!(transaction(new), used[sent.len()].transaction);
+    assert_eq!(used[sent.len()].nonce, sent.last().unwrap().nonce + 1);
+    assert_eq!(transaction(old), sent[0].transaction);
+    for (one, broadcast) in signed.iter().zip(&sent) {
+        let outcome = next.outcome(&terms, &one.payload, std::slice::from_ref(broadcast)).await;
+        transaction(outcome.map_err(VerifyError::Rail));
+    }
+    assert_eq!(world.paid().await, 4 * PRICE);
+}
+
+#[tokio::test]
+async fn a_broken_record_is_not_taken_up() {
+    let (world, _, next) = crashed().await;
+    let mut broken: Broadcast = world.log.all()[0].clone();
+    broken.nonce += 1;
+    assert!(matches!(next.resume(vec![broken]).await, Err(RailError::Configuration(_))));
+}
+
+#[tokio::test]
+async fn a_payment_redeemed_by_somebody_else_is_confirmed_with_their_transaction() {
+    let world = world(|_| {}).await;
+    let (terms, signed) = (terms(), world.sign(&terms()));
+    world.chain.stop_mining().await.unwrap();
+    let settle = world.settle(&terms, &signed);
+    let overtake = async {
+        world.until("ours is sent", async || world.log.all().len() == 1).await;
+        let ours: Bytes = world.log.all()[0].raw.parse().unwrap();
+        let ours_hash = world.log.all()[0].transaction.parse().unwrap();
+        // Somebody saw our transaction and redeems the same authorization before us.
+        let call = ours.windows(4).position(|window| window == [0xe3, 0xee, 0x16, 0x0e]).unwrap();
+        let data = Bytes::copy_from_slice(&ours[call..call + 4 + 9 * 32]);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        assert!(world.chain.drop_transaction(ours_hash).await.unwrap());
+        let theirs =
+            world.chain.submit(accounts::STRANGER.address, Some(world.chain.usdc()), data).await.unwrap();
+        world.chain.mine().await.unwrap();
+        world.chain.rpc("eth_sendRawTransaction", json!([ours])).await.unwrap();
+        world.chain.mine().await.unwrap();
+        theirs
+    };
+    let (settled, theirs) = tokio::join!(settle, overtake);
+    assert_eq!(transaction(settled), theirs.to_string());
+    assert_eq!(world.paid().await, PRICE);
+}
+
+#[tokio::test]
+async fn an_expired_payment_that_was_never_sent_ends() {
+    let world = world(|_| {}).await;
+    let (terms, signed) = (terms(), world.sign(&terms()));
+    let early = world.settler.outcome(&terms, &signed.payload, &[]).await;
+    assert!(matches!(early, Err(RailError::Unavailable { .. })), "{early:?}");
+    world.chain.increase_time_s(600).await.unwrap();
+    match world.settler.outcome(&terms, &signed.payload, &[]).await.unwrap() {
+        Settlement::Failed { reason, .. } => {
+            assert_eq!(reason.as_str(), "invalid_exact_evm_payload_authorization_valid_before");
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_full_queue_says_busy() {
+    let world = world(|config| {
+        config.max_waiting = 2;
+        config.max_in_flight = 1;
+        config.receipt_wait = Duration::from_millis(700);
+        config.batch_size = 1;
+    })
+    .await;
+    world.chain.stop_mining().await.unwrap();
+    let signed: Vec<_> = (0..12).map(|_| world.sign(&terms())).collect();
+    let terms = terms();
+    let all = futures::future::join_all(signed.iter().map(|one| world.settle(&terms, one))).await;
+    let busy = all.iter().filter(|one| matches!(one, Err(e) if e.to_string().contains("busy"))).count();
+    let pending = all.iter().filter(|one| matches!(one, Ok(Settlement::Pending { .. }))).count();
+    assert_eq!((busy, pending, world.log.all().len()), (11, 1, 1), "{all:?}");
+}
+
+#[tokio::test]
+async fn a_signer_without_ether_is_an_error_and_keeps_its_nonce() {
+    let world = world(|_| {}).await;
+    let signer = accounts::FACILITATOR.address;
+    let had = world.chain.eth_balance_of(signer).await.unwrap();
+    world.chain.set_eth_balance(signer, U256::ZERO).await.unwrap();
+    let (terms, signed) = (terms(), world.sign(&terms()));
+    let error = world.settle(&terms, &signed).await.unwrap_err();
+    assert!(matches!(error, VerifyError::Rail(_)), "{error}");
+    world.chain.set_eth_balance(signer, had).await.unwrap();
+    transaction(world.settle(&terms, &signed).await);
+    assert_eq!(world.log.all().last().unwrap().nonce, 0);
+}
