@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::world::{World, Wallet};
+use crate::world::{Wallet, World};
 
 /// Fetches with this policy and expects a refusal by `rule` with `code`.
 async fn refused(world: &World, policy: &str, code: &str, rule: &str) {
@@ -18,18 +18,22 @@ async fn each_kind_of_rule_refuses() {
     let world = World::start().await;
     let payments = |rules: &str| format!("version: 1\npayments:\n{rules}");
     for (rules, code, rule) in [
-        ("  max: \"$0.001\"\n", "above_maximum", "max"),
-        ("  min: \"$0.01\"\n  max: \"$1\"\n", "below_minimum", "min"),
-        ("  max: \"$1\"\n  hosts: {deny: [\"127.0.0.1\"]}\n", "host_not_allowed", "hosts.deny"),
-        ("  max: \"$1\"\n  hosts: {allow: [api.example.com]}\n", "host_not_allowed", "hosts.allow"),
+        ("  max: \"$0.001\"\n", "above_maximum", "payments.max"),
+        ("  min: \"$0.01\"\n  max: \"$1\"\n", "below_minimum", "payments.min"),
+        ("  max: \"$1\"\n  hosts: {deny: [\"127.0.0.1\"]}\n", "host_not_allowed", "payments.hosts.deny"),
+        ("  max: \"$1\"\n  hosts: {allow: [api.example.com]}\n", "host_not_allowed", "payments.hosts.allow"),
         (
             "  max: \"$1\"\n  payees: {allow: [\"0x209693Bc6afc0C5328bA36FaF03C514EF312287C\"]}\n",
             "payee_not_allowed",
-            "payees.allow",
+            "payments.payees.allow",
         ),
-        ("  max: \"$1\"\n  networks: {allow: [base]}\n", "network_not_allowed", "networks.allow"),
-        ("  max: \"$1\"\n  networks: {deny: [base-sepolia]}\n", "network_not_allowed", "networks.deny"),
-        ("  max: \"$1\"\n  assets: {deny: [USDC]}\n", "asset_not_allowed", "assets.deny"),
+        ("  max: \"$1\"\n  networks: {allow: [base]}\n", "network_not_allowed", "payments.networks.allow"),
+        (
+            "  max: \"$1\"\n  networks: {deny: [base-sepolia]}\n",
+            "network_not_allowed",
+            "payments.networks.deny",
+        ),
+        ("  max: \"$1\"\n  assets: {deny: [USDC]}\n", "asset_not_allowed", "payments.assets.deny"),
     ] {
         refused(&world, &payments(rules), code, rule).await;
     }
@@ -60,7 +64,10 @@ async fn max_amount_only_narrows() {
     assert_eq!(refused["error"]["denial"]["code"], "above_maximum");
     world.wallet.policy("version: 1\npayments:\n  max: \"$0.001\"\n");
     let refused = world.wallet.json(&["fetch", &url, "--max-amount", "$1000"], 4).await;
-    assert_eq!(refused["error"]["denial"]["rule"], "max", "the caller cannot raise the policy's cap");
+    assert_eq!(
+        refused["error"]["denial"]["rule"], "payments.max",
+        "the caller cannot raise the policy's cap"
+    );
     assert_eq!(world.earned().await, 0);
 }
 
@@ -101,7 +108,8 @@ async fn paid(wallet: &Wallet, url: &str) -> bool {
 async fn the_host_is_what_was_called() {
     let world = World::start().await;
     let port = world.url.rsplit(':').next().unwrap();
-    let allow = |host: &str| format!("version: 1\npayments:\n  max: \"$1\"\n  hosts: {{allow: [\"{host}\"]}}\n");
+    let allow =
+        |host: &str| format!("version: 1\npayments:\n  max: \"$1\"\n  hosts: {{allow: [\"{host}\"]}}\n");
     world.wallet.policy(&allow(&format!("127.0.0.1:{port}")));
     let said: Value = world.wallet.json(&["check", &world.at("/weather/berlin")], 0).await;
     assert_eq!(said["allowed"], true);

@@ -1,6 +1,8 @@
 //! End to end: the real `farthing` binary as wallet, gateway and facilitator, a real (local) chain, and other
 //! people's software.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
 mod caps;
 mod failures;
 mod paid_call;

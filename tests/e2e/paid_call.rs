@@ -80,7 +80,8 @@ async fn check_and_dry_run_never_pay() {
         let url = world.at("/weather/oslo");
         let said = world.wallet.json(&[args, &[&url]].concat(), 0).await;
         assert_eq!(said["allowed"], true);
-        let chosen: Vec<_> = said["offers"].as_array().unwrap().iter().filter(|offer| offer["chosen"] == true).collect();
+        let chosen: Vec<_> =
+            said["offers"].as_array().unwrap().iter().filter(|offer| offer["chosen"] == true).collect();
         assert_eq!((chosen.len(), &chosen[0]["price"]), (1, &"$0.002".into()));
     }
     assert_eq!((world.earned().await, world.upstream.served()), (0, 0));

@@ -17,7 +17,12 @@ fn peers() -> PathBuf {
 fn node(script: &str, args: &[&str]) -> Command {
     assert!(peers().join("node_modules").exists(), "run `cargo xtask test` once: it installs tests/peers");
     let mut command = Command::new("node");
-    command.arg(peers().join(script)).args(args).stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
+    command
+        .arg(peers().join(script))
+        .args(args)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true);
     command
 }
 
@@ -62,8 +67,18 @@ async fn our_wallet_pays_their_server_through_our_facilitator() {
     let _facilitator = start_server("facilitator", &config, &format!("{facilitator_url}/health")).await;
 
     let payee = PAYEE.address.to_string();
-    let args =
-        ["--port", "0", "--facilitator", &facilitator_url, "--pay-to", &payee, "--network", "eip155:84532", "--price", "$0.01"];
+    let args = [
+        "--port",
+        "0",
+        "--facilitator",
+        &facilitator_url,
+        "--pay-to",
+        &payee,
+        "--network",
+        "eip155:84532",
+        "--price",
+        "$0.01",
+    ];
     let (_server, port) = ready(node("express-server.mjs", &args)).await;
     let answer = world.wallet.json(&["fetch", &format!("http://127.0.0.1:{port}/weather")], 0).await;
     assert_eq!(answer["status"], 200);

@@ -17,14 +17,15 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
-pub const FARTHING: &str = env!("CARGO_BIN_EXE_farthing");
+pub(crate) const FARTHING: &str = env!("CARGO_BIN_EXE_farthing");
 const PASSPHRASE: &str = "correct horse";
 
 /// A policy that gets in nobody's way.
-pub const GENEROUS: &str = "version: 1\npayments:\n  max: \"$5\"\n  budgets:\n    - {name: ever, max: \"$100\", per: lifetime}\n";
+pub(crate) const GENEROUS: &str =
+    "version: 1\npayments:\n  max: \"$5\"\n  budgets:\n    - {name: ever, max: \"$100\", per: lifetime}\n";
 
 /// The routes that most tests sell.
-pub const ROUTES: &str = r#"
+pub(crate) const ROUTES: &str = r#"
   - {match: "GET /weather/{city}", price: "$0.002"}
   - {match: "POST /echo", price: "$0.01"}
   - {match: "GET /broken", price: "$0.01"}
@@ -35,8 +36,8 @@ pub const ROUTES: &str = r#"
 
 /// What the API behind the gateway saw.
 #[derive(Debug, Clone)]
-pub struct Upstream {
-    pub url: String,
+pub(crate) struct Upstream {
+    pub(crate) url: String,
     served: Arc<AtomicU64>,
 }
 
@@ -58,7 +59,7 @@ impl Upstream {
     }
 
     /// How many requests reached the API.
-    pub fn served(&self) -> u64 {
+    pub(crate) fn served(&self) -> u64 {
         self.served.load(Ordering::SeqCst)
     }
 }
@@ -66,7 +67,10 @@ impl Upstream {
 async fn handle(State(api): State<Api>, request: Request<Body>) -> Response {
     api.served.fetch_add(1, Ordering::SeqCst);
     let path = request.uri().path().to_owned();
-    let leaked = request.headers().keys().any(|name| name.as_str().starts_with("x-payment") || name.as_str().starts_with("payment-"));
+    let leaked = request
+        .headers()
+        .keys()
+        .any(|name| name.as_str().starts_with("x-payment") || name.as_str().starts_with("payment-"));
     if leaked {
         return (StatusCode::IM_A_TEAPOT, "a payment header reached the upstream").into_response();
     }
@@ -90,23 +94,23 @@ async fn handle(State(api): State<Api>, request: Request<Body>) -> Response {
 }
 
 /// Everything at once. Dropping it stops all of it.
-pub struct World {
-    pub chain: Arc<Base>,
-    pub upstream: Upstream,
-    pub url: String,
-    pub folder: TempDir,
-    pub wallet: Wallet,
+pub(crate) struct World {
+    pub(crate) chain: Arc<Base>,
+    pub(crate) upstream: Upstream,
+    pub(crate) url: String,
+    pub(crate) folder: TempDir,
+    pub(crate) wallet: Wallet,
     gateway: Child,
 }
 
 impl World {
     /// A wallet with five dollars, a generous policy, and a gateway that sells [`ROUTES`].
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::selling(ROUTES, "").await
     }
 
     /// The same with these routes and further keys of gateway.yaml.
-    pub async fn selling(routes: &str, more: &str) -> Self {
+    pub(crate) async fn selling(routes: &str, more: &str) -> Self {
         let chain = Arc::new(Base::builder().chain_id(BASE_SEPOLIA).start().await.unwrap());
         let upstream = Upstream::start(chain.clone()).await;
         let folder = tempfile::tempdir().unwrap();
@@ -120,29 +124,29 @@ impl World {
     }
 
     /// What the payee holds, in base units.
-    pub async fn earned(&self) -> u64 {
+    pub(crate) async fn earned(&self) -> u64 {
         self.chain.balance_of(PAYEE.address).await.unwrap().to_string().parse().unwrap()
     }
 
     /// What the wallet holds, in base units, asked of the chain and not of the wallet.
-    pub async fn held(&self) -> u64 {
+    pub(crate) async fn held(&self) -> u64 {
         let address = self.wallet.address.parse().unwrap();
         self.chain.balance_of(address).await.unwrap().to_string().parse().unwrap()
     }
 
-    pub fn at(&self, path: &str) -> String {
+    pub(crate) fn at(&self, path: &str) -> String {
         format!("{}{path}", self.url)
     }
 
     /// Ends the gateway as an operator would, and says how it ended.
-    pub async fn stop_gateway(&mut self) -> std::process::ExitStatus {
+    pub(crate) async fn stop_gateway(&mut self) -> std::process::ExitStatus {
         terminate(&self.gateway);
         tokio::time::timeout(Duration::from_secs(20), self.gateway.wait()).await.unwrap().unwrap()
     }
 }
 
 /// Starts `farthing gateway` or `farthing facilitator` and waits until it answers.
-pub async fn start_server(command: &str, config: &Path, url: &str) -> Child {
+pub(crate) async fn start_server(command: &str, config: &Path, url: &str) -> Child {
     let log = config.with_extension("log");
     let file = std::fs::File::create(&log).unwrap();
     let mut child = Command::new(FARTHING)
@@ -168,7 +172,7 @@ pub async fn start_server(command: &str, config: &Path, url: &str) -> Child {
 }
 
 /// SIGTERM, as an operator or a container runtime sends it.
-pub fn terminate(child: &Child) {
+pub(crate) fn terminate(child: &Child) {
     let pid = child.id().unwrap().to_string();
     assert!(std::process::Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
 }
@@ -183,19 +187,19 @@ fn gateway_yaml(port: u16, upstream: &str, chain: &Base, routes: &str, more: &st
     )
 }
 
-pub fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// A wallet of the real binary.
-pub struct Wallet {
-    pub home: PathBuf,
-    pub address: String,
+pub(crate) struct Wallet {
+    pub(crate) home: PathBuf,
+    pub(crate) address: String,
 }
 
 impl Wallet {
     /// A new wallet with five dollars on this chain.
-    pub async fn new(home: PathBuf, chain: &Base) -> Self {
+    pub(crate) async fn new(home: PathBuf, chain: &Base) -> Self {
         let mut wallet = Self { home, address: String::new() };
         wallet.ok(&["init", "--yes"]).await;
         std::fs::write(
@@ -210,11 +214,11 @@ impl Wallet {
         wallet
     }
 
-    pub fn policy(&self, yaml: &str) {
+    pub(crate) fn policy(&self, yaml: &str) {
         std::fs::write(self.home.join("policy.yaml"), yaml).unwrap();
     }
 
-    pub async fn run(&self, args: &[&str]) -> Output {
+    pub(crate) async fn run(&self, args: &[&str]) -> Output {
         Command::new(FARTHING)
             .args(args)
             .env("FARTHING_HOME", &self.home)
@@ -226,26 +230,31 @@ impl Wallet {
     }
 
     /// Runs a command that must succeed; returns its stdout.
-    pub async fn ok(&self, args: &[&str]) -> Vec<u8> {
+    pub(crate) async fn ok(&self, args: &[&str]) -> Vec<u8> {
         let done = self.run(args).await;
         assert!(done.status.success(), "farthing {args:?}: {}", String::from_utf8_lossy(&done.stderr));
         done.stdout
     }
 
     /// Runs a command with `--json` that must end with `code`; returns what it printed first.
-    pub async fn json(&self, args: &[&str], code: i32) -> Value {
+    pub(crate) async fn json(&self, args: &[&str], code: i32) -> Value {
         let done = self.run(&[args, &["--json"]].concat()).await;
         let text = String::from_utf8_lossy(&done.stdout);
-        assert_eq!(done.status.code(), Some(code), "farthing {args:?}: {text} {}", String::from_utf8_lossy(&done.stderr));
+        assert_eq!(
+            done.status.code(),
+            Some(code),
+            "farthing {args:?}: {text} {}",
+            String::from_utf8_lossy(&done.stderr)
+        );
         serde_json::Deserializer::from_str(&text).into_iter().next().expect("no JSON").unwrap()
     }
 
     /// The newest purchase.
-    pub async fn newest(&self) -> Value {
+    pub(crate) async fn newest(&self) -> Value {
         self.json(&["history", "-n", "1"], 0).await["purchases"][0].clone()
     }
 
-    pub async fn assert_whole(&self) {
+    pub(crate) async fn assert_whole(&self) {
         self.ok(&["ledger", "verify"]).await;
     }
 }

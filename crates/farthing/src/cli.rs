@@ -75,7 +75,9 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Config(ConfigCommand),
     /// Print completions for a shell.
-    #[command(after_help = "Example:\n  farthing completions bash > ~/.local/share/bash-completion/completions/farthing")]
+    #[command(
+        after_help = "Example:\n  farthing completions bash > ~/.local/share/bash-completion/completions/farthing"
+    )]
     Completions {
         /// The shell.
         shell: clap_complete::Shell,

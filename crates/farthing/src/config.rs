@@ -72,7 +72,7 @@ impl Config {
         if config.timeout_seconds.is_some_and(|seconds| !(1..=3600).contains(&seconds)) {
             return Err("`timeout_seconds` must be from 1 to 3600".to_owned());
         }
-        if config.unlock.command.as_ref().is_some_and(Vec::is_empty) {
+        if matches!(&config.unlock, Some(Unlock::Command(command)) if command.is_empty()) {
             return Err("`unlock.command` is empty; name a program and its arguments".to_owned());
         }
         config.registry().map_err(|failure| failure.message)?;

@@ -85,7 +85,9 @@ impl From<LedgerError> for Failure {
             LedgerError::NotFound { .. } => {
                 Self::new(Code::Configuration, error).hint("`farthing history` lists purchases")
             }
-            LedgerError::Corrupt(_) => Self::new(Code::Damaged, error).hint("`farthing ledger verify` names the rows"),
+            LedgerError::Corrupt(_) => {
+                Self::new(Code::Damaged, error).hint("`farthing ledger verify` names the rows")
+            }
             error => Self::new(Code::Unexpected, error),
         }
     }
@@ -96,21 +98,27 @@ impl From<WalletError> for Failure {
         match error {
             WalletError::Denied(denial) => {
                 let hint = match denial.retry_after_seconds {
-                    Some(seconds) => format!("room again in about {}; nothing was paid", crate::output::duration(seconds)),
-                    None => "nothing was paid; the caps are in policy.yaml (`farthing config show`)".to_owned(),
+                    Some(seconds) => {
+                        format!("room again in about {}; nothing was paid", crate::output::duration(seconds))
+                    }
+                    None => {
+                        "nothing was paid; the caps are in policy.yaml (`farthing config show`)".to_owned()
+                    }
                 };
-                let failure = Self::new(Code::Refused, format!("refused by `{}`: {denial}", denial.rule)).hint(hint);
+                let failure =
+                    Self::new(Code::Refused, format!("refused by `{}`: {denial}", denial.rule)).hint(hint);
                 Self { denial: Some(denial), ..failure }
             }
             WalletError::NoPayableOffer(_) | WalletError::NoPayer(_) => {
                 Self::new(Code::Unpayable, error).hint("nothing was paid")
             }
-            WalletError::NotResumable { .. } | WalletError::BadLimit(_) => Self::new(Code::Configuration, error),
+            WalletError::NotResumable { .. } | WalletError::BadLimit(_) => {
+                Self::new(Code::Configuration, error)
+            }
             WalletError::Ledger(error) => error.into(),
             WalletError::Rail(farthing_rail::RailError::Unpayable(why)) => Self::new(Code::Unpayable, why),
-            WalletError::Rail(error @ farthing_rail::RailError::Locked(_)) => {
-                Self::new(Code::Locked, error).hint("nothing was paid; FARTHING_PASSPHRASE, or `unlock` in config.yaml, unlocks it")
-            }
+            WalletError::Rail(error @ farthing_rail::RailError::Locked(_)) => Self::new(Code::Locked, error)
+                .hint("nothing was paid; FARTHING_PASSPHRASE, or `unlock` in config.yaml, unlocks it"),
             WalletError::Rail(error) => Self::new(Code::Unreachable, error),
             error => Self::new(Code::Unexpected, error),
         }
@@ -121,7 +129,9 @@ impl From<FetchError> for Failure {
     fn from(error: FetchError) -> Self {
         let code = match &error {
             FetchError::Wallet(_) => {
-                let FetchError::Wallet(error) = error else { return Self::new(Code::Unexpected, "unreachable") };
+                let FetchError::Wallet(error) = error else {
+                    return Self::new(Code::Unexpected, "unreachable");
+                };
                 return error.into();
             }
             FetchError::BadUrl { .. } => Code::Configuration,

@@ -40,7 +40,8 @@ impl Home {
 /// Reads a small text file, naming it in the error.
 pub(crate) fn read(path: &Path) -> Result<String, Failure> {
     const MOST: u64 = 1 << 20;
-    let failed = |why: String| Failure::new(Code::Configuration, format!("{} cannot be read: {why}", path.display()));
+    let failed =
+        |why: String| Failure::new(Code::Configuration, format!("{} cannot be read: {why}", path.display()));
     let size = std::fs::metadata(path).map_err(|error| failed(error.to_string()))?.len();
     if size > MOST {
         return Err(failed(format!("it has {size} bytes, more than {MOST}")));

@@ -9,7 +9,12 @@ use url::Url;
 use crate::exit::{Code, Failure};
 
 /// Adds `amount` to what `address` holds of `asset`, on an anvil that listens on loopback.
-pub(crate) async fn give(endpoints: &[Url], asset: &Asset, address: &str, amount: BaseUnits) -> Result<(), Failure> {
+pub(crate) async fn give(
+    endpoints: &[Url],
+    asset: &Asset,
+    address: &str,
+    amount: BaseUnits,
+) -> Result<(), Failure> {
     let local = endpoints.iter().find(|url| is_loopback(url)).ok_or_else(not_local)?;
     let version = call(local, "web3_clientVersion", json!([])).await?;
     if !version.as_str().is_some_and(|version| version.starts_with("anvil")) {
@@ -57,10 +62,19 @@ async fn call(endpoint: &Url, method: &str, params: Value) -> Result<Value, Fail
     };
     let client = reqwest::Client::builder().timeout(Duration::from_secs(10)).build().map_err(failed)?;
     let body = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
-    let mut answer: Value =
-        client.post(endpoint.clone()).json(&body).send().await.map_err(failed)?.json().await.map_err(failed)?;
+    let mut answer: Value = client
+        .post(endpoint.clone())
+        .json(&body)
+        .send()
+        .await
+        .map_err(failed)?
+        .json()
+        .await
+        .map_err(failed)?;
     match answer.get("error") {
-        Some(error) => Err(Failure::new(Code::Unexpected, format!("the local chain refused {method}: {error}"))),
+        Some(error) => {
+            Err(Failure::new(Code::Unexpected, format!("the local chain refused {method}: {error}")))
+        }
         None => Ok(answer["result"].take()),
     }
 }

@@ -38,7 +38,9 @@ fn start(cli: Cli) -> Result<(), Failure> {
     }
     log(matches!(cli.command, Command::Gateway(_) | Command::Facilitator(_)));
     let runtime = match cli.command {
-        Command::Gateway(_) | Command::Facilitator(_) => tokio::runtime::Builder::new_multi_thread().enable_all().build(),
+        Command::Gateway(_) | Command::Facilitator(_) => {
+            tokio::runtime::Builder::new_multi_thread().enable_all().build()
+        }
         _ => tokio::runtime::Builder::new_current_thread().enable_all().build(),
     };
     runtime.map_err(|error| Failure::new(Code::Unexpected, error))?.block_on(run(cli))
@@ -65,7 +67,9 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Reconcile => commands::reconcile::run(&session, output).await,
         Command::Ledger(command) => commands::ledger::run(&session, command, output).await,
         Command::Config(ConfigCommand::Show) => commands::config::show(&session, output),
-        Command::Init(_) | Command::Gateway(_) | Command::Facilitator(_) | Command::Completions { .. } => Ok(()),
+        Command::Init(_) | Command::Gateway(_) | Command::Facilitator(_) | Command::Completions { .. } => {
+            Ok(())
+        }
     }
 }
 

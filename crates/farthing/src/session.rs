@@ -144,13 +144,18 @@ impl Session {
 pub(crate) fn chain(network: &Network, rpc: &[String]) -> Result<ChainConfig, Failure> {
     if rpc.is_empty() {
         return ChainConfig::public(network).ok_or_else(|| {
-            Failure::new(Code::Configuration, format!("no public endpoint is known for {network}; name one under `rpc`"))
+            Failure::new(
+                Code::Configuration,
+                format!("no public endpoint is known for {network}; name one under `rpc`"),
+            )
         });
     }
     let endpoint = |text: &String| {
         let url = text.parse::<Url>().ok().filter(|url| matches!(url.scheme(), "http" | "https"));
         // The address may hold a key, so it is not repeated.
-        url.ok_or_else(|| Failure::new(Code::Configuration, format!("an `rpc` of {network} is no http or https address")))
+        url.ok_or_else(|| {
+            Failure::new(Code::Configuration, format!("an `rpc` of {network} is no http or https address"))
+        })
     };
     Ok(ChainConfig::new(network.clone(), rpc.iter().map(endpoint).collect::<Result<_, _>>()?))
 }

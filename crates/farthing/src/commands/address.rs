@@ -9,8 +9,10 @@ use crate::session::Session;
 pub(crate) fn run(session: &Session, output: Output) -> Result<(), Failure> {
     let addresses = session.addresses()?;
     if output.json {
-        let rows: Vec<_> =
-            addresses.iter().map(|(network, address)| json!({"network": network, "address": address})).collect();
+        let rows: Vec<_> = addresses
+            .iter()
+            .map(|(network, address)| json!({"network": network, "address": address}))
+            .collect();
         output.json(&json!({"addresses": rows}));
         return Ok(());
     }

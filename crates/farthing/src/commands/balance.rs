@@ -28,10 +28,18 @@ pub(crate) async fn run(session: &Session, output: Output) -> Result<(), Failure
                 Err(_) => format!("{WARN}{:>12}{WARN:#}", "?"),
             };
             let network = held.asset.network.display_name();
-            output.line(format!("{amount}  {} on {network:<13} {DIM}{}{DIM:#}", held.asset.symbol, held.address));
+            output.line(format!(
+                "{amount}  {} on {network:<13} {DIM}{}{DIM:#}",
+                held.asset.symbol, held.address
+            ));
         }
         for (limit, used) in &budgets {
-            output.line(format!("{DIM}budget{DIM:#}  {}: {} left, {}", limit.rule, limit.remaining(*used), limit.window));
+            output.line(format!(
+                "{DIM}budget{DIM:#}  {}: {} left, {}",
+                limit.rule,
+                limit.remaining(*used),
+                limit.window
+            ));
         }
     }
     let failed: Vec<&String> = balances.iter().filter_map(|held| held.amount.as_ref().err()).collect();

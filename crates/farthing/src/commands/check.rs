@@ -25,7 +25,8 @@ pub(crate) fn show(probe: &Probe, output: Output) -> Result<(), Failure> {
             if output.json {
                 output.json(&json!({"priced": false, "status": status.as_u16()}));
             } else {
-                output.line(format!("{GOOD}free{GOOD:#}: the seller answered {status} and asked for nothing"));
+                output
+                    .line(format!("{GOOD}free{GOOD:#}: the seller answered {status} and asked for nothing"));
             }
             return Ok(());
         }
@@ -46,7 +47,9 @@ fn verdict(appraisal: &Appraisal) -> Result<(), Failure> {
     });
     match denial {
         Some(denial) => Err(farthing_wallet::WalletError::Denied(Box::new(denial.clone())).into()),
-        None if appraisal.chosen.is_none() => Err(Failure::new(Code::Unpayable, "none of the offers can be paid")),
+        None if appraisal.chosen.is_none() => {
+            Err(Failure::new(Code::Unpayable, "none of the offers can be paid"))
+        }
         None => Ok(()),
     }
 }
@@ -58,10 +61,9 @@ fn print(challenge: &Challenge, appraisal: &Appraisal, output: Output) {
     for why in &appraisal.unreadable {
         output.line(format!("  {DIM}{}{DIM:#}", printable(why)));
     }
-    if let Some(description) = challenge.offers.iter().find_map(|offer| offer.description.as_deref()) {
-        if !description.is_empty() {
-            output.line(format!("{DIM}sells{DIM:#}   {}", printable(description)));
-        }
+    let mut descriptions = challenge.offers.iter().filter_map(|offer| offer.description.as_deref());
+    if let Some(description) = descriptions.find(|text| !text.is_empty()) {
+        output.line(format!("{DIM}sells{DIM:#}   {}", printable(description)));
     }
     if appraisal.chosen.is_some() && appraisal.denied.is_none() {
         output.line(format!("{GOOD}allowed{GOOD:#} by the policy"));
@@ -73,12 +75,17 @@ fn print(challenge: &Challenge, appraisal: &Appraisal, output: Output) {
 
 fn offer_line(offer: &Offer, verdict: &Verdict, chosen: bool) -> String {
     let terms = &offer.requirements;
-    let place = format!("on {} ({}, {})", terms.network.display_name(), printable(&terms.scheme), offer.protocol);
+    let place =
+        format!("on {} ({}, {})", terms.network.display_name(), printable(&terms.scheme), offer.protocol);
     match verdict {
         Verdict::Payable { asset, .. } => {
             let mark = if chosen { format!("{GOOD}→{GOOD:#}") } else { " ".to_owned() };
             let price = asset.format(terms.amount);
-            format!("{mark} {STRONG}{price}{STRONG:#} in {} {place} to {}", asset.symbol, printable(&terms.pay_to))
+            format!(
+                "{mark} {STRONG}{price}{STRONG:#} in {} {place} to {}",
+                asset.symbol,
+                printable(&terms.pay_to)
+            )
         }
         Verdict::Denied { asset, denial } => {
             let price = asset.format(terms.amount);
@@ -86,7 +93,11 @@ fn offer_line(offer: &Offer, verdict: &Verdict, chosen: bool) -> String {
         }
         Verdict::Unpayable(why) => {
             let amount = terms.amount;
-            format!("{DIM}✗ {amount} base units of {} {place}: {}{DIM:#}", printable(&terms.asset), printable(why))
+            format!(
+                "{DIM}✗ {amount} base units of {} {place}: {}{DIM:#}",
+                printable(&terms.asset),
+                printable(why)
+            )
         }
     }
 }
@@ -113,7 +124,9 @@ fn offer_json(offer: &Offer, verdict: &Verdict, chosen: bool) -> Value {
     let terms = &offer.requirements;
     let (price, symbol, denial, why) = match verdict {
         Verdict::Payable { asset, .. } => (Some(asset.format(terms.amount)), Some(&asset.symbol), None, None),
-        Verdict::Denied { asset, denial } => (Some(asset.format(terms.amount)), Some(&asset.symbol), Some(denial), None),
+        Verdict::Denied { asset, denial } => {
+            (Some(asset.format(terms.amount)), Some(&asset.symbol), Some(denial), None)
+        }
         Verdict::Unpayable(why) => (None, None, None, Some(why)),
     };
     json!({
@@ -141,8 +154,11 @@ pub(crate) async fn find_purchase(session: &Session, id: &str) -> Result<Purchas
     let mut found = all.iter().map(|purchase| &purchase.terms.id).filter(|known| known.0.ends_with(&wanted));
     match (found.next(), found.next()) {
         (Some(one), None) if wanted.len() >= 4 => Ok(one.clone()),
-        (Some(_), _) => Err(Failure::new(Code::Configuration, format!("`{}` names more than one purchase", printable(id)))
-            .hint("give more of its last characters")),
+        (Some(_), _) => Err(Failure::new(
+            Code::Configuration,
+            format!("`{}` names more than one purchase", printable(id)),
+        )
+        .hint("give more of its last characters")),
         (None, _) => Err(Failure::new(Code::Configuration, format!("no purchase `{}`", printable(id)))
             .hint("`farthing history` lists purchases")),
     }

@@ -38,7 +38,10 @@ async fn deliver(fetched: Fetched, args: &FetchArgs, output: Output) -> Result<(
     if args.include {
         output.note(format!("{STRONG}{status}{STRONG:#}"));
         for (name, value) in &headers {
-            output.note(format!("{DIM}{name}: {}{DIM:#}", printable(&String::from_utf8_lossy(value.as_bytes()))));
+            output.note(format!(
+                "{DIM}{name}: {}{DIM:#}",
+                printable(&String::from_utf8_lossy(value.as_bytes()))
+            ));
         }
     }
     let cut_off = match &body {
@@ -46,7 +49,8 @@ async fn deliver(fetched: Fetched, args: &FetchArgs, output: Output) -> Result<(
         FetchedBody::Stream(_) => None,
     };
     if output.json {
-        let content_type = headers.get("content-type").and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let content_type =
+            headers.get("content-type").and_then(|value| value.to_str().ok()).map(str::to_owned);
         let body = body_json(body, args.output.as_deref()).await?;
         output.json(&json!({
             "status": status.as_u16(), "content_type": content_type, "body": body,
@@ -126,18 +130,23 @@ fn io_failed(what: &str) -> impl Fn(std::io::Error) -> Failure {
 async fn write_body(body: FetchedBody, file: Option<&Path>) -> Result<(), Failure> {
     let failed = io_failed("the body could not be written");
     let mut out: Box<dyn tokio::io::AsyncWrite + Unpin> = match file {
-        Some(path) => Box::new(tokio::fs::File::create(path).await.map_err(io_failed(&path.display().to_string()))?),
+        Some(path) => {
+            Box::new(tokio::fs::File::create(path).await.map_err(io_failed(&path.display().to_string()))?)
+        }
         None => Box::new(tokio::io::stdout()),
     };
     match body {
         FetchedBody::Kept { path, .. } => {
-            let mut kept = tokio::fs::File::open(&path).await.map_err(io_failed(&path.display().to_string()))?;
+            let mut kept =
+                tokio::fs::File::open(&path).await.map_err(io_failed(&path.display().to_string()))?;
             tokio::io::copy(&mut kept, &mut out).await.map_err(&failed)?;
         }
         FetchedBody::Stream(answer) => {
             let mut chunks = answer.bytes_stream();
             while let Some(chunk) = chunks.next().await {
-                let broken = |error: reqwest::Error| Failure::new(Code::Unreachable, crate::exit::causes(&error.without_url()));
+                let broken = |error: reqwest::Error| {
+                    Failure::new(Code::Unreachable, crate::exit::causes(&error.without_url()))
+                };
                 out.write_all(&chunk.map_err(broken)?).await.map_err(&failed)?;
             }
         }
@@ -152,7 +161,9 @@ async fn body_json(body: FetchedBody, file: Option<&Path>) -> Result<Value, Fail
     }
     let failed = io_failed("the body could not be read");
     match body {
-        FetchedBody::Kept { path, bytes, .. } if bytes > INLINE_BODY_BYTES => Ok(json!({"file": path, "bytes": bytes})),
+        FetchedBody::Kept { path, bytes, .. } if bytes > INLINE_BODY_BYTES => {
+            Ok(json!({"file": path, "bytes": bytes}))
+        }
         FetchedBody::Kept { path, .. } => {
             let mut content = Vec::new();
             let mut kept = tokio::fs::File::open(&path).await.map_err(&failed)?;
@@ -163,7 +174,9 @@ async fn body_json(body: FetchedBody, file: Option<&Path>) -> Result<Value, Fail
             let mut content = Vec::new();
             let mut chunks = answer.bytes_stream();
             while let Some(chunk) = chunks.next().await {
-                let broken = |error: reqwest::Error| Failure::new(Code::Unreachable, crate::exit::causes(&error.without_url()));
+                let broken = |error: reqwest::Error| {
+                    Failure::new(Code::Unreachable, crate::exit::causes(&error.without_url()))
+                };
                 content.extend_from_slice(&chunk.map_err(broken)?);
                 if content.len() as u64 > INLINE_BODY_BYTES {
                     return Err(Failure::new(Code::Unexpected, "the body is too long for --json")

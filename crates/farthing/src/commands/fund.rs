@@ -23,7 +23,8 @@ pub(crate) async fn run(session: &Session, args: &FundArgs, output: Output) -> R
 fn show(session: &Session, only: Option<&Network>, output: Output) -> Result<(), Failure> {
     let registry = session.config().registry()?;
     let addresses = session.addresses()?;
-    let wanted: Vec<_> = addresses.iter().filter(|(network, _)| only.is_none_or(|only| only == network)).collect();
+    let wanted: Vec<_> =
+        addresses.iter().filter(|(network, _)| only.is_none_or(|only| only == network)).collect();
     if wanted.is_empty() {
         return Err(no_such_network(only));
     }
@@ -42,13 +43,18 @@ fn show(session: &Session, only: Option<&Network>, output: Output) -> Result<(),
         output.line(format!("Send {STRONG}USDC on {}{STRONG:#} to", network.display_name()));
         output.line(format!("  {STRONG}{address}{STRONG:#}"));
         if let Ok(usdc) = registry.usdc(network) {
-            output.line(format!("  {DIM}the token is {} on {network}; other tokens are not seen{DIM:#}", usdc.address));
+            output.line(format!(
+                "  {DIM}the token is {} on {network}; other tokens are not seen{DIM:#}",
+                usdc.address
+            ));
         }
     }
     if let Some((_, address)) = wanted.first().filter(|_| std::io::stdout().is_terminal()) {
         output.line(qr(address)?);
     }
-    output.note(format!("{DIM}A few dollars are enough: a call costs fractions of a cent. No ETH is needed.{DIM:#}"));
+    output.note(format!(
+        "{DIM}A few dollars are enough: a call costs fractions of a cent. No ETH is needed.{DIM:#}"
+    ));
     Ok(())
 }
 
@@ -72,14 +78,22 @@ async fn from_local_chain(
     let registry = session.config().registry()?;
     let known = |error| Failure::new(Code::Configuration, error);
     let usdc: &Asset = registry.usdc(network).map_err(known)?;
-    let units = amount.in_asset(usdc).map_err(|error| Failure::new(Code::Configuration, format!("--amount: {error}")))?;
+    let units = amount
+        .in_asset(usdc)
+        .map_err(|error| Failure::new(Code::Configuration, format!("--amount: {error}")))?;
     let endpoints = session.endpoints(network)?;
     local_chain::give(&endpoints, usdc, address, units).await?;
     if output.json {
-        output.json(&json!({"network": network, "address": address, "amount": units, "value": usdc.format(units)}));
+        output.json(
+            &json!({"network": network, "address": address, "amount": units, "value": usdc.format(units)}),
+        );
     } else {
         let value = usdc.format(units);
-        output.line(format!("{GOOD}funded{GOOD:#} {value} in {} on the local {}", usdc.symbol, network.display_name()));
+        output.line(format!(
+            "{GOOD}funded{GOOD:#} {value} in {} on the local {}",
+            usdc.symbol,
+            network.display_name()
+        ));
     }
     Ok(())
 }

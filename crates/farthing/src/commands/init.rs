@@ -5,7 +5,8 @@ use std::path::Path;
 
 use farthing_ambient::{Entropy as _, OsEntropy};
 use farthing_keystore::{
-    EvmKey, KeyInfo, Keystore, KeystoreError, NewKey, PASSPHRASE_VARIABLE, Passphrase, Phrase, Unlock, UnlockError, Words,
+    EvmKey, KeyInfo, Keystore, KeystoreError, NewKey, PASSPHRASE_VARIABLE, Passphrase, Phrase, Unlock,
+    UnlockError, Words,
 };
 use farthing_policy::Policy;
 use serde_json::json;
@@ -48,10 +49,13 @@ fn key(args: &InitArgs) -> Result<(NewKey, Option<Phrase>), Failure> {
 /// Encrypts the key under the passphrase that is given, asked for, or, where nobody can be asked, made up and left to
 /// the keyring.
 fn seal(home: &Home, args: &InitArgs, config: &Config, key: NewKey) -> Result<KeyInfo, Failure> {
-    let create = |passphrase: &Passphrase| Keystore::create(home.folder(), key, passphrase, &OsEntropy).map_err(broken);
+    let create = |passphrase: &Passphrase| {
+        Keystore::create(home.folder(), key, passphrase, &OsEntropy).map_err(broken)
+    };
     let environment = std::env::var_os(PASSPHRASE_VARIABLE);
     let given = environment.is_some_and(|value| !value.is_empty());
-    let configured = config.unlock.as_ref().filter(|unlock| matches!(unlock, Unlock::Fd(_) | Unlock::Command(_)));
+    let configured =
+        config.unlock.as_ref().filter(|unlock| matches!(unlock, Unlock::Fd(_) | Unlock::Command(_)));
     if given || configured.is_some() {
         let address = Default::default();
         let passphrase = Unlock::passphrase(configured, address, std::env::var_os(PASSPHRASE_VARIABLE));
@@ -99,7 +103,13 @@ fn write_new(path: &Path, content: &str) -> Result<(), Failure> {
     written.map_err(|error| Failure::new(Code::Unexpected, format!("{}: {error}", path.display())))
 }
 
-fn say(home: &Home, info: &KeyInfo, phrase: Option<&Phrase>, args: &InitArgs, output: Output) -> Result<(), Failure> {
+fn say(
+    home: &Home,
+    info: &KeyInfo,
+    phrase: Option<&Phrase>,
+    args: &InitArgs,
+    output: Output,
+) -> Result<(), Failure> {
     let address = info.evm.to_checksum(None);
     let shown = phrase.filter(|_| args.print_phrase || !args.yes).map(Phrase::words);
     if output.json {
@@ -109,7 +119,9 @@ fn say(home: &Home, info: &KeyInfo, phrase: Option<&Phrase>, args: &InitArgs, ou
     output.note(format!("{GOOD}made{GOOD:#} a wallet in {}", home.folder().display()));
     output.line(format!("{DIM}address{DIM:#}  {STRONG}{address}{STRONG:#}"));
     if let Some(words) = shown {
-        output.note(format!("{WARN}Write these words down.{WARN:#} They are the wallet; they are not shown again."));
+        output.note(format!(
+            "{WARN}Write these words down.{WARN:#} They are the wallet; they are not shown again."
+        ));
         output.line(format!("{DIM}phrase{DIM:#}   {}", words.as_str()));
     }
     output.note(format!("{DIM}caps{DIM:#}     {} in policy.yaml", summary()));

@@ -52,7 +52,10 @@ fn lines(purchase: &Purchase) -> Vec<(&'static str, String)> {
     }
     if let Some(response) = &purchase.response {
         let kind = response.content_type.as_deref().unwrap_or("no media type");
-        lines.push(("answer", format!("{}, {} bytes, {}", response.status, response.body_bytes, printable(kind))));
+        lines.push((
+            "answer",
+            format!("{}, {} bytes, {}", response.status, response.body_bytes, printable(kind)),
+        ));
         lines.push(("sha-256", response.body_digest.clone()));
         if let Some(file) = &response.body_file {
             lines.push(("kept in", file.clone()));
@@ -69,7 +72,9 @@ pub(crate) fn to_json(purchase: &Purchase) -> Value {
         signed.remove("header_value");
         signed.remove("header_name");
     }
-    if let Some(offer) = value.get("offer").and_then(Value::as_str).and_then(|raw| serde_json::from_str::<Value>(raw).ok()) {
+    if let Some(offer) =
+        value.get("offer").and_then(Value::as_str).and_then(|raw| serde_json::from_str::<Value>(raw).ok())
+    {
         value["offer"] = offer;
     }
     json!(value)
@@ -79,7 +84,8 @@ fn print_body(session: &Session, purchase: &Purchase) -> Result<(), Failure> {
     let file = purchase.response.as_ref().and_then(|response| response.body_file.as_deref());
     let file = file.ok_or_else(|| Failure::new(Code::Configuration, "no body was kept for this purchase"))?;
     let path = session.home().folder().join(file);
-    let failed = |error: std::io::Error| Failure::new(Code::Unexpected, format!("{}: {error}", path.display()));
+    let failed =
+        |error: std::io::Error| Failure::new(Code::Unexpected, format!("{}: {error}", path.display()));
     let mut kept = std::fs::File::open(&path).map_err(failed)?;
     std::io::copy(&mut kept, &mut std::io::stdout().lock()).map_err(failed)?;
     Ok(())

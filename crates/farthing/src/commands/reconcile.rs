@@ -34,7 +34,9 @@ pub(crate) async fn run(session: &Session, output: Output) -> Result<(), Failure
                 format!("{GOOD}paid{GOOD:#} {DIM}{transaction}{DIM:#}")
             }
             Ok(Outcome::NotPaid { why }) => format!("{GOOD}released{GOOD:#}: {}", printable(why)),
-            Ok(Outcome::Unknown { why }) | Err(why) => format!("{WARN}still reserved{WARN:#}: {}", printable(why)),
+            Ok(Outcome::Unknown { why }) | Err(why) => {
+                format!("{WARN}still reserved{WARN:#}: {}", printable(why))
+            }
         };
         output.line(format!("{}  {}  {what}", tail(&terms.id.0), terms.value));
     }

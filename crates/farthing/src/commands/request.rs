@@ -24,7 +24,7 @@ pub(crate) fn request(args: &RequestArgs) -> Result<Request, Failure> {
     if let Some(body) = body {
         // As curl does, but JSON is recognised: an API that is sold per call speaks JSON.
         if !request.headers.contains_key(http::header::CONTENT_TYPE) {
-            let json = serde_json::from_slice::<serde_json::de::IgnoredAny>(&body).is_ok();
+            let json = serde_json::from_slice::<serde::de::IgnoredAny>(&body).is_ok();
             let kind = if json { "application/json" } else { "application/octet-stream" };
             request.headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static(kind));
         }
@@ -37,7 +37,8 @@ pub(crate) fn request(args: &RequestArgs) -> Result<Request, Failure> {
 pub(crate) fn limits(args: &RequestArgs) -> Result<CallLimits, Failure> {
     let max_amount = args.max_amount.map(|price| price.in_dollars()).transpose();
     Ok(CallLimits {
-        max_amount: max_amount.map_err(|error| Failure::new(Code::Configuration, format!("--max-amount: {error}")))?,
+        max_amount: max_amount
+            .map_err(|error| Failure::new(Code::Configuration, format!("--max-amount: {error}")))?,
         network: args.network.clone(),
         protocol: args.protocol.as_deref().and_then(Protocol::from_name),
     })
@@ -45,7 +46,8 @@ pub(crate) fn limits(args: &RequestArgs) -> Result<CallLimits, Failure> {
 
 fn body(data: &str) -> Result<Vec<u8>, Failure> {
     let Some(source) = data.strip_prefix('@') else { return Ok(data.as_bytes().to_vec()) };
-    let failed = |error: std::io::Error| Failure::new(Code::Configuration, format!("the body {data}: {error}"));
+    let failed =
+        |error: std::io::Error| Failure::new(Code::Configuration, format!("the body {data}: {error}"));
     let mut body = Vec::new();
     let reader: Box<dyn std::io::Read> = match source {
         "-" => Box::new(std::io::stdin()),
@@ -53,7 +55,10 @@ fn body(data: &str) -> Result<Vec<u8>, Failure> {
     };
     reader.take(MAX_BODY_BYTES + 1).read_to_end(&mut body).map_err(failed)?;
     if body.len() as u64 > MAX_BODY_BYTES {
-        return Err(Failure::new(Code::Configuration, format!("the body {data} is longer than {MAX_BODY_BYTES} bytes")));
+        return Err(Failure::new(
+            Code::Configuration,
+            format!("the body {data} is longer than {MAX_BODY_BYTES} bytes"),
+        ));
     }
     Ok(body)
 }
@@ -70,7 +75,8 @@ fn parse_header(text: &str) -> Result<(HeaderName, HeaderValue), Failure> {
     if farthing_protocol::x402::HEADERS.contains(&name.as_str()) {
         return Err(bad("payment headers are written by the wallet"));
     }
-    let mut value = HeaderValue::from_str(value.trim()).map_err(|_| bad("the value has forbidden characters"))?;
+    let mut value =
+        HeaderValue::from_str(value.trim()).map_err(|_| bad("the value has forbidden characters"))?;
     value.set_sensitive(true);
     Ok((name, value))
 }
@@ -82,7 +88,9 @@ mod tests {
     #[test]
     fn headers_are_strict_and_secret() {
         assert!(parse_header("Authorization: Bearer x").unwrap().1.is_sensitive());
-        for bad in ["Authorization", "Bad Name: x", "X-PAYMENT: forged", "Payment-Signature: forged", "A: b\nc"] {
+        for bad in
+            ["Authorization", "Bad Name: x", "X-PAYMENT: forged", "Payment-Signature: forged", "A: b\nc"]
+        {
             let failure = parse_header(bad).unwrap_err();
             assert!(!failure.message.contains("forged"), "{}", failure.message);
         }

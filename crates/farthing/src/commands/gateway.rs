@@ -1,0 +1,121 @@
+//! `farthing gateway`.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use farthing_facilitator::{Facilitate, Facilitator, HttpFacilitator, RemoteConfig};
+use farthing_gateway::{Config, FacilitatorSection, Gateway, GatewayError, Pricing};
+use farthing_ledger::Ledger;
+use serde_json::json;
+use tokio::net::TcpListener;
+
+use crate::cli::GatewayArgs;
+use crate::exit::{Code, Failure, causes};
+use crate::home::Home;
+use crate::output::{GOOD, Output};
+use crate::sellers;
+
+/// The ledger's file in the wallet's folder: the gateway's claims, and its own facilitator's settlements.
+const LEDGER: &str = "gateway.db";
+
+pub(crate) async fn run(home: &Home, args: &GatewayArgs, output: Output) -> Result<(), Failure> {
+    let config = Config::load(&args.config).map_err(refused)?;
+    let prices = Pricing::new(&config).map_err(refused)?.describe();
+    let facilitator = config.facilitator().map_err(refused)?.clone();
+    if args.check {
+        show(&prices, output);
+        return Ok(());
+    }
+    let own = facilitator.in_process.as_ref();
+    let ledger = sellers::ledger(home, own.and_then(|own| own.ledger.as_deref()), LEDGER)?;
+    let backend = backend(&facilitator, &ledger).await?;
+    let listener = bind(args.listen.unwrap_or(config.listen())).await?;
+    let admin = match config.admin() {
+        Some(address) => Some(bind(address).await?),
+        None => None,
+    };
+    let gateway =
+        Gateway::new(config, backend.facilitate.clone(), ledger.clone(), sellers::clock()).map_err(broken)?;
+    for price in &prices {
+        tracing::info!("{price}");
+    }
+    if let Ok(address) = listener.local_addr() {
+        tracing::info!(listen = %address, "the gateway is ready");
+    }
+    let served = gateway.serve(listener, admin, Some(&args.config), sellers::asked_to_stop()).await;
+    backend.drain().await;
+    ledger.close().await?;
+    served.map_err(broken)
+}
+
+fn show(prices: &[String], output: Output) {
+    if output.json {
+        output.json(&json!({"valid": true, "routes": prices}));
+        return;
+    }
+    for price in prices {
+        output.line(price);
+    }
+    output.note(format!("{GOOD}valid{GOOD:#}"));
+}
+
+/// Who verifies and settles for the gateway.
+struct Backend {
+    facilitate: Arc<dyn Facilitate>,
+    /// The one in this process, which has to finish what it has begun.
+    own: Option<Arc<Facilitator>>,
+}
+
+impl Backend {
+    async fn drain(&self) {
+        const AT_MOST: std::time::Duration = std::time::Duration::from_secs(60);
+        let Some(own) = &self.own else { return };
+        let left = own.drain(AT_MOST).await;
+        if left > 0 {
+            tracing::warn!(left, "settlements are still on their way; the next start takes them up");
+        }
+    }
+}
+
+async fn backend(section: &FacilitatorSection, ledger: &Ledger) -> Result<Backend, Failure> {
+    if let Some(own) = &section.in_process {
+        let facilitator =
+            sellers::facilitator(&own.networks, &own.assets, ledger.clone(), own.limits()).await?;
+        return Ok(Backend { facilitate: facilitator.clone(), own: Some(facilitator) });
+    }
+    let url = section
+        .url
+        .clone()
+        .ok_or_else(|| Failure::new(Code::Configuration, "no facilitator is configured"))?;
+    let mut remote = RemoteConfig::new(url);
+    remote.bearer = section.bearer_env.as_deref().map(bearer).transpose()?;
+    let remote = HttpFacilitator::new(remote);
+    let remote = remote
+        .map_err(|error| Failure::new(Code::Configuration, format!("`facilitator`: {}", causes(&error))))?;
+    Ok(Backend { facilitate: Arc::new(remote), own: None })
+}
+
+fn bearer(variable: &str) -> Result<String, Failure> {
+    let missing =
+        |_| Failure::new(Code::Configuration, format!("`bearer_env`: {variable} is not set, or not text"));
+    std::env::var(variable).map_err(missing)
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
+    let failed = |error: std::io::Error| {
+        Failure::new(Code::Configuration, format!("listening on {address}: {error}"))
+            .hint("`listen` in the configuration, or --listen, names another address")
+    };
+    TcpListener::bind(address).await.map_err(failed)
+}
+
+fn refused(error: farthing_gateway::ConfigError) -> Failure {
+    Failure::new(Code::Configuration, causes(&error)).hint("docs/gateway.md explains every key")
+}
+
+fn broken(error: GatewayError) -> Failure {
+    match error {
+        GatewayError::Config(error) => refused(error),
+        error => Failure::new(Code::Unexpected, causes(&error)),
+    }
+}
