@@ -211,8 +211,11 @@ async fn a_lost_chain_is_no_answer_and_shows_no_endpoint() {
 async fn seats_and_time_are_bounded() {
     let world = World::new(Script::of(&[]));
     world.script.verify.lock().unwrap().extend([Step::Hang, Step::Confirm]);
-    let config =
-        HttpConfig { max_in_flight: 1, request_timeout: Duration::from_millis(600), ..HttpConfig::default() };
+    let config = HttpConfig {
+        max_in_flight: 1,
+        request_timeout: Duration::from_millis(1500),
+        ..HttpConfig::default()
+    };
     let server = Arc::new(start(&world.facilitator, config).await);
     let (other, body) = (server.clone(), pay().body());
     let slow = tokio::spawn(async move { post(&other, "/verify", &body).await });

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use common::{PAYEE_2, PAYER, Script, Step, TX, World, eventually, pay, quick};
+use common::{PAYEE_2, PAYER, Script, Step, TX, World, eventually, hasty, pay, quick};
 use farthing_facilitator::{Facilitate, FacilitatorError, Limits, Payees};
 use farthing_ledger::{Ledger, SettlementState, Started};
 use farthing_money::Network;
@@ -166,7 +166,7 @@ async fn canceled_on_the_chain_is_failed() {
 #[tokio::test]
 async fn a_slow_chain_is_pending_for_the_caller_and_goes_on() {
     let gate = Some(Semaphore::new(0));
-    let world = World::new(Arc::new(Script { gate, ..Script::default() }));
+    let world = World::with(Arc::new(Script { gate, ..Script::default() }), hasty());
     let answer = world.facilitator.settle(&pay().request()).await.unwrap();
     assert_eq!((reason(&answer), answer.transaction.as_str()), ("settlement_pending", TX));
     world.script.gate.as_ref().unwrap().add_permits(1);
@@ -176,7 +176,7 @@ async fn a_slow_chain_is_pending_for_the_caller_and_goes_on() {
 
 #[tokio::test]
 async fn before_anything_is_sent_nobody_knows() {
-    let world = World::new(Script::of(&[Step::Hang]));
+    let world = World::with(Script::of(&[Step::Hang]), hasty());
     for _ in 0..2 {
         let answer = world.facilitator.settle(&pay().request()).await;
         assert!(matches!(answer, Err(FacilitatorError::Unreachable { .. })), "{answer:?}");
@@ -207,7 +207,7 @@ fn a_process_that_died_after_sending_is_taken_up() {
     let dying = tokio::runtime::Runtime::new().unwrap();
     dying.block_on(async {
         let ledger = Ledger::open(&path, clock.clone()).unwrap();
-        let world = World::over(Script::of(&[Step::HangAfterRecord]), clock.clone(), ledger, quick());
+        let world = World::over(Script::of(&[Step::HangAfterRecord]), clock.clone(), ledger, hasty());
         world.facilitator.resume().await.unwrap();
         let answer = world.facilitator.settle(&pay().request()).await.unwrap();
         assert_eq!(reason(&answer), "settlement_pending");
@@ -234,7 +234,7 @@ fn a_process_that_died_after_sending_is_taken_up() {
 
 #[tokio::test]
 async fn what_died_before_sending_is_begun_again_after_its_lease() {
-    let first = World::with(Script::of(&[Step::Hang]), quick());
+    let first = World::with(Script::of(&[Step::Hang]), hasty());
     assert!(first.facilitator.settle(&pay().request()).await.is_err());
     let limits = Limits { unsent_lease: Duration::from_secs(60), ..quick() };
     let second = World::over(Script::of(&[]), first.clock.clone(), first.ledger.clone(), limits);
@@ -247,7 +247,7 @@ async fn what_died_before_sending_is_begun_again_after_its_lease() {
 
 #[tokio::test]
 async fn the_sweeper_abandons_what_died_before_sending() {
-    let first = World::with(Script::of(&[Step::Hang]), quick());
+    let first = World::with(Script::of(&[Step::Hang]), hasty());
     assert!(first.facilitator.settle(&pay().request()).await.is_err());
     first.clock.advance(quick().unsent_lease);
     let second = World::over(Script::of(&[]), first.clock.clone(), first.ledger.clone(), quick());
@@ -289,7 +289,7 @@ async fn drain_waits_for_what_is_in_flight() {
 
 #[tokio::test]
 async fn settlements_at_once_are_bounded() {
-    let limits = Limits { max_settlements: 1, ..quick() };
+    let limits = Limits { max_settlements: 1, ..hasty() };
     let world = World::with(Script::of(&[Step::Hang]), limits);
     let (facilitator, request) = (world.facilitator.clone(), pay().request());
     let first = tokio::spawn(async move { facilitator.settle(&request).await });

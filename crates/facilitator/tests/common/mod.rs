@@ -223,10 +223,15 @@ pub(crate) struct World {
 
 pub(crate) fn quick() -> Limits {
     Limits {
-        settle_wait: Duration::from_millis(400),
+        settle_wait: Duration::from_secs(20),
         watch_every: (Duration::from_millis(10), Duration::from_millis(40)),
         ..Limits::default()
     }
+}
+
+/// For callers who are to run out of time.
+pub(crate) fn hasty() -> Limits {
+    Limits { settle_wait: Duration::from_millis(300), ..quick() }
 }
 
 impl World {
@@ -320,7 +325,7 @@ pub(crate) async fn start(facilitator: &Arc<Facilitator>, config: HttpConfig) ->
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = tokio::sync::oneshot::channel();
     let limits = ServeLimits {
-        header_timeout: Duration::from_millis(500),
+        header_timeout: Duration::from_secs(1),
         drain_timeout: Duration::from_secs(2),
         ..ServeLimits::default()
     };
