@@ -32,8 +32,18 @@ fn main() -> Result<(), String> {
     }
     let anvil = std::fs::read_to_string(out.join("anvil.path"))
         .map_err(|error| format!("compile.mjs left no anvil.path: {error}"))?;
-    println!("cargo:rustc-env=FARTHING_DEVNET_ANVIL={anvil}");
+    println!("cargo:rustc-env=FARTHING_DEVNET_ANVIL={}", keep(Path::new(&anvil), &out)?.display());
     Ok(())
+}
+
+/// Copies anvil beside what is built: a target directory may outlive its checkout and serve another one.
+fn keep(anvil: &Path, out: &Path) -> Result<PathBuf, String> {
+    let kept = out.join("anvil");
+    let size = |path: &Path| std::fs::metadata(path).map(|data| data.len()).ok();
+    if size(anvil) != size(&kept) {
+        std::fs::copy(anvil, &kept).map_err(|error| format!("copying {}: {error}", anvil.display()))?;
+    }
+    Ok(kept)
 }
 
 fn variable(name: &str) -> Result<String, String> {

@@ -15,7 +15,10 @@ pub(crate) async fn serve() -> std::io::Result<String> {
     let router = Router::new()
         .route("/weather/{city}", get(weather))
         .route("/report", get(|| async { Json(json!({"report": "two hundred pages"})) }))
-        .route("/broken", get(|| async { (StatusCode::INTERNAL_SERVER_ERROR, Json(json!({"error": "out of order"}))) }))
+        .route(
+            "/broken",
+            get(|| async { (StatusCode::INTERNAL_SERVER_ERROR, Json(json!({"error": "out of order"}))) }),
+        )
         .route("/", get(|| async { "A weather service. GET /weather/{city} costs $0.002.\n" }));
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = format!("http://{}", listener.local_addr()?);

@@ -41,6 +41,7 @@ payments:
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    drop(rustls::crypto::ring::default_provider().install_default());
     match play(&Args::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(broken) => {
@@ -105,10 +106,14 @@ async fn play(args: &Args) -> Result<(), Broken> {
     if (&unchanged.wallet, &unchanged.seller) != (&after.wallet, &after.seller) {
         return Err(Broken("a failed call was charged".to_owned()));
     }
-    terminal.say(format!("{DIM}wallet{DIM:#}  {}, {DIM}seller{DIM:#}  {}: not charged", unchanged.wallet, unchanged.seller));
+    terminal.say(format!(
+        "{DIM}wallet{DIM:#}  {}, {DIM}seller{DIM:#}  {}: not charged",
+        unchanged.wallet, unchanged.seller
+    ));
 
     if !args.keep {
-        terminal.step("Ten minutes later on the chain: that payment has expired, its reservation is given back");
+        terminal
+            .step("Ten minutes later on the chain: that payment has expired, its reservation is given back");
         chain.increase_time_s(600).await?;
         terminal.run(&["reconcile"], 0).await?;
     }
@@ -185,9 +190,16 @@ async fn show_402(terminal: &Terminal, url: &str) -> Result<(), Broken> {
     println!("    {COMMAND}$ curl -i {url}{COMMAND:#}");
     let answer = reqwest::get(url).await?;
     terminal.say(format!("HTTP/1.1 {}", answer.status()));
-    let header = answer.headers().get("payment-required").and_then(|value| value.to_str().ok()).unwrap_or_default();
-    terminal.say(format!("PAYMENT-REQUIRED: {}…  {DIM}({} bytes, which say:){DIM:#}", cut(header, 48), header.len()));
-    let json = base64::engine::general_purpose::STANDARD.decode(header).map_err(|error| Broken(error.to_string()))?;
+    let header =
+        answer.headers().get("payment-required").and_then(|value| value.to_str().ok()).unwrap_or_default();
+    terminal.say(format!(
+        "PAYMENT-REQUIRED: {}…  {DIM}({} bytes, which say:){DIM:#}",
+        cut(header, 48),
+        header.len()
+    ));
+    let json = base64::engine::general_purpose::STANDARD
+        .decode(header)
+        .map_err(|error| Broken(error.to_string()))?;
     let terms: Value = serde_json::from_slice(&json).map_err(|error| Broken(error.to_string()))?;
     for key in ["scheme", "network", "amount", "asset", "payTo"] {
         terminal.say(format!("  {key:<8} {}", terms["accepts"][0][key].as_str().unwrap_or_default()));
@@ -210,8 +222,10 @@ fn text<'a>(value: &'a Value, key: &str) -> &'a str {
 
 async fn show_settlement(terminal: &Terminal, chain: &Base, purchase: &Value) -> Result<(), Broken> {
     let transaction = text(&purchase["outcome"], "transaction");
-    let hash = transaction.parse().map_err(|error| Broken(format!("`{transaction}` is no transaction: {error}")))?;
-    let receipt = chain.receipt(hash).await?.ok_or_else(|| Broken(format!("{transaction} is not on the chain")))?;
+    let hash =
+        transaction.parse().map_err(|error| Broken(format!("`{transaction}` is no transaction: {error}")))?;
+    let receipt =
+        chain.receipt(hash).await?.ok_or_else(|| Broken(format!("{transaction} is not on the chain")))?;
     terminal.say(format!("{DIM}transaction{DIM:#}  {transaction}"));
     terminal.say(format!(
         "{DIM}block{DIM:#}        {}, {} gas, paid by the facilitator {}",
@@ -244,7 +258,11 @@ fn epilogue(args: &Args, terminal: &Terminal, home: &Path, weather: &str, config
         return;
     }
     println!("Everything keeps running until Ctrl-C. In another terminal:\n");
-    println!("  {COMMAND}export FARTHING_HOME={} FARTHING_PASSPHRASE='{}'{COMMAND:#}", home.display(), terminal.passphrase);
+    println!(
+        "  {COMMAND}export FARTHING_HOME={} FARTHING_PASSPHRASE='{}'{COMMAND:#}",
+        home.display(),
+        terminal.passphrase
+    );
     println!("  {COMMAND}alias farthing={}{COMMAND:#}", terminal.farthing.display());
     for line in [
         format!("farthing check {weather}"),

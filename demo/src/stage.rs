@@ -70,7 +70,10 @@ impl Terminal {
             self.say(line);
         }
         if code != Some(expected) {
-            return Err(Broken(format!("`farthing {}` ended with {code:?}, expected {expected}", shown.join(" "))));
+            return Err(Broken(format!(
+                "`farthing {}` ended with {code:?}, expected {expected}",
+                shown.join(" ")
+            )));
         }
         if expected != 0 {
             self.say(format!("{DIM}exit code {expected}{DIM:#}"));
@@ -81,7 +84,8 @@ impl Terminal {
     /// Runs a command without showing it, and reads its JSON.
     pub(crate) async fn ask(&self, args: &[&str]) -> Result<serde_json::Value, Broken> {
         let (_, stdout, stderr) = self.output(args).await?;
-        serde_json::from_str(&stdout).map_err(|error| Broken(format!("farthing {}: {error}: {stderr}", args.join(" "))))
+        serde_json::from_str(&stdout)
+            .map_err(|error| Broken(format!("farthing {}: {error}: {stderr}", args.join(" "))))
     }
 
     async fn output(&self, args: &[&str]) -> Result<(Option<i32>, String, String), Broken> {
@@ -103,7 +107,9 @@ impl Terminal {
 
     /// Starts the gateway and waits until it answers. Its log goes to a file beside its configuration.
     pub(crate) async fn gateway(&self, config: &Path, env: (&str, &str), url: &str) -> Result<Child, Broken> {
-        anstream::println!("    {COMMAND}$ farthing gateway -c gateway.yaml{COMMAND:#} {DIM}(in the background){DIM:#}");
+        anstream::println!(
+            "    {COMMAND}$ farthing gateway -c gateway.yaml{COMMAND:#} {DIM}(in the background){DIM:#}"
+        );
         let log_path = config.with_extension("log");
         let log = std::fs::File::create(&log_path)?;
         let mut child = self
@@ -120,7 +126,10 @@ impl Terminal {
                 return Err(Broken(format!("the gateway ended with {status}: {log}")));
             }
             if Instant::now() > deadline {
-                return Err(Broken(format!("the gateway does not answer at {url}; see {}", log_path.display())));
+                return Err(Broken(format!(
+                    "the gateway does not answer at {url}; see {}",
+                    log_path.display()
+                )));
             }
             tokio::time::sleep(Duration::from_millis(30)).await;
         }

@@ -12,7 +12,7 @@ pub enum Error {
     UnknownChain(u64),
 
     /// The anvil that the crate was built with has gone.
-    #[error("anvil is not at {0}: run `npm ci` in devnet/, or build farthing-devnet again")]
+    #[error("anvil is not at {0}: build farthing-devnet again (`cargo clean -p farthing-devnet` first)")]
     AnvilMissing(String),
 
     /// The operating system didn't start the chain.

@@ -32,6 +32,8 @@ fn main() -> ExitCode {
 }
 
 fn start(cli: Cli) -> Result<(), Failure> {
+    // One provider of cryptography for every TLS connection of the process; a second installation changes nothing.
+    drop(rustls::crypto::ring::default_provider().install_default());
     if let Command::Completions { shell } = cli.command {
         clap_complete::generate(shell, &mut Cli::command(), "farthing", &mut std::io::stdout());
         return Ok(());
