@@ -2,6 +2,7 @@
 //!
 //! Ours claims each payment durably before it serves; the peer keeps no record.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::figures::{self, Comparison, Round, say};
@@ -66,7 +67,9 @@ async fn compare(options: &Options) -> Result<(), Failure> {
     let facilitator = format!("http://127.0.0.1:{}", stub::start().await?);
     let seller = ["--facilitator", &facilitator, "--pay-to", buyer::PAYEE];
     let peer = || Server::start(&options.peers, &[&["x402-axum"], &seller[..]].concat());
-    let (ours, peer) = if options.noise { (peer()?, peer()?) } else { (our_seller(&seller)?, peer()?) };
+    let folder = tempfile::tempdir()?;
+    let (ours, peer) =
+        if options.noise { (peer()?, peer()?) } else { (our_seller(&seller, folder.path())?, peer()?) };
     say(&figures::head(PEER));
     for kind in KINDS {
         // Not counted: connections to the facilitator open, caches fill.
@@ -84,9 +87,11 @@ async fn compare(options: &Options) -> Result<(), Failure> {
 }
 
 /// This program is our seller too, as a process of its own.
-fn our_seller(seller: &[&str]) -> Result<Server, Failure> {
+fn our_seller(seller: &[&str], folder: &Path) -> Result<Server, Failure> {
     let own = std::env::current_exe()?;
-    Server::start(&own.to_string_lossy(), &[&["seller"], seller].concat())
+    let ledger = folder.join("ledger.db");
+    let ledger = ["--ledger", &ledger.to_string_lossy()];
+    Server::start(&own.to_string_lossy(), &[&["seller"], seller, &ledger].concat())
 }
 
 /// Ours and the peer's, one right after the other. Who begins changes, as the second finds the machine warmer.

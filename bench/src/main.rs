@@ -10,6 +10,7 @@ mod gateway;
 mod http1;
 mod load;
 mod process;
+mod seller;
 mod stub;
 
 use std::process::ExitCode;
@@ -31,11 +32,15 @@ struct Arguments {
 enum Benchmark {
     /// Free, unpaid and paid requests of the gateway's layer, beside x402-axum 2.0.2
     Gateway(gateway::Options),
+    /// Our side of the gateway's benchmark, started by it as a process of its own
+    #[command(hide = true)]
+    Seller(seller::Options),
 }
 
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().benchmark {
         Benchmark::Gateway(options) => gateway::run(&options),
+        Benchmark::Seller(options) => seller::run(&options),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
