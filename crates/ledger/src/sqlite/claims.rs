@@ -49,7 +49,7 @@ pub(super) fn update(batch: &mut Batch<'_>, key: &PaymentKey, state: &ClaimState
 }
 
 fn find(conn: &Connection, key: &PaymentKey) -> Result<Option<Claim>> {
-    Ok(collect(conn, "SELECT * FROM claims WHERE payment_key = ?1", [key.as_str()], read)?.pop())
+    CLAIMS.find(conn, key.as_str(), read)
 }
 
 pub(super) fn open(conn: &Connection) -> Result<Vec<Claim>> {

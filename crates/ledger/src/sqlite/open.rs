@@ -16,6 +16,8 @@ const PAUSE: Duration = Duration::from_millis(1);
 const STATEMENTS: usize = 128;
 /// SQLite's page cache, in KiB.
 const CACHE_KIB: i64 = 8 * 1024;
+/// After how many pages (4 KiB) the log is folded into the file. Pages that changed often are then written once.
+const LOG_PAGES: i64 = 4000;
 
 pub(super) fn file(path: &Path) -> Result<Connection> {
     let failed = |why: String| LedgerError::Open { path: path.display().to_string(), why };
@@ -39,6 +41,7 @@ fn prepare(mut conn: Connection, path: &str) -> Result<Connection> {
     conn.pragma_update(None, "foreign_keys", true)?;
     conn.pragma_update(None, "trusted_schema", false)?;
     conn.pragma_update(None, "cache_size", -CACHE_KIB)?;
+    conn.pragma_update(None, "wal_autocheckpoint", LOG_PAGES)?;
     migrate::migrate(&mut conn, path)?;
     Ok(conn)
 }

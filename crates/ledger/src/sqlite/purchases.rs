@@ -131,8 +131,7 @@ fn missing(id: &PurchaseId) -> LedgerError {
 }
 
 fn find(conn: &Connection, id: &PurchaseId) -> Result<Option<(Purchase, BTreeSet<String>)>> {
-    let with_scopes = |row: &Row<'_>| Ok((read(row)?, scopes(row)?));
-    Ok(collect(conn, "SELECT * FROM purchases WHERE id = ?1", [&id.0], with_scopes)?.pop())
+    PURCHASES.find(conn, &id.0, |row| Ok((read(row)?, scopes(row)?)))
 }
 
 pub(super) fn list(conn: &Connection, filter: &PurchaseFilter) -> Result<Vec<Purchase>> {

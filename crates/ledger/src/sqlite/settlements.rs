@@ -1,7 +1,7 @@
 //! A facilitator's settlements, and the transactions that it sends for them.
 
 use farthing_protocol::PaymentKey;
-use rusqlite::{Connection, Row};
+use rusqlite::{Connection, Row, params};
 
 use super::journal::Kind;
 use super::purchases::{corrupt, parsed, time};
@@ -40,11 +40,9 @@ pub(super) fn update(batch: &mut Batch<'_>, key: &PaymentKey, state: &Settlement
 
 /// The same transaction again is no news; another with its hash cannot be.
 pub(super) fn broadcast(batch: &mut Batch<'_>, record: &BroadcastRecord) -> Result<()> {
-    let known =
-        collect(batch.conn, "SELECT * FROM broadcasts WHERE tx = ?1", [&record.transaction], read_broadcast)?;
-    let is_new = match known.first() {
+    let is_new = match BROADCASTS.find(batch.conn, &record.transaction, read_broadcast)? {
         None => true,
-        Some(known) if known == record => false,
+        Some(known) if known == *record => false,
         Some(_) => return Err(refuse("broadcast", &record.transaction, "recorded with another content")),
     };
     for key in &record.payments {
@@ -85,14 +83,17 @@ fn write_broadcast(batch: &mut Batch<'_>, record: &BroadcastRecord) -> Result<()
     for key in &record.payments {
         batch
             .conn
-            .prepare_cached("INSERT OR IGNORE INTO broadcast_payments (payment_key, tx) VALUES (?1, ?2)")?
-            .execute([key.as_str(), &record.transaction])?;
+            .prepare_cached(
+                "INSERT OR IGNORE INTO broadcast_payments (settlement, broadcast)
+                 SELECT s.number, b.number FROM settlements s, broadcasts b WHERE s.digest = ?1 AND b.tx = ?2",
+            )?
+            .execute(params![SETTLEMENTS.place(key.as_str()), record.transaction])?;
     }
     Ok(())
 }
 
 pub(super) fn find(conn: &Connection, key: &PaymentKey) -> Result<Option<SettlementRecord>> {
-    Ok(collect(conn, "SELECT * FROM settlements WHERE payment_key = ?1", [key.as_str()], read)?.pop())
+    SETTLEMENTS.find(conn, key.as_str(), read)
 }
 
 fn get(conn: &Connection, key: &PaymentKey) -> Result<SettlementRecord> {
@@ -105,8 +106,8 @@ pub(super) fn pending(conn: &Connection) -> Result<Vec<SettlementRecord>> {
 }
 
 pub(super) fn open_broadcasts(conn: &Connection) -> Result<Vec<BroadcastRecord>> {
-    let sql = "SELECT * FROM broadcasts WHERE tx IN (
-                   SELECT p.tx FROM settlements s JOIN broadcast_payments p USING (payment_key)
+    let sql = "SELECT * FROM broadcasts WHERE number IN (
+                   SELECT p.broadcast FROM settlements s JOIN broadcast_payments p ON p.settlement = s.number
                    WHERE s.state = 'pending')
                ORDER BY number";
     collect(conn, sql, [], read_broadcast)

@@ -5,12 +5,12 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use rusqlite::ToSql;
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSqlOutput, Value, ValueRef};
+use rusqlite::{Connection, Row, ToSql};
 use sha2::{Digest, Sha256};
 
 use super::journal::Kind;
-use super::{Batch, Result};
+use super::{Batch, Result, collect};
 use crate::LedgerError;
 
 /// A table of records.
@@ -20,6 +20,8 @@ pub(super) struct Table {
     pub(super) what: &'static str,
     /// The column with a record's identity.
     pub(super) key: &'static str,
+    /// The column that a record is found by.
+    pub(super) found_by: FoundBy,
     /// Columns that are secret or long: the journal holds their SHA-256.
     pub(super) digested: &'static [&'static str],
     /// The kind of journal row that makes a record, or makes it anew.
@@ -28,10 +30,35 @@ pub(super) struct Table {
     pub(super) changed_by: &'static [Kind],
 }
 
+/// How a record is found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum FoundBy {
+    /// By its identity.
+    Key,
+    /// By the column `digest`: half of the SHA-256 of its identity.
+    Digest,
+}
+
+/// The value of the column that a record is found by.
+pub(super) enum Place<'a> {
+    Key(&'a str),
+    Digest([u8; 16]),
+}
+
+impl ToSql for Place<'_> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        match self {
+            Self::Key(id) => id.to_sql(),
+            Self::Digest(digest) => Ok(ToSqlOutput::Borrowed(ValueRef::Blob(digest))),
+        }
+    }
+}
+
 pub(super) const PURCHASES: Table = Table {
     name: "purchases",
     what: "purchase",
     key: "id",
+    found_by: FoundBy::Key,
     digested: &["offer", "header_value"],
     made_by: Kind::Reserved,
     changed_by: &[Kind::Signed, Kind::Responded, Kind::Finished],
@@ -41,6 +68,7 @@ pub(super) const CLAIMS: Table = Table {
     name: "claims",
     what: "claim",
     key: "payment_key",
+    found_by: FoundBy::Digest,
     digested: &[],
     made_by: Kind::Claimed,
     changed_by: &[Kind::ClaimMoved],
@@ -50,6 +78,7 @@ pub(super) const SETTLEMENTS: Table = Table {
     name: "settlements",
     what: "settlement",
     key: "payment_key",
+    found_by: FoundBy::Digest,
     digested: &["payment", "requirements"],
     made_by: Kind::SettlementBegun,
     changed_by: &[Kind::SettlementMoved],
@@ -59,6 +88,7 @@ pub(super) const BROADCASTS: Table = Table {
     name: "broadcasts",
     what: "broadcast",
     key: "tx",
+    found_by: FoundBy::Key,
     digested: &["raw"],
     made_by: Kind::Broadcast,
     changed_by: &[],
@@ -138,6 +168,37 @@ impl fmt::Display for Cell<'_> {
 pub(super) type Cells<'a> = [(&'static str, Cell<'a>)];
 
 impl Table {
+    /// The column that a record is found by.
+    pub(super) fn index(&self) -> &'static str {
+        match self.found_by {
+            FoundBy::Key => self.key,
+            FoundBy::Digest => "digest",
+        }
+    }
+
+    /// What that column holds for a record.
+    pub(super) fn place<'a>(&self, id: &'a str) -> Place<'a> {
+        match self.found_by {
+            FoundBy::Key => Place::Key(id),
+            FoundBy::Digest => {
+                let mut half = [0; 16];
+                half.copy_from_slice(&Sha256::digest(id.as_bytes())[..16]);
+                Place::Digest(half)
+            }
+        }
+    }
+
+    /// The records with this identity: one or none.
+    pub(super) fn find<T>(
+        &self,
+        conn: &Connection,
+        id: &str,
+        read: impl Fn(&Row<'_>) -> Result<T>,
+    ) -> Result<Option<T>> {
+        let sql = format!("SELECT * FROM {} WHERE {} = ?1", self.name, self.index());
+        Ok(collect(conn, &sql, [self.place(id)], read)?.pop())
+    }
+
     /// The cell as the journal holds it.
     pub(super) fn public<'a>(&self, column: &str, cell: Cell<'a>) -> Cell<'a> {
         match cell {
@@ -159,21 +220,20 @@ impl Batch<'_> {
     /// have to be given.
     pub(super) fn insert(&mut self, table: &Table, id: &str, cells: &Cells<'_>) -> Result<()> {
         self.journal(table, table.made_by, id, cells)?;
-        let columns = || {
-            let given = cells.iter().map(|(column, _)| *column);
-            std::iter::once(table.key).chain(given).chain(["created_at", "updated_at", "seq"])
-        };
-        let names = columns().collect::<Vec<_>>().join(", ");
-        let places = columns().map(|_| "?").collect::<Vec<_>>().join(", ");
-        let anew = columns().map(|c| format!("{c} = excluded.{c}")).collect::<Vec<_>>().join(", ");
-        let (name, key) = (table.name, table.key);
-        let sql = format!(
-            "INSERT INTO {name} ({names}) VALUES ({places}) ON CONFLICT ({key}) DO UPDATE SET {anew}"
-        );
-        let stamp = [Cell::Int(self.now), Cell::Int(self.now), Cell::Int(self.head.seq)];
-        let key = Cell::from(id);
-        let values = std::iter::once(&key).chain(cells.iter().map(|(_, cell)| cell)).chain(&stamp);
-        self.conn.prepare_cached(&sql)?.execute(rusqlite::params_from_iter(values))?;
+        let digest = (table.found_by == FoundBy::Digest).then_some("digest");
+        let mut columns: Vec<&str> = digest.into_iter().chain([table.key]).collect();
+        columns.extend(cells.iter().map(|(column, _)| *column));
+        columns.extend(["created_at", "updated_at", "seq"]);
+        let place = table.place(id);
+        let mut values: Vec<&dyn ToSql> = Vec::with_capacity(columns.len());
+        if digest.is_some() {
+            values.push(&place);
+        }
+        values.push(&id);
+        values.extend(cells.iter().map(|(_, cell)| cell as &dyn ToSql));
+        values.extend([&self.now as &dyn ToSql, &self.now, &self.head.seq]);
+        let sql = upsert(table, &columns);
+        self.conn.prepare_cached(&sql)?.execute(values.as_slice())?;
         Ok(())
     }
 
@@ -182,10 +242,11 @@ impl Batch<'_> {
         self.journal(table, kind, id, cells)?;
         let changes = cells.iter().map(|(column, _)| format!("{column} = ?, ")).collect::<String>();
         let sql =
-            format!("UPDATE {} SET {changes}updated_at = ?, seq = ? WHERE {} = ?", table.name, table.key);
-        let stamp = [Cell::Int(self.now), Cell::Int(self.head.seq), Cell::from(id)];
-        let values = cells.iter().map(|(_, cell)| cell).chain(&stamp);
-        match self.conn.prepare_cached(&sql)?.execute(rusqlite::params_from_iter(values))? {
+            format!("UPDATE {} SET {changes}updated_at = ?, seq = ? WHERE {} = ?", table.name, table.index());
+        let place = table.place(id);
+        let mut values: Vec<&dyn ToSql> = cells.iter().map(|(_, cell)| cell as &dyn ToSql).collect();
+        values.extend([&self.now as &dyn ToSql, &self.head.seq, &place]);
+        match self.conn.prepare_cached(&sql)?.execute(values.as_slice())? {
             1 => Ok(()),
             _ => Err(LedgerError::NotFound { what: table.what, id: id.to_owned() }),
         }
@@ -195,4 +256,15 @@ impl Batch<'_> {
         let body = cells.iter().map(|(column, cell)| (*column, table.public(column, cell.clone()))).collect();
         self.append(kind, id, &canonical(&body)?)
     }
+}
+
+fn upsert(table: &Table, columns: &[&str]) -> String {
+    let places = vec!["?"; columns.len()].join(", ");
+    let anew = columns.iter().map(|c| format!("{c} = excluded.{c}")).collect::<Vec<_>>().join(", ");
+    format!(
+        "INSERT INTO {} ({}) VALUES ({places}) ON CONFLICT ({}) DO UPDATE SET {anew}",
+        table.name,
+        columns.join(", "),
+        table.index()
+    )
 }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, Row};
 
 use super::journal::{Entry, Head, Kind};
 use super::rebuild::budgets;
@@ -162,8 +162,7 @@ fn compare(
 ) -> Result<()> {
     let Some((id, rebuilt)) = rebuilt else { return Ok(()) };
     let what = table.what;
-    let sql = format!("SELECT * FROM {} WHERE {} = ?1", table.name, table.key);
-    let Some(recorded) = collect(conn, &sql, [&id], |row| columns(table, row))?.pop() else {
+    let Some(recorded) = table.find(conn, &id, |row| columns(table, row))? else {
         problems.add(format!("{what} {id} is missing: the journal has it"));
         return Ok(());
     };
@@ -177,11 +176,11 @@ fn compare(
     Ok(())
 }
 
-/// A record's columns in the form of the journal. `number`, a row's place in its table, is no part of the record.
+/// A record's columns in the form of the journal. How a row is found (`number`, `digest`) is no part of the record.
 fn columns(table: &Table, row: &Row<'_>) -> Result<Columns> {
     let names = row.as_ref().column_names().into_iter().map(str::to_owned).collect::<Vec<_>>();
     let mut columns = Columns::new();
-    for name in names.into_iter().filter(|name| name != "number") {
+    for name in names.into_iter().filter(|name| name != "number" && name != "digest") {
         let cell = row.get::<_, Cell<'static>>(name.as_str())?;
         columns.insert(name.clone(), table.public(&name, cell));
     }
@@ -205,18 +204,18 @@ fn strangers(conn: &Connection, table: &Table, last: &Head, problems: &mut Probl
 
 /// The index of payments to transactions must say what the transactions say.
 fn broadcast_payments(conn: &Connection, problems: &mut Problems) -> Result<()> {
-    // A list that is no JSON was found to differ from the journal already.
-    let sql = "WITH said (payment_key, tx) AS (
-                   SELECT p.value, b.tx FROM broadcasts b, json_each(b.payments) p WHERE json_valid(b.payments))
-               SELECT payment_key, tx FROM (
-                   SELECT * FROM (SELECT payment_key, tx FROM said EXCEPT SELECT payment_key, tx FROM broadcast_payments)
-                   UNION ALL
-                   SELECT * FROM (SELECT payment_key, tx FROM broadcast_payments EXCEPT SELECT payment_key, tx FROM said))";
-    for (key, tx) in
-        collect(conn, sql, params![], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)))?
-    {
+    // A list that is no JSON, or names an unknown payment, was found to differ from the journal already.
+    let sql = "WITH said (settlement, broadcast) AS (
+                   SELECT s.number, b.number
+                   FROM broadcasts b, json_each(iif(json_valid(b.payments), b.payments, '[]')) p
+                   JOIN settlements s ON s.payment_key = p.value)
+               SELECT settlement, broadcast FROM (SELECT * FROM said EXCEPT SELECT * FROM broadcast_payments)
+               UNION ALL
+               SELECT settlement, broadcast FROM (SELECT * FROM broadcast_payments EXCEPT SELECT * FROM said)";
+    let pair = |row: &Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?));
+    for (settlement, broadcast) in collect(conn, sql, [], pair)? {
         problems.add(format!(
-            "broadcast {tx}: its entry for the payment {key} does not fit its list of payments"
+            "broadcast number {broadcast}: its link to settlement number {settlement} does not fit its payments"
         ));
     }
     Ok(())
