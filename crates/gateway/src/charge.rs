@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use farthing_ambient::fault;
-use farthing_ledger::{Claim, ClaimState, Claimed, NewClaim};
+use farthing_ledger::{Claim, ClaimState, Claimed, NewClaim, SettlementState};
 use farthing_protocol::x402::{Reason, SettleResponse};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
@@ -48,6 +48,7 @@ enum Served<E> {
 enum Next {
     Serve,
     Resume,
+    Resend { transaction: String },
     Stop(Answer),
 }
 
@@ -61,6 +62,7 @@ impl Call {
             Next::Serve if self.order.is_upfront() => self.upfront(handler).await,
             Next::Serve => self.authorized(handler).await,
             Next::Resume => self.resume(handler).await,
+            Next::Resend { transaction } => Ok(self.resend(&transaction).await.map(Either::Right)),
             Next::Stop(answer) => Ok(answer.map(Either::Right)),
         }
     }
@@ -96,6 +98,7 @@ impl Call {
     }
 
     async fn granted(&self) -> Next {
+        self.core.in_flight.take(self.order.key());
         fault::point("gateway.claimed");
         if !self.known || self.order.is_upfront() {
             return Next::Serve;
@@ -116,7 +119,7 @@ impl Call {
             return Next::Stop(self.order.duplicate("this payment was used for another request"));
         }
         match &claim.state {
-            ClaimState::Settled { transaction } => Next::Stop(self.resend(transaction).await),
+            ClaimState::Settled { transaction } => Next::Resend { transaction: transaction.clone() },
             ClaimState::Settling { .. } if self.core.is_orphan(&claim) => Next::Resume,
             ClaimState::Taken if self.core.is_orphan(&claim) => self.take_over().await,
             ClaimState::Failed { reason } => {
@@ -141,12 +144,13 @@ impl Call {
     }
 
     /// The answer to a payment that was settled: the same one, if it is still there to be given.
-    async fn resend(&self, transaction: &str) -> Answer {
+    async fn resend(self, transaction: &str) -> Answer {
         let kept = self.core.store.get(self.order.key()).await;
         match kept.inspect_err(|error| self.core.ledger_failed(self.order.key(), error)) {
             Ok(Some(kept)) => {
                 self.core.metrics.resent.add();
-                let mut answer = self.hand_over(kept, &self.order.settled_by(transaction));
+                let settled = self.order.settled_by(transaction);
+                let mut answer = self.hand_over(kept, &settled);
                 answer.headers_mut().insert(RESENT, HeaderValue::from_static("1"));
                 answer
             }
@@ -336,15 +340,28 @@ impl Call {
                 Ok(settled)
             }
             Settlement::Failed(refused) => Err(self.unsettled(refused).await),
-            Settlement::Unknown(transaction) => {
-                core.metrics.settle_unknown.add();
-                if transaction.is_some() {
-                    // If it cannot be written, the claim still says that a settlement is under way.
-                    let _ = core.record(self.order.key(), settling(transaction.clone())).await;
-                }
-                Err(self.withheld(&self.pending(transaction)))
-            }
+            Settlement::Unknown(transaction) => Err(self.unknown(transaction).await),
         }
+    }
+
+    async fn unknown(&self, transaction: Option<String>) -> Answer {
+        // A facilitator in this process writes into the same ledger, and may know by now.
+        let record = self.core.ledger.settlement(self.order.key()).await;
+        match record.map(|record| record.map(|record| record.state)) {
+            Ok(Some(SettlementState::Failed { reason, transaction, .. })) => {
+                return self.unsettled(self.refusal(&reason, transaction)).await;
+            }
+            Ok(Some(SettlementState::Abandoned { .. })) => {
+                return self.unsettled(self.refusal("settlement_abandoned", None)).await;
+            }
+            Ok(_) | Err(_) => {}
+        }
+        self.core.metrics.settle_unknown.add();
+        if transaction.is_some() {
+            // If it cannot be written, the claim still says that a settlement is under way.
+            let _ = self.core.record(self.order.key(), settling(transaction.clone())).await;
+        }
+        self.withheld(&self.refusal(Reason::SettlementPending.as_str(), transaction))
     }
 
     async fn unsettled(&self, mut refused: SettleResponse) -> Answer {
@@ -365,10 +382,10 @@ impl Call {
         answer
     }
 
-    fn pending(&self, transaction: Option<String>) -> SettleResponse {
+    fn refusal(&self, reason: &str, transaction: Option<String>) -> SettleResponse {
         SettleResponse {
             success: false,
-            error_reason: Some(Reason::SettlementPending),
+            error_reason: Some(Reason::from(reason)),
             transaction: transaction.unwrap_or_default(),
             ..self.order.settled_by("")
         }
@@ -391,10 +408,7 @@ impl Call {
             return self.withheld(&settled);
         }
         self.core.metrics.served.add();
-        let key = response.key.clone();
-        let answer = self.hand_over(response, &settled);
-        let end = Delivery { core: self.core, key, named: self.order.named, _gate: self.gate };
-        answer.map(|body: Held| body.on_end(Box::new(end)))
+        self.hand_over(response, &settled)
     }
 
     async fn close(&self, settled: &SettleResponse) -> Result<(), farthing_ledger::LedgerError> {
@@ -402,12 +416,15 @@ impl Call {
         self.core.record(self.order.key(), ClaimState::Settled { transaction }).await
     }
 
-    fn hand_over(&self, response: StoredResponse, settled: &SettleResponse) -> Answer {
+    /// Gives an answer to the buyer. No copy of the payment gets in before it is with him.
+    fn hand_over(self, response: StoredResponse, settled: &SettleResponse) -> Answer {
+        let key = response.key.clone();
         let mut answer = response.into_response();
         strip(answer.headers_mut());
         answer::make_private(answer.headers_mut());
         answer::attach(answer.headers_mut(), self.order.response_header(), settled);
-        answer
+        let end = Delivery { core: self.core, key, named: self.order.named, _gate: self.gate };
+        answer.map(|body: Held| body.on_end(Box::new(end)))
     }
 
     async fn fail(&self, why: &str) {

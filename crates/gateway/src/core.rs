@@ -106,11 +106,14 @@ impl Core {
         }
     }
 
-    /// Whether the process that took a claim is dead. The caller holds the payment's gate, so it is not this one.
+    /// Whether nobody is at work on a claim any more. The caller holds the payment's gate, so this process is not.
     pub(crate) fn is_orphan(&self, claim: &Claim) -> bool {
-        if self.alone.load(Ordering::Acquire) {
-            return true;
-        }
+        self.alone.load(Ordering::Acquire)
+            || self.in_flight.is_ours(&claim.claim.key)
+            || self.lease_is_over(claim)
+    }
+
+    fn lease_is_over(&self, claim: &Claim) -> bool {
         let lease = self.pricing.load().longest_timeout() + 2 * self.limits.settle + LEASE_SLACK;
         self.silent_for(claim) > lease
     }
@@ -140,24 +143,25 @@ impl Core {
         tracing::error!(%key, %error, "the ledger or the store of answers failed");
     }
 
-    /// Looks after what a dead process left: payments taken and never settled are free again; those that were being
+    /// Looks after what dead processes left: payments taken and never settled are free again; those that were being
     /// settled are kept for the buyer to come back, unless the chain refused them.
-    pub(crate) async fn recover(&self) -> Result<(), LedgerError> {
+    pub(crate) async fn recover(&self, at_start: bool) -> Result<(), LedgerError> {
         for claim in self.ledger.open_claims().await? {
             let key = &claim.claim.key;
             self.in_flight.remember(key);
             let Some(_gate) = self.in_flight.enter(key) else { continue };
-            if !self.is_orphan(&claim) {
-                continue;
-            }
+            // Later than at the start the claim may have moved on since it was read: then only a silent one is dead.
+            let dead = if at_start { self.is_orphan(&claim) } else { self.lease_is_over(&claim) };
             let state = match &claim.state {
+                _ if !dead => None,
                 // Settling is written before a settlement is asked for: from here nothing was sent.
                 ClaimState::Taken => Some(ClaimState::Released { why: "the gateway died serving it".into() }),
                 ClaimState::Settling { .. } => self.settled_without_us(&claim).await?,
                 _ => None,
             };
             if let Some(state) = state {
-                self.record(key, state).await?;
+                // What cannot be moved was moved by somebody else, or is tried again.
+                let _ = self.record(key, state).await;
             }
         }
         Ok(())
@@ -168,6 +172,7 @@ impl Core {
         let settlement = self.ledger.settlement(&claim.claim.key).await?;
         Ok(match settlement.map(|settlement| settlement.state) {
             Some(SettlementState::Failed { reason, .. }) => Some(ClaimState::Failed { reason }),
+            Some(SettlementState::Abandoned { why }) => Some(ClaimState::Released { why }),
             Some(SettlementState::Confirmed { transaction, .. }) if self.silent_for(claim) > OWED_FOR => {
                 Some(ClaimState::Settled { transaction })
             }

@@ -160,7 +160,7 @@ impl Gateway {
 async fn look_after(layer: PaymentLayer) {
     loop {
         tokio::time::sleep(LOOK_AFTER).await;
-        if let Err(error) = layer.recover().await {
+        if let Err(error) = layer.look_after().await {
             tracing::error!(%error, "unfinished calls could not be looked after");
         }
     }

@@ -51,6 +51,12 @@ pub(crate) fn clean_request(headers: &mut HeaderMap, trust_forwarded: bool) {
     OVERRIDES.iter().for_each(|name| {
         headers.remove(*name);
     });
+    // `farthing_payer` is another header by name; CGI and WSGI make the same variable of it and `farthing-payer`.
+    let confusable: Vec<HeaderName> =
+        headers.keys().filter(|name| name.as_str().contains('_')).cloned().collect();
+    for name in confusable {
+        headers.remove(name);
+    }
     headers.remove(HOST);
     headers.remove(FORWARDED);
     if !trust_forwarded {
@@ -82,12 +88,6 @@ fn clean(headers: &mut HeaderMap) {
     let ours: Vec<HeaderName> =
         headers.keys().filter(|name| name.as_str().starts_with(OURS)).cloned().collect();
     for name in ours {
-        headers.remove(name);
-    }
-    // `PAYMENT_SIGNATURE` is another header by name; CGI and WSGI make the same variable of both.
-    let confusable: Vec<HeaderName> =
-        headers.keys().filter(|name| name.as_str().contains('_')).cloned().collect();
-    for name in confusable {
         headers.remove(name);
     }
 }

@@ -19,9 +19,31 @@ pub(crate) struct InFlight {
 #[derive(Debug, Default)]
 struct Inner {
     open: HashSet<PaymentKey>,
-    /// Keyed hashes: a collision costs a question to the ledger and nothing else.
-    known: HashSet<u64>,
+    /// The ledger knows these.
+    known: Recent,
+    /// This process took these: nobody else is at work on them.
+    ours: Recent,
+}
+
+/// Keyed hashes of the latest payments.
+#[derive(Debug, Default)]
+struct Recent {
+    hashes: HashSet<u64>,
     order: VecDeque<u64>,
+}
+
+impl Recent {
+    fn insert(&mut self, hash: u64) {
+        if !self.hashes.insert(hash) {
+            return;
+        }
+        self.order.push_back(hash);
+        if self.order.len() > REMEMBERED
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.hashes.remove(&oldest);
+        }
+    }
 }
 
 /// While it lives, no copy of its payment gets past the gate.
@@ -40,22 +62,24 @@ impl InFlight {
 
     /// Whether the ledger may know the payment, so that it is asked before a facilitator.
     pub(crate) fn is_known(&self, key: &PaymentKey) -> bool {
-        self.lock().known.contains(&self.hasher.hash_one(key))
+        self.lock().known.hashes.contains(&self.hasher.hash_one(key))
     }
 
     /// Remembers that the ledger knows the payment.
     pub(crate) fn remember(&self, key: &PaymentKey) {
         let hash = self.hasher.hash_one(key);
-        let mut inner = self.lock();
-        if !inner.known.insert(hash) {
-            return;
-        }
-        inner.order.push_back(hash);
-        if inner.order.len() > REMEMBERED
-            && let Some(oldest) = inner.order.pop_front()
-        {
-            inner.known.remove(&oldest);
-        }
+        self.lock().known.insert(hash);
+    }
+
+    /// Whether this process took the payment: if its gate is free, the work on it has ended.
+    pub(crate) fn is_ours(&self, key: &PaymentKey) -> bool {
+        self.lock().ours.hashes.contains(&self.hasher.hash_one(key))
+    }
+
+    /// Remembers that this process took the payment.
+    pub(crate) fn take(&self, key: &PaymentKey) {
+        let hash = self.hasher.hash_one(key);
+        self.lock().ours.insert(hash);
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -92,6 +116,6 @@ mod tests {
         let gate = InFlight::default();
         (0..=REMEMBERED).for_each(|n| gate.remember(&key(n)));
         assert!(!gate.is_known(&key(0)) && gate.is_known(&key(1)) && gate.is_known(&key(REMEMBERED)));
-        assert_eq!(gate.lock().known.len(), REMEMBERED);
+        assert_eq!(gate.lock().known.hashes.len(), REMEMBERED);
     }
 }

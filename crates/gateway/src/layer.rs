@@ -115,7 +115,12 @@ impl PaymentLayer {
     /// # Errors
     /// [`LedgerError`]
     pub async fn recover(&self) -> Result<(), LedgerError> {
-        self.core.recover().await
+        self.core.recover(true).await
+    }
+
+    /// The same while serving: what has been silent for longer than a call may take.
+    pub(crate) async fn look_after(&self) -> Result<(), LedgerError> {
+        self.core.recover(false).await
     }
 
     /// Waits until every call that was begun is settled or released; whether that happened in time. A server calls
@@ -236,18 +241,17 @@ impl Core {
                 }
             }
         }
+        let timeout = match &charge {
+            Charge::Paid(route) => Some(route.timeout),
+            Charge::Free { timeout } => *timeout,
+            Charge::Refused => None,
+        };
+        if let Some(timeout) = timeout {
+            request.extensions_mut().insert(RouteTimeout(timeout));
+        }
         match decision {
-            Ok(order) => {
-                if let Charge::Paid(route) = &charge {
-                    request.extensions_mut().insert(RouteTimeout(route.timeout));
-                } else if let Charge::Free { timeout: Some(timeout) } = charge {
-                    request.extensions_mut().insert(RouteTimeout(timeout));
-                }
-                match order {
-                    Some(order) => Decision::Charge(Box::new(order), request),
-                    None => Decision::Pass(request),
-                }
-            }
+            Ok(Some(order)) => Decision::Charge(Box::new(order), request),
+            Ok(None) => Decision::Pass(request),
             Err(answer) => Decision::Answer(*answer),
         }
     }
@@ -367,12 +371,15 @@ where
     B: Body<Data = Bytes>,
     B::Error: Into<BoxError>,
 {
+    let limit = core.limits.request_body_bytes;
+    if request.body().size_hint().lower() > limit as u64 {
+        return Err(too_large(limit));
+    }
     if order.is_upfront() {
         order.bind(&request, None);
         return Ok(request.map(Either::Left));
     }
     let (parts, body) = request.into_parts();
-    let limit = core.limits.request_body_bytes;
     let body = if body.is_end_stream() {
         Bytes::new()
     } else {

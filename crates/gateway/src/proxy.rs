@@ -1,6 +1,7 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -149,12 +150,21 @@ impl Shared {
         }
         let timeout =
             request.extensions().get::<RouteTimeout>().map_or(self.limits.upstream, |timeout| timeout.0);
-        let request = self.rewrite(request)?;
+        let too_long = Arc::new(AtomicBool::new(false));
+        let request = self.rewrite(request, &too_long)?;
         match tokio::time::timeout(timeout, self.client.request(request)).await {
+            // It was not asked to: its connection has become something that cannot be passed on.
+            Ok(Ok(response)) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+                let message = "the upstream changed the protocol";
+                Err(Box::new(answer::error(StatusCode::BAD_GATEWAY, "upstream_failed", message)))
+            }
             Ok(Ok(mut response)) => {
                 headers::clean_response(response.headers_mut());
                 *response.version_mut() = Version::HTTP_11;
                 Ok(response)
+            }
+            Ok(Err(_)) if too_long.load(Ordering::Acquire) => {
+                Err(Box::new(too_large(self.limits.request_body_bytes)))
             }
             Ok(Err(error)) => Err(Box::new(self.unreachable(&error))),
             Err(_) => {
@@ -164,7 +174,11 @@ impl Shared {
         }
     }
 
-    fn rewrite<B>(&self, request: Request<B>) -> Result<Request<OutgoingBody>, Refusal>
+    fn rewrite<B>(
+        &self,
+        request: Request<B>,
+        too_long: &Arc<AtomicBool>,
+    ) -> Result<Request<OutgoingBody>, Refusal>
     where
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
@@ -185,8 +199,13 @@ impl Shared {
         parts.version = Version::HTTP_11;
         headers::clean_request(&mut parts.headers, self.trust_forwarded);
         self.forward(&mut parts);
-        let body = Limited::new(body, limit).boxed_unsync();
-        Ok(Request::from_parts(parts, body))
+        // The client's error does not say why the body ended.
+        let too_long = too_long.clone();
+        let body = Limited::new(body, limit).map_err(move |error| {
+            too_long.fetch_or(error.is::<LengthLimitError>(), Ordering::AcqRel);
+            error
+        });
+        Ok(Request::from_parts(parts, body.boxed_unsync()))
     }
 
     /// Tells the upstream for whom it works.
@@ -211,9 +230,6 @@ impl Shared {
     }
 
     fn unreachable(&self, error: &hyper_util::client::legacy::Error) -> Answer {
-        if source_is::<LengthLimitError>(error) {
-            return too_large(self.limits.request_body_bytes);
-        }
         tracing::warn!(upstream = %self.authority, error = %Chain(error), "the upstream failed");
         answer::error(
             StatusCode::BAD_GATEWAY,
@@ -221,10 +237,6 @@ impl Shared {
             "the upstream cannot be reached, or broke off",
         )
     }
-}
-
-fn source_is<T: std::error::Error + 'static>(error: &(dyn std::error::Error + 'static)) -> bool {
-    std::iter::successors(Some(error), |error| error.source()).any(|error| error.is::<T>())
 }
 
 /// An error with everything behind it.

@@ -64,19 +64,18 @@ fn judge(response: SettleResponse, order: &Order, again: bool) -> Settlement {
         };
     }
     match &response.error_reason {
-        Some(reason) if leaves_open(reason, again) => Settlement::Unknown(transaction),
-        // Without a reason nothing is known: a proxy's error page that happened to be JSON.
-        None => Settlement::Unknown(transaction),
-        Some(_) => Settlement::Failed(response),
+        Some(reason) if !(leaves_open(reason) || again && transaction.is_none()) => {
+            Settlement::Failed(response)
+        }
+        // Without a reason nothing is known: a proxy's error page that happened to be JSON. And after an attempt whose
+        // answer is missing, "already used" or "cannot be simulated" may well mean: by that attempt.
+        _ => Settlement::Unknown(transaction),
     }
 }
 
 /// Whether a failure's reason leaves it open whether the money moved.
-fn leaves_open(reason: &Reason, again: bool) -> bool {
-    // After an attempt without an answer, "already used" may well mean: by that attempt.
-    let by_us = again && [Reason::EVM_NONCE_ALREADY_USED, Reason::DUPLICATE_SETTLEMENT].contains(reason);
-    by_us
-        || matches!(reason, Reason::SettlementPending | Reason::UnexpectedSettleError)
+fn leaves_open(reason: &Reason) -> bool {
+    matches!(reason, Reason::SettlementPending | Reason::UnexpectedSettleError)
         || *reason == Reason::POST_SETTLEMENT_TRANSFER_NOT_CONFIRMED
 }
 

@@ -1,0 +1,107 @@
+use farthing_gateway::{Config, ConfigError, Pricing};
+
+const HEAD: &str = "pay_to: \"0x3C44CdDdB6a900fa2b585dd299e03d12FA4293BC\"\naccepts: [base]\n";
+
+fn load(text: &str) -> Result<Pricing, ConfigError> {
+    Pricing::new(&Config::parse("gateway.yaml", text)?)
+}
+
+#[test]
+fn mistakes_are_found_at_their_place() {
+    let route = |route: &str| format!("{HEAD}routes:\n  - {route}\n");
+    for (text, line, words) in [
+        (route(r#"{match: "GET /a", price: "$0.0000001"}"#), 4, "cannot be expressed exactly"),
+        (route(r#"{match: "GET /a", price: 0.01}"#), 4, "in quotes"),
+        (route(r#"{match: "GET /a", price: "$0"}"#), 4, "price of nothing"),
+        (route(r#"{match: "GET /a", price: "-$1"}"#), 4, "not an amount"),
+        (route(r#"{match: "GET /a"}"#), 4, "needs a price"),
+        (route(r#"{match: "GET /a", free: true, price: "$1"}"#), 4, "free and priced"),
+        (route(r#"{match: "GET /a", price: "$1", accepts: []}"#), 4, "nothing to pay it in"),
+        (route(r#"{match: "GET /a", price: "$1", accepts: [dogecoin]}"#), 4, "not a network"),
+        (route(r#"{match: "GET /a", price: "$1", accepts: [base, base]}"#), 4, "same terms"),
+        (route(r#"{match: "GET /a", price: "$1", accepts: ["eip155:1"]}"#), 4, "no USDC is known"),
+        (
+            route(r#"{match: "GET /a", price: "$1", accepts: [{network: base, asset: "0x00"}]}"#),
+            4,
+            "is not known",
+        ),
+        (route(r#"{match: "GET /a", price: "$1", pay_to: "0x12"}"#), 4, "not an address"),
+        (route(r#"{match: "GET /a", price: "$1", prize: "$2"}"#), 4, "prize"),
+        (route(r#"{match: "GET /a", price: "$1", flow: sideways}"#), 4, "sideways"),
+        (route(r#"{match: "GET /a", price: "$1", timeout: 30}"#), 4, "such as 500ms, 30s"),
+        (route(r#"{match: "get /a", price: "$1"}"#), 4, "not a method"),
+        (route(r#"{match: "GET /a/../b", price: "$1"}"#), 4, "dot segment"),
+        (
+            route("{match: \"GET /a/{x}\", price: \"$1\"}\n  - {match: \"GET /A/{y}/\", free: true}"),
+            5,
+            "same requests as the earlier",
+        ),
+        (route(r#"{match: "GET /a", match: "GET /b", price: "$1"}"#), 4, "duplicate"),
+        (format!("{HEAD}routes: []\n"), 3, "nothing could be called"),
+        (format!("{HEAD}unmatched: maybe\nroutes: []\n"), 3, "maybe"),
+        (format!("{HEAD}colour: red\nroutes: []\n"), 3, "colour"),
+        (
+            format!("{HEAD}public_url: api.example.com\nroutes: [{{match: \"GET /a\", free: true}}]\n"),
+            3,
+            "URL",
+        ),
+        (format!("{HEAD}public_url: https://a.example/x\nroutes: []\n"), 3, "alone"),
+        ("accepts: [base]\nroutes:\n  - {match: \"GET /a\", price: \"$1\"}\n".to_owned(), 1, "pay_to"),
+        (format!("{HEAD}limits: {{request_body: 10}}\nroutes: []\n"), 3, "such as 64KB"),
+    ] {
+        let error = load(&text).expect_err(&text);
+        assert_eq!((error.line, &*error.file), (line, "gateway.yaml"), "{text}\n{error}");
+        assert!(error.to_string().to_lowercase().contains(&words.to_lowercase()), "{text}\n{error}");
+        assert!(error.to_string().starts_with(&format!("gateway.yaml:{line}:")), "{error}");
+    }
+}
+
+#[test]
+fn prices_are_listed_for_people() {
+    let pricing = load(&format!(
+        "{HEAD}routes:\n  - {{match: \"* /static/{{*rest}}\", free: true}}\n  - {{match: \"POST /render\", price: \"$0.05\", \
+         flow: upfront, accepts: [base, {{network: base-sepolia, price: \"1 base units\"}}]}}\n"
+    ))
+    .unwrap();
+    assert_eq!(
+        pricing.describe(),
+        [
+            "POST /render  $0.05 (USDC) on Base or $0.000001 (USDC) on Base Sepolia, upfront",
+            "* /static/{*rest}  free",
+            "anything else  refused with 404",
+        ]
+    );
+}
+
+#[test]
+fn a_gateway_needs_an_upstream_and_one_facilitator() {
+    let config = |more: &str| Config::parse("gateway.yaml", &format!("{HEAD}{more}\nroutes: []\n")).unwrap();
+    assert!(config("").upstream().unwrap_err().to_string().contains("`upstream` is missing"));
+    assert!(config("upstream: ftp://x").upstream().is_err());
+    assert!(config("upstream: http://x/base").upstream().is_err());
+    assert_eq!(config("upstream: http://x:81").upstream().unwrap().as_str(), "http://x:81/");
+    assert!(config("").facilitator().is_err());
+    assert!(config("facilitator: {}").facilitator().is_err());
+    let both =
+        "facilitator: {url: \"https://f.example\", in_process: {networks: {base: {signers: [{env: K}]}}}}";
+    assert!(config(both).facilitator().is_err());
+    assert!(config("facilitator: {in_process: {networks: {}}}").facilitator().is_err());
+    assert!(config("facilitator: {url: \"https://f.example\", bearer_env: KEY}").facilitator().is_ok());
+    assert!(
+        config("facilitator: {in_process: {networks: {base: {signers: [{env: K}]}}}}").facilitator().is_ok()
+    );
+}
+
+#[test]
+fn the_example_in_the_guide_is_good() {
+    let guide = include_str!("../../../../docs/gateway.md");
+    let examples: Vec<&str> =
+        guide.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert!(examples.len() >= 2, "{}", examples.len());
+    for (number, example) in examples.iter().enumerate().filter(|(_, text)| text.contains("routes:")) {
+        let config = Config::parse("docs/gateway.md", example).unwrap_or_else(|e| panic!("{number}: {e}"));
+        Pricing::new(&config).unwrap_or_else(|e| panic!("{number}: {e}"));
+        config.facilitator().unwrap_or_else(|e| panic!("{number}: {e}"));
+        config.upstream().unwrap_or_else(|e| panic!("{number}: {e}"));
+    }
+}

@@ -1,0 +1,84 @@
+use std::sync::Arc;
+
+use axum::body::Body;
+use farthing_gateway::is_resent;
+use farthing_protocol::x402::{Reason, VerifyResponse};
+use http::{Method, StatusCode};
+
+use crate::world::{Answer, World, paid, request};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_hundred_copies_at_once_are_served_once() {
+    let world = Arc::new(World::new());
+    for (nonce, path) in [(1, "/weather"), (2, "/slow"), (3, "/upfront/200")] {
+        let payment = world.payment(Method::GET, path, nonce).await;
+        let (served, settled) = (world.api.served(), world.script.settled());
+        let copies = (0..200).map(|_| {
+            let (world, payment) = (world.clone(), payment.clone());
+            tokio::spawn(async move { world.send(paid(Method::GET, path, &payment, "")).await })
+        });
+        let answers: Vec<Answer> =
+            futures::future::join_all(copies).await.into_iter().map(Result::unwrap).collect();
+        let good = answers.iter().filter(|answer| answer.status == StatusCode::OK).count();
+        assert_eq!(good, 1, "{path}");
+        assert!(answers.iter().all(|answer| matches!(answer.status, StatusCode::OK | StatusCode::CONFLICT)));
+        assert_eq!((world.api.served() - served, world.script.settled() - settled), (1, 1), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_copy_after_delivery_is_told_so_and_not_asked_to_pay() {
+    let mut world = World::new();
+    let payment = world.payment(Method::GET, "/weather", 1).await;
+    assert_eq!(world.send(paid(Method::GET, "/weather", &payment, "")).await.status, StatusCode::OK);
+    let copy = world.send(paid(Method::GET, "/weather", &payment, "")).await;
+    assert_eq!((copy.status, copy.code().as_str()), (StatusCode::CONFLICT, "duplicate_settlement"));
+    // After a restart only the ledger knows; the chain says that the payment is used.
+    world.restart().await;
+    let used =
+        VerifyResponse { invalid_reason: Some(Reason::EVM_NONCE_ALREADY_USED), ..VerifyResponse::default() };
+    world.script.verify.lock().unwrap().push_back(Ok(used));
+    let copy = world.send(paid(Method::GET, "/weather", &payment, "")).await;
+    assert_eq!((copy.status, copy.code().as_str()), (StatusCode::CONFLICT, "duplicate_settlement"));
+    assert_eq!((world.api.served(), world.script.settled()), (1, 1));
+}
+
+#[tokio::test]
+async fn a_payment_buys_nothing_but_the_request_it_was_sent_with() {
+    let world = World::new();
+    let payment = world.payment(Method::GET, "/weather/oslo", 1).await;
+    assert_eq!(world.send(paid(Method::GET, "/weather/oslo", &payment, "")).await.status, StatusCode::OK);
+    for path in ["/weather/rome", "/weather/oslo?x=1", "/weather"] {
+        let answer = world.send(paid(Method::GET, path, &payment, "")).await;
+        assert_eq!(answer.status, StatusCode::CONFLICT, "{path}");
+    }
+    let payment = world.payment(Method::POST, "/echo", 2).await;
+    assert_eq!(world.send(paid(Method::POST, "/echo", &payment, "a")).await.status, StatusCode::CREATED);
+    assert_eq!(world.send(paid(Method::POST, "/echo", &payment, "b")).await.status, StatusCode::CONFLICT);
+    assert_eq!((world.api.served(), world.script.settled()), (2, 2));
+}
+
+#[tokio::test]
+async fn a_named_request_may_be_repeated_and_is_paid_once() {
+    let world = World::new();
+    let payment = world.payment(Method::GET, "/weather", 1).await;
+    let named = |name: &str| {
+        let request = request(Method::GET, "/weather").header(payment.0, &payment.1);
+        request.header("idempotency-key", name).body(Body::empty()).unwrap()
+    };
+    let first = world.start(named("mine")).await;
+    assert!(!is_resent(&first));
+    let first = Answer::of(first).await;
+    for _ in 0..3 {
+        let again = world.start(named("mine")).await;
+        assert!(is_resent(&again));
+        let again = Answer::of(again).await;
+        assert_eq!((again.status, &again.body), (first.status, &first.body));
+        assert_eq!(again.settlement().transaction, first.settlement().transaction);
+    }
+    assert_eq!(world.send(named("another")).await.status, StatusCode::CONFLICT);
+    assert_eq!(world.send(paid(Method::GET, "/weather", &payment, "")).await.status, StatusCode::CONFLICT);
+    assert_eq!((world.api.served(), world.script.settled()), (1, 1));
+    world.clock.advance(std::time::Duration::from_secs(601));
+    assert_eq!(world.send(named("mine")).await.status, StatusCode::CONFLICT, "its time is over");
+}

@@ -1,0 +1,281 @@
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::routing::get;
+use farthing_ambient::SystemClock;
+use farthing_gateway::{Config, Gateway, Pricing, SharedPricing, Watcher};
+use farthing_ledger::Ledger;
+use farthing_protocol::Protocol;
+use http::{Method, StatusCode};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use crate::world::{Answer, Script, Settle, World, eventually, paid, pay, request};
+
+/// A gateway on a socket in front of a server on another.
+pub(crate) struct Running {
+    pub(crate) address: SocketAddr,
+    pub(crate) admin: SocketAddr,
+    pub(crate) upstream: SocketAddr,
+    pub(crate) script: Arc<Script>,
+    pub(crate) ledger: Ledger,
+    client: Client<HttpConnector, Body>,
+    stop: Option<oneshot::Sender<()>>,
+    ended: JoinHandle<()>,
+    folder: tempfile::TempDir,
+}
+
+const ROUTES: &str = r#"
+routes:
+  - {match: "GET /weather/{city}", price: "$0.002"}
+  - {match: "GET /status/{code}", price: "$0.01"}
+  - {match: "GET /never", price: "$0.01", timeout: 200ms}
+  - {match: "GET /slow", price: "$0.01"}
+  - {match: "GET /cut", price: "$0.01"}
+  - {match: "* /free/{*rest}", free: true}
+"#;
+
+fn yaml(upstream: SocketAddr, routes: &str) -> String {
+    format!(
+        "upstream: http://{upstream}\npublic_url: https://api.example.com\n\
+         pay_to: \"0x3C44CdDdB6a900fa2b585dd299e03d12FA4293BC\"\naccepts: [base-sepolia]\n\
+         responses: {{dir: answers}}\nlimits: {{request_body: 1KB}}\ntimeouts: {{settle: 2s, shutdown: 10s}}\n{routes}"
+    )
+}
+
+/// `gone`: nothing listens upstream.
+pub(crate) async fn start_with(router: Router, gone: &str) -> Running {
+    let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let at = upstream.local_addr().unwrap();
+    if gone.is_empty() {
+        tokio::spawn(async move { axum::serve(upstream, router).await });
+    } else {
+        drop(upstream);
+    }
+    let folder = tempfile::tempdir().unwrap();
+    start(at, folder, Arc::default(), None).await
+}
+
+async fn start(
+    upstream: SocketAddr,
+    folder: tempfile::TempDir,
+    script: Arc<Script>,
+    ledger: Option<Ledger>,
+) -> Running {
+    let file: PathBuf = folder.path().join("gateway.yaml");
+    if !file.exists() {
+        std::fs::write(&file, yaml(upstream, ROUTES)).unwrap();
+    }
+    let clock = Arc::new(SystemClock);
+    let ledger = ledger
+        .unwrap_or_else(|| Ledger::open(&folder.path().join("ledger.db"), Arc::new(SystemClock)).unwrap());
+    let config = Config::load(&file).unwrap();
+    let gateway = Gateway::new(config, script.clone(), ledger.clone(), clock).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let admin = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (address, admin_address) = (listener.local_addr().unwrap(), admin.local_addr().unwrap());
+    let (stop, stopped) = oneshot::channel();
+    let ended = tokio::spawn(async move {
+        let stopped = async move { stopped.await.unwrap_or_default() };
+        gateway.serve(listener, Some(admin), Some(&file), stopped).await.unwrap();
+    });
+    let client = Client::builder(TokioExecutor::new()).build_http();
+    Running {
+        address,
+        admin: admin_address,
+        upstream,
+        script,
+        ledger,
+        client,
+        stop: Some(stop),
+        ended,
+        folder,
+    }
+}
+
+impl Running {
+    pub(crate) async fn send(&self, mut request: http::Request<Body>) -> Answer {
+        let uri = format!("http://{}{}", self.address, request.uri());
+        *request.uri_mut() = uri.parse().unwrap();
+        Answer::of(self.client.request(request).await.unwrap()).await
+    }
+
+    pub(crate) async fn payment(&self, path: &str, nonce: u32) -> (&'static str, String) {
+        let unpaid = self.send(request(Method::GET, path).body(Body::empty()).unwrap()).await;
+        assert_eq!(unpaid.status, StatusCode::PAYMENT_REQUIRED, "{}", unpaid.text());
+        pay(&unpaid.challenge(), |offer| offer.protocol == Protocol::X402V2, nonce)
+    }
+
+    async fn admin(&self, path: &str) -> Answer {
+        let uri = format!("http://{}{path}", self.admin).parse().unwrap();
+        Answer::of(self.client.get(uri).await.unwrap()).await
+    }
+
+    fn stop(&mut self) {
+        self.stop.take().unwrap().send(()).unwrap();
+    }
+}
+
+fn slow_router() -> Router {
+    Router::new().route(
+        "/slow",
+        get(|| async {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            "slow"
+        }),
+    )
+}
+
+#[tokio::test]
+async fn a_shutdown_finishes_what_has_begun() {
+    let mut gateway = start_with(slow_router(), "").await;
+    let payment = gateway.payment("/slow", 1).await;
+    *gateway.script.settle_delay.lock().unwrap() = Duration::from_millis(300);
+    let client = gateway.client.clone();
+    let uri = format!("http://{}/slow", gateway.address);
+    let call = tokio::spawn(async move { client.request(paid(Method::GET, &uri, &payment, "")).await });
+    let ledger = gateway.ledger.clone();
+    eventually("the call has begun", async || !ledger.open_claims().await.unwrap().is_empty()).await;
+    gateway.stop();
+    let answer = Answer::of(call.await.unwrap().unwrap()).await;
+    assert_eq!((answer.status, answer.text()), (StatusCode::OK, "slow"));
+    gateway.ended.await.unwrap();
+    assert_eq!(gateway.script.settled(), 1);
+    assert!(gateway.ledger.open_claims().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_shutdown_settles_for_a_buyer_who_hung_up() {
+    let mut gateway = start_with(slow_router(), "").await;
+    let payment = gateway.payment("/slow", 1).await;
+    let hung_up = tokio::time::timeout(
+        Duration::from_millis(200),
+        gateway.send(paid(Method::GET, "/slow", &payment, "")),
+    );
+    assert!(hung_up.await.is_err());
+    gateway.client = Client::builder(TokioExecutor::new()).build_http();
+    gateway.stop();
+    gateway.ended.await.unwrap();
+    assert_eq!(gateway.script.settled(), 1);
+
+    // The next process has the answer from the folder, and gives it out once.
+    let (upstream, script) = (gateway.upstream, gateway.script.clone());
+    let next = start(upstream, gateway.folder, script, Some(gateway.ledger)).await;
+    let answer = next.send(paid(Method::GET, "/slow", &payment, "")).await;
+    assert_eq!(
+        (answer.status, answer.text(), answer.header("farthing-resent")),
+        (StatusCode::OK, "slow", "1")
+    );
+    assert_eq!(next.send(paid(Method::GET, "/slow", &payment, "")).await.status, StatusCode::CONFLICT);
+    assert_eq!(next.script.settled(), 1);
+}
+
+#[tokio::test]
+async fn a_withheld_answer_survives_the_process() {
+    let served = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let counter = served.clone();
+    let router = Router::new().fallback(move || {
+        let count = counter.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        async move { format!("answer {count}") }
+    });
+    let mut gateway = start_with(router, "").await;
+    let payment = gateway.payment("/weather/oslo", 1).await;
+    gateway.script.settles([Settle::Hang]);
+    let withheld = gateway.send(paid(Method::GET, "/weather/oslo", &payment, "")).await;
+    assert_eq!(withheld.status, StatusCode::GATEWAY_TIMEOUT);
+    gateway.stop();
+    gateway.ended.await.unwrap();
+    let next = start(gateway.upstream, gateway.folder, gateway.script, Some(gateway.ledger)).await;
+    let answer = next.send(paid(Method::GET, "/weather/oslo", &payment, "")).await;
+    assert_eq!((answer.status, answer.text()), (StatusCode::OK, "answer 0"), "not made anew");
+    assert_eq!(served.load(std::sync::atomic::Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn health_and_metrics_have_a_listener_of_their_own() {
+    let gateway = start_with(slow_router(), "").await;
+    gateway.payment("/slow", 1).await;
+    assert_eq!(gateway.admin("/healthz").await.text(), "ok\n");
+    let metrics = gateway.admin("/metrics").await;
+    assert!(metrics.text().contains("\nfarthing_gateway_unpaid_total 1\n"), "{}", metrics.text());
+    assert_eq!(gateway.admin("/weather/oslo").await.status, StatusCode::NOT_FOUND);
+    let public = gateway.send(request(Method::GET, "/metrics").body(Body::empty()).unwrap()).await;
+    assert_eq!(public.status, StatusCode::NOT_FOUND);
+}
+
+// === reload ===
+
+fn priced(price: &str) -> String {
+    yaml(
+        "127.0.0.1:1".parse().unwrap(),
+        &format!("routes: [{{match: \"GET /weather\", price: \"{price}\"}}]\n"),
+    )
+}
+
+async fn price(world: &World) -> u128 {
+    world.ask("/weather").await.challenge().offers[0].requirements.amount.get()
+}
+
+#[tokio::test]
+async fn prices_follow_the_file_and_a_bad_file_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("gateway.yaml");
+    let put = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    put("gateway.yaml", &priced("$0.001"));
+    let config = Config::load(&file).unwrap();
+    let pricing = SharedPricing::new(Pricing::new(&config).unwrap());
+    let mut watcher = Watcher::new(&file, config, pricing.clone());
+    let mut world = World::new();
+    world.layer = farthing_gateway::PaymentLayer::new(
+        pricing,
+        world.script.clone(),
+        world.ledger.clone(),
+        world.clock.clone(),
+    );
+    assert_eq!((watcher.look(), price(&world).await), (Ok(false), 1000));
+
+    put("gateway.yaml", &priced("$0.002"));
+    assert_eq!((watcher.look(), price(&world).await), (Ok(true), 2000), "written in place");
+    put("new", &priced("$0.003"));
+    std::fs::rename(folder.path().join("new"), &file).unwrap();
+    assert_eq!((watcher.look(), price(&world).await), (Ok(true), 3000), "renamed over");
+    put("a", &priced("$0.004"));
+    put("b", &priced("$0.005"));
+    std::fs::remove_file(&file).unwrap();
+    std::os::unix::fs::symlink(folder.path().join("a"), &file).unwrap();
+    assert_eq!((watcher.look(), price(&world).await), (Ok(true), 4000), "a symbolic link");
+    std::os::unix::fs::symlink(folder.path().join("b"), folder.path().join("link")).unwrap();
+    std::fs::rename(folder.path().join("link"), &file).unwrap();
+    assert_eq!((watcher.look(), price(&world).await), (Ok(true), 5000), "the link swapped");
+
+    put("b", &priced("$0.0000000001"));
+    let error = watcher.look().unwrap_err();
+    assert!(error.to_string().contains("gateway.yaml:8:"), "{error}");
+    assert_eq!((watcher.look(), price(&world).await), (Ok(false), 5000), "said once; the old price stays");
+    std::fs::remove_file(&file).unwrap();
+    assert!(watcher.look().is_err());
+    assert_eq!(price(&world).await, 5000);
+    put("gateway.yaml", &priced("$0.006"));
+    assert_eq!((watcher.look(), price(&world).await), (Ok(true), 6000));
+}
+
+#[tokio::test]
+async fn a_call_ends_under_the_price_it_began_with() {
+    let world = World::new();
+    let old = world.payment(Method::GET, "/weather", 1).await;
+    let dearer = crate::world::YAML
+        .replace("\"GET /weather\", price: \"$0.002\"", "\"GET /weather\", price: \"$0.003\"");
+    let pricing = Pricing::new(&Config::parse("gateway.yaml", &dearer).unwrap()).unwrap();
+    world.layer.pricing().replace(pricing);
+    let answer = world.send(paid(Method::GET, "/weather", &old, "")).await;
+    assert_eq!(answer.status, StatusCode::PAYMENT_REQUIRED, "the old price is not taken any more");
+    assert_eq!(answer.challenge().offers[0].requirements.amount.get(), 3000);
+}

@@ -1,0 +1,179 @@
+use std::time::Duration;
+
+use farthing_gateway::is_resent;
+use farthing_ledger::ClaimState;
+use farthing_protocol::x402::{Reason, SettleResponse};
+use http::{Method, StatusCode};
+
+use crate::world::{Answer, PAYER, Settle, World, eventually, key, paid, transaction};
+
+#[tokio::test]
+async fn a_settlement_that_is_late_is_waited_for() {
+    let world = World::new();
+    world.script.settles([Settle::Pending, Settle::Down]);
+    let answer = world.buy("/weather", 1).await;
+    assert_eq!((answer.status, world.script.settled()), (StatusCode::OK, 1));
+}
+
+#[tokio::test]
+async fn an_answer_is_withheld_while_nobody_knows_and_given_out_afterwards() {
+    for unknown in [
+        Settle::Hang,
+        Settle::Pending,
+        Settle::Down,
+        Settle::Refuse(Reason::UnexpectedSettleError, ""),
+        Settle::Refuse(Reason::POST_SETTLEMENT_TRANSFER_NOT_CONFIRMED, "0x1"),
+    ] {
+        let world = World::new();
+        let payment = world.payment(Method::GET, "/weather", 1).await;
+        world.script.settles(vec![unknown.clone(); 3]);
+        let withheld = world.send(paid(Method::GET, "/weather", &payment, "")).await;
+        assert_eq!(withheld.status, StatusCode::GATEWAY_TIMEOUT, "{unknown:?}");
+        assert_eq!(withheld.code(), "settlement_pending");
+        assert!(withheld.headers.contains_key("retry-after"));
+        assert!(!withheld.settlement().success);
+        assert!(matches!(world.open_claim(1).await.unwrap().state, ClaimState::Settling { .. }));
+        assert_eq!(world.script.settled(), 0);
+
+        // It is settled meanwhile; the facilitator answers from its record.
+        world.script.settle.lock().unwrap().clear();
+        let answer = world.send(paid(Method::GET, "/weather", &payment, "")).await;
+        assert_eq!(answer.status, StatusCode::OK, "{unknown:?}: {}", answer.text());
+        assert!(answer.text().contains("paid 2000"));
+        assert!(answer.settlement().success);
+        assert_eq!((world.api.served(), world.script.settled()), (1, 1));
+        assert_eq!(world.state(1).await, Some(ClaimState::Settled { transaction: transaction(&key(1)) }));
+        let copy = world.send(paid(Method::GET, "/weather", &payment, "")).await;
+        assert_eq!(copy.status, StatusCode::CONFLICT);
+    }
+}
+
+#[tokio::test]
+async fn a_withheld_answer_goes_to_nobody_else() {
+    let world = World::new();
+    let payment = world.payment(Method::GET, "/weather/oslo", 1).await;
+    world.script.settles(vec![Settle::Pending; 3]);
+    world.send(paid(Method::GET, "/weather/oslo", &payment, "")).await;
+    world.script.settle.lock().unwrap().clear();
+    let other = world.send(paid(Method::GET, "/weather/rome", &payment, "")).await;
+    assert_eq!(other.status, StatusCode::CONFLICT);
+    assert_eq!((world.api.served(), world.script.settled()), (1, 0));
+}
+
+#[tokio::test]
+async fn after_a_lost_answer_no_failure_is_believed_to_be_final() {
+    let world = World::new();
+    // The first settle settled, but its answer was lost; a facilitator without a record says so on the second.
+    world.script.settles([Settle::Down, Settle::Refuse(Reason::EVM_NONCE_ALREADY_USED, ""), Settle::Hang]);
+    let answer = world.buy("/weather", 1).await;
+    assert_eq!(answer.status, StatusCode::GATEWAY_TIMEOUT, "402 would have the buyer pay twice");
+    assert!(matches!(world.open_claim(1).await.unwrap().state, ClaimState::Settling { .. }));
+}
+
+#[tokio::test]
+async fn a_success_that_makes_no_sense_is_not_believed() {
+    let good = SettleResponse {
+        success: true,
+        payer: Some(PAYER.into()),
+        transaction: "0x1".into(),
+        network: "eip155:84532".into(),
+        ..SettleResponse::default()
+    };
+    for said in [
+        SettleResponse { transaction: String::new(), ..good.clone() },
+        SettleResponse { network: "eip155:8453".into(), ..good.clone() },
+        SettleResponse { payer: Some("0x02".into()), ..good.clone() },
+    ] {
+        let world = World::new();
+        world.script.settles(vec![Settle::Say(said); 5]);
+        let answer = world.buy("/weather", 1).await;
+        assert_eq!(answer.status, StatusCode::GATEWAY_TIMEOUT);
+    }
+    let world = World::new();
+    world.script.settles([Settle::Say(good)]);
+    assert_eq!(world.buy("/weather", 1).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_buyer_who_hangs_up_is_served_when_he_comes_back() {
+    let world = World::new();
+    let payment = world.payment(Method::GET, "/slow", 1).await;
+    {
+        let call = world.send(paid(Method::GET, "/slow", &payment, ""));
+        assert!(tokio::time::timeout(Duration::from_millis(50), call).await.is_err(), "he hangs up");
+    }
+    let copy = world.send(paid(Method::GET, "/slow", &payment, "")).await;
+    assert_eq!((copy.status, copy.code().as_str()), (StatusCode::CONFLICT, "payment_in_progress"));
+    eventually("the call is finished without him", async || world.script.settled() == 1).await;
+    eventually("its gate is open", async || {
+        let answer = world.start(paid(Method::GET, "/slow", &payment, "")).await;
+        if answer.status() == StatusCode::CONFLICT {
+            return false;
+        }
+        assert!(is_resent(&answer));
+        assert_eq!(Answer::of(answer).await.text(), "slow");
+        true
+    })
+    .await;
+    let copy = world.send(paid(Method::GET, "/slow", &payment, "")).await;
+    assert_eq!((copy.status, copy.code().as_str()), (StatusCode::CONFLICT, "duplicate_settlement"));
+    assert_eq!((world.api.served(), world.script.settled()), (1, 1));
+}
+
+#[tokio::test]
+async fn what_a_dead_process_left_is_looked_after() {
+    let mut world = World::new();
+    let payments =
+        [world.payment(Method::GET, "/weather", 1).await, world.payment(Method::GET, "/weather", 2).await];
+    // Both are served; one dies before it asks for the settlement, one while it does.
+    world.script.settles(vec![Settle::Hang; 2]);
+    for payment in &payments {
+        world.send(paid(Method::GET, "/weather", payment, "")).await;
+    }
+    // What the first one's claim would have been.
+    let why = "test".to_owned();
+    world.ledger.update_claim(&key(1), ClaimState::Released { why }).await.unwrap();
+    let claim = world.open_claim(2).await.unwrap().claim;
+    let taken = farthing_ledger::NewClaim { key: key(1), ..claim };
+    assert_eq!(world.ledger.claim(taken).await.unwrap(), farthing_ledger::Claimed::Granted);
+
+    let served = world.api.served();
+    world.restart().await;
+    assert!(world.open_claim(1).await.is_none(), "taken, never settled: free again");
+    assert!(world.open_claim(2).await.is_some(), "settling: its answer is owed");
+    for payment in &payments {
+        let answer = world.send(paid(Method::GET, "/weather", payment, "")).await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+    }
+    assert_eq!(world.api.served() - served, 2, "the lost answers are made again");
+    assert_eq!(world.script.settled(), 2);
+    for payment in &payments {
+        assert_eq!(world.send(paid(Method::GET, "/weather", payment, "")).await.status, StatusCode::CONFLICT);
+    }
+}
+
+#[tokio::test]
+async fn another_process_waits_until_the_lease_is_over() {
+    let world = World::new();
+    let payment = world.payment(Method::GET, "/weather", 1).await;
+    world.script.settles(vec![Settle::Hang; 1]);
+    world.send(paid(Method::GET, "/weather", &payment, "")).await;
+    // A second process on the same ledger, which does not know whether the first one lives.
+    let second = World { layer: beside(&world), ..World::new() };
+    let answer = second.send(paid(Method::GET, "/weather", &payment, "")).await;
+    assert_eq!((answer.status, answer.code().as_str()), (StatusCode::CONFLICT, "payment_in_progress"));
+    world.clock.advance(Duration::from_secs(30 + 2 + 60 + 1));
+    let answer = second.send(paid(Method::GET, "/weather", &payment, "")).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+}
+
+fn beside(world: &World) -> farthing_gateway::PaymentLayer {
+    let config = farthing_gateway::Config::parse("gateway.yaml", crate::world::YAML).unwrap();
+    farthing_gateway::PaymentLayer::new(
+        farthing_gateway::Pricing::new(&config).unwrap(),
+        world.script.clone(),
+        world.ledger.clone(),
+        world.clock.clone(),
+    )
+    .with_limits(config.limits())
+}
