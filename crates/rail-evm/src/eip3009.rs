@@ -94,7 +94,8 @@ impl Authorization {
     pub(crate) fn find(transaction: &[u8], from: Address, nonce: B256) -> Option<Self> {
         let mut words = [0; WORDS_BYTES];
         transaction.windows(WORDS_BYTES).find_map(|window| {
-            if window[160..] != nonce[..] || window[..12] != [0; 12] || window[12..32] != from[..] {
+            let padded = window[..12] == [0; 12] && window[32..44] == [0; 12];
+            if !padded || window[160..] != nonce[..] || window[12..32] != from[..] {
                 return None;
             }
             words.copy_from_slice(window);

@@ -1,5 +1,7 @@
 //! What goes wrong between a settler and its chain: dead, wrong and limiting endpoints, stuck transactions, crashes.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests and their helpers")]
+
 mod support;
 
 use std::sync::Arc;

@@ -1,5 +1,7 @@
 //! Payments on a local chain: those that go through, and those that must not.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests and their helpers")]
+
 mod support;
 
 use std::time::Duration;

@@ -248,7 +248,8 @@ impl Lane {
                 job.ticket.sent(signed.hash);
             }
             match self.deliver(&signed).await {
-                Sent::Accepted | Sent::Unknown(_) => {
+                sent @ (Sent::Accepted | Sent::Unknown(_)) => {
+                    tracing::debug!(nonce, transaction = %signed.hash, payments = jobs.len(), ?sent, "sent");
                     self.flights.push(Flight {
                         transaction,
                         variants: vec![signed],

@@ -16,6 +16,7 @@ use crate::token::Receipt;
 
 /// What came of sending a transaction.
 #[derive(Debug)]
+#[expect(dead_code, reason = "what an endpoint said about an unknown outcome is read in the log, by Debug")]
 pub(super) enum Sent {
     /// The chain has it.
     Accepted,
