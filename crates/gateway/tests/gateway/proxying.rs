@@ -13,11 +13,10 @@ use crate::world::{PAYER, paid, request};
 
 /// Answers with the request's line and headers, sorted, one per line, and forges what it can.
 async fn mirror(request: Request) -> Response {
-    let mut lines: Vec<String> = request
-        .headers()
-        .iter()
-        .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()))
-        .collect();
+    let (parts, body) = request.into_parts();
+    axum::body::to_bytes(body, usize::MAX).await.unwrap();
+    let mut lines: Vec<String> =
+        parts.headers.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect();
     lines.sort();
     let mut headers = HeaderMap::new();
     headers.insert("payment-response", "forged".parse().unwrap());
@@ -25,7 +24,7 @@ async fn mirror(request: Request) -> Response {
     headers.insert("connection", "x-hop".parse().unwrap());
     headers.insert("x-hop", "1".parse().unwrap());
     headers.insert("x-upstream", "1".parse().unwrap());
-    (headers, format!("{} {}\n{}", request.method(), request.uri(), lines.join("\n"))).into_response()
+    (headers, format!("{} {}\n{}", parts.method, parts.uri, lines.join("\n"))).into_response()
 }
 
 async fn gateway() -> Running {
@@ -130,7 +129,8 @@ async fn bodies_and_upgrades_are_bounded_on_free_routes_too() {
     assert_eq!(gateway.send(large).await.status, StatusCode::PAYLOAD_TOO_LARGE);
     let endless = futures::stream::repeat_with(|| Ok::<_, std::io::Error>("xxxxxxxxxxxxxxxx"));
     let endless = request(Method::POST, "/free/x").body(Body::from_stream(endless)).unwrap();
-    assert_eq!(gateway.send(endless).await.status, StatusCode::PAYLOAD_TOO_LARGE);
+    let answer = gateway.send(endless).await;
+    assert_eq!(answer.status, StatusCode::PAYLOAD_TOO_LARGE, "{}", answer.text());
     let upgrade =
         request(Method::GET, "/free/x").header("connection", "upgrade").header("upgrade", "websocket");
     assert_eq!(gateway.send(upgrade.body(Body::empty()).unwrap()).await.status, StatusCode::NOT_IMPLEMENTED);
