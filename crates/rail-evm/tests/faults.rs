@@ -299,6 +299,64 @@ async fn a_payment_redeemed_by_somebody_else_is_confirmed_with_their_transaction
 }
 
 #[tokio::test]
+async fn a_payer_who_turns_into_a_gas_burner_harms_nobody_else() {
+    let world = world(|_| {}).await;
+    world.chain.mint(accounts::BUYER_2.address, 100_000).await.unwrap();
+    let terms = terms();
+    let evil = world.sign_as(accounts::BUYER_2, &terms);
+    let good: Vec<_> = (0..6).map(|_| world.sign(&terms)).collect();
+    let opener = world.sign(&terms);
+    world.chain.stop_mining().await.unwrap();
+    let settle = async {
+        let opener = world.settle(&terms, &opener);
+        let rest = async {
+            world.until("the first is out", async || world.log.all().len() == 1).await;
+            let all = [&evil].into_iter().chain(&good);
+            futures::future::join_all(all.map(|one| world.settle(&terms, one))).await
+        };
+        tokio::join!(opener, rest)
+    };
+    let turn = async {
+        let sent = async || world.log.all().iter().map(|one| one.payments.len()).sum::<usize>() == 8;
+        world.until("all are out, plain accounts together", sent).await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let burner = farthing_devnet::contracts::GAS_BURNER_WALLET.runtime;
+        world.chain.set_code(accounts::BUYER_2.address, burner).await.unwrap();
+        world.chain.start_mining().await.unwrap();
+        world.chain.mine().await.unwrap();
+    };
+    let ((opener, rest), ()) = tokio::join!(settle, turn);
+    transaction(opener);
+    let mut rest = rest.into_iter();
+    let evil = rest.next().unwrap();
+    assert!(matches!(&evil, Ok(Settlement::Failed { .. })), "{evil:?}");
+    rest.for_each(|one| drop(transaction(one)));
+    assert_eq!(world.paid().await, 7 * PRICE);
+}
+
+#[tokio::test]
+async fn a_nonce_that_somebody_else_took_is_given_up_and_the_payment_sent_anew() {
+    let world = world(|config| config.stuck_after = Duration::from_secs(1)).await;
+    let (terms, signed) = (terms(), world.sign(&terms()));
+    world.chain.stop_mining().await.unwrap();
+    let settle = world.settle(&terms, &signed);
+    let take = async {
+        world.until("ours is out", async || world.log.all().len() == 1).await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        assert!(world.chain.drop_transaction(world.log.all()[0].transaction.parse().unwrap()).await.unwrap());
+        let foreign =
+            world.chain.submit(accounts::FACILITATOR.address, Some(accounts::PAYEE.address), Bytes::new());
+        foreign.await.unwrap();
+        world.chain.start_mining().await.unwrap();
+        world.chain.mine().await.unwrap();
+    };
+    let (settled, ()) = tokio::join!(settle, take);
+    let (hash, sent) = (transaction(settled), world.log.all());
+    assert_eq!((sent[0].nonce, sent.last().unwrap().nonce, world.paid().await), (0, 1, PRICE));
+    assert_eq!(sent.last().unwrap().transaction, hash);
+}
+
+#[tokio::test]
 async fn an_expired_payment_that_was_never_sent_ends() {
     let world = world(|_| {}).await;
     let (terms, signed) = (terms(), world.sign(&terms()));

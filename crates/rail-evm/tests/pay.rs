@@ -70,7 +70,7 @@ async fn a_payment_is_verified_settled_and_never_again() {
     assert_eq!(world.paid().await, PRICE);
     assert_eq!(world.log.all().len(), 1);
     assert_eq!(world.log.all()[0].transaction, hash);
-    assert_eq!(world.log.all()[0].payments, [signed.key.clone()]);
+    assert_eq!(world.log.all()[0].payments, std::slice::from_ref(&signed.key));
     assert_eq!(buyer.balance(&usdc()).await.unwrap().get(), 100_000_000 - u128::from(PRICE));
     let state = buyer.lookup(&network(), &signed.key, before).await.unwrap();
     assert_eq!(state, PaymentState::Settled { transaction: Some(hash) });

@@ -114,6 +114,20 @@ pub(super) async fn judge(
     }
 }
 
+/// What became of a payment whose transaction can never be mined; `None`: nothing, its nonce is unused.
+pub(super) async fn passed_by(
+    chain: &Chain,
+    payment: &Payment,
+    transaction: B256,
+    now: Timestamp,
+) -> Option<Settlement> {
+    match nonce_state(&chain.rpc, nonce_of(payment)).await {
+        Ok((_, true)) => Some(used_elsewhere(chain, payment, transaction, now).await),
+        Ok((_, false)) => None,
+        Err(_) => Some(pending(payment, transaction)),
+    }
+}
+
 /// What used the nonce in place of our transaction. Anybody may redeem an authorization that they have seen: the
 /// payee is paid by that as well.
 async fn used_elsewhere(chain: &Chain, payment: &Payment, ours: B256, now: Timestamp) -> Settlement {

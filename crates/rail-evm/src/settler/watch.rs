@@ -6,7 +6,7 @@ use alloy_primitives::B256;
 use futures::future::join_all;
 use tokio::time::Instant;
 
-use super::flight::{Flight, Verdict, failed, judge, outcome};
+use super::flight::{Flight, Verdict, failed, judge, outcome, passed_by, pending};
 use super::job::{Job, Recorder};
 use super::lane::Lane;
 use super::node::{Sent, poll_wait, receipts, send};
@@ -18,10 +18,6 @@ const MAX_HASHES: usize = 64;
 
 /// How often a transaction without a receipt is given to the chain again: a node may have dropped it.
 const OFFER_AGAIN: Duration = Duration::from_secs(4);
-
-/// How long a nonce may count as used without a receipt of ours before something else is taken to have used it. Nodes
-/// behind one address are not always equally far.
-const PASSED_BY: Duration = Duration::from_secs(10);
 
 impl Lane {
     /// Looks once for the receipts of everything in flight, and does what follows.
@@ -45,7 +41,7 @@ impl Lane {
         for receipt in found.into_iter().flatten() {
             self.land(receipt).await;
         }
-        self.notice_passed_by(count);
+        self.give_up_passed_by(count).await;
         self.offer_again().await;
         self.replace_stuck().await;
     }
@@ -90,22 +86,33 @@ impl Lane {
         self.waiting.push_front(job);
     }
 
-    /// Gives up transactions whose nonce something else has used: they can never be mined.
-    fn notice_passed_by(&mut self, count: u64) {
+    /// Gives up transactions whose nonce something else has used: they can never be mined. A receipt may be late, as
+    /// nodes behind one address are not always equally far; so this takes as long as being stuck does.
+    async fn give_up_passed_by(&mut self, count: u64) {
         let mut lost = Vec::new();
         for flight in self.flights.iter_mut().filter(|flight| flight.nonce() < count) {
             let since = *flight.passed_by.get_or_insert_with(Instant::now);
-            if since.elapsed() >= PASSED_BY {
+            if since.elapsed() >= self.limits.stuck_after {
                 lost.push(flight.nonce());
             }
         }
-        for nonce in lost {
-            tracing::warn!(nonce, signer = %self.key.address, "another program sends from this account");
-            let Some(at) = self.flights.iter().position(|flight| flight.nonce() == nonce) else { continue };
-            let flight = self.flights.remove(at);
-            let hash = flight.last().map(|signed| signed.hash).unwrap_or_default();
-            for job in flight.jobs {
-                self.again(job, hash);
+        let Some(nonce) = lost.first() else { return };
+        let Some(at) = self.flights.iter().position(|flight| flight.nonce() == *nonce) else { return };
+        tracing::warn!(nonce, signer = %self.key.address, "another program sends from this account");
+        let flight = self.flights.remove(at);
+        let hash = flight.last().map(|signed| signed.hash).unwrap_or_default();
+        let now = self.clock.now();
+        let ends =
+            join_all(flight.jobs.iter().map(|job| passed_by(&self.chain, &job.payment, hash, now))).await;
+        for (job, end) in flight.jobs.into_iter().zip(ends) {
+            match end {
+                Some(end) => job.ticket.done(Ok(end)),
+                None if job.retried || job.is_deserted() => {
+                    // Whoever asks for the outcome later hears what the chain says then.
+                    let end = pending(&job.payment, hash);
+                    job.ticket.done(Ok(end));
+                }
+                None => self.again(job, hash),
             }
         }
     }
