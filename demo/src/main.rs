@@ -3,9 +3,9 @@
 //! Real parts throughout: anvil with a USDC, the `farthing` binary as wallet, gateway and facilitator, and a web
 //! server that is being sold. Every figure shown is read back from the chain or from the wallet.
 #![forbid(unsafe_code)]
-#![expect(clippy::print_stdout, reason = "printing is what a demo does")]
 
 mod api;
+mod picture;
 mod stage;
 
 use std::path::{Path, PathBuf};
@@ -26,6 +26,9 @@ struct Args {
     /// Leave chain, API and gateway running, and the wallet's folder in place, until Ctrl-C.
     #[arg(long)]
     keep: bool,
+    /// Draw the demo's output as an SVG into this file instead of showing it.
+    #[arg(long, value_name = "FILE", conflicts_with = "keep")]
+    svg: Option<PathBuf>,
     /// The `farthing` binary to show.
     #[arg(long, env = "FARTHING_BIN")]
     farthing: PathBuf,
@@ -42,7 +45,12 @@ payments:
 #[tokio::main]
 async fn main() -> ExitCode {
     drop(rustls::crypto::ring::default_provider().install_default());
-    match play(&Args::parse()).await {
+    let args = Args::parse();
+    let done = match &args.svg {
+        Some(file) => picture::draw(&args.farthing, file).await,
+        None => play(&args).await,
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(broken) => {
             anstream::eprintln!("\nthe demo stopped: {broken}");
@@ -56,11 +64,11 @@ async fn play(args: &Args) -> Result<(), Broken> {
     let home = folder.path().join("wallet");
     let terminal = Terminal::new(args.farthing.clone(), home.clone(), "only for this demo".to_owned());
 
-    terminal.step("A local Base, with a USDC at Base Sepolia's address");
+    terminal.step("A local Base, with a USDC at Base Sepolia's address").await;
     let chain = Base::builder().chain_id(BASE_SEPOLIA).block_time_s(1).start().await?;
     terminal.say(format!("chain {} at {}, USDC at {}", chain.chain_id(), chain.rpc_url(), chain.usdc()));
 
-    terminal.step("A weather API, and farthing gateway in front of it");
+    terminal.step("A weather API, and farthing gateway in front of it").await;
     let upstream = api::serve().await?;
     let gateway_url = format!("http://127.0.0.1:{}", free_port()?);
     let config = folder.path().join("gateway.yaml");
@@ -69,7 +77,7 @@ async fn play(args: &Args) -> Result<(), Broken> {
     let signer_key = FACILITATOR.private_key.to_string();
     let mut gateway = terminal.gateway(&config, ("FACILITATOR_KEY", &signer_key), &gateway_url).await?;
 
-    terminal.step("An agent's wallet, with caps, and five dollars in it");
+    terminal.step("An agent's wallet, with caps, and five dollars in it").await;
     terminal.run(&["init", "--yes"], 0).await?;
     std::fs::write(home.join("config.yaml"), wallet_yaml(&chain))?;
     std::fs::write(home.join("policy.yaml"), POLICY)?;
@@ -77,30 +85,30 @@ async fn play(args: &Args) -> Result<(), Broken> {
     terminal.run(&["fund", "--network", "base-sepolia", "--amount", "$5"], 0).await?;
 
     let weather = format!("{gateway_url}/weather/berlin");
-    terminal.step("What the seller answers to a call without payment: 402 and its terms");
+    terminal.step("What the seller answers to a call without payment: 402 and its terms").await;
     show_402(&terminal, &weather).await?;
 
-    terminal.step("What the wallet would decide. It signs nothing yet");
+    terminal.step("What the wallet would decide. It signs nothing yet").await;
     terminal.run(&["fetch", &weather, "--dry-run"], 0).await?;
 
-    terminal.step("The call, paid");
+    terminal.step("The call, paid").await;
     let before = Balances::read(&terminal, &chain).await?;
     terminal.run(&["fetch", &weather], 0).await?;
 
-    terminal.step("The money moved on the chain");
+    terminal.step("The money moved on the chain").await;
     let after = Balances::read(&terminal, &chain).await?;
     let newest = newest(&terminal).await?;
     show_settlement(&terminal, &chain, &newest).await?;
     terminal.say(format!("{DIM}wallet{DIM:#}  {} → {GOOD}{}{GOOD:#}", before.wallet, after.wallet));
     terminal.say(format!("{DIM}seller{DIM:#}  {} → {GOOD}{}{GOOD:#}", before.seller, after.seller));
 
-    terminal.step("The receipt");
+    terminal.step("The receipt").await;
     terminal.run(&["receipt", text(&newest, "id")], 0).await?;
 
-    terminal.step("A call that costs more than the cap: refused, nothing signed");
+    terminal.step("A call that costs more than the cap: refused, nothing signed").await;
     terminal.run(&["fetch", &format!("{gateway_url}/report")], 4).await?;
 
-    terminal.step("A call whose upstream fails: the seller settles nothing");
+    terminal.step("A call whose upstream fails: the seller settles nothing").await;
     terminal.run(&["fetch", &format!("{gateway_url}/broken")], 6).await?;
     let unchanged = Balances::read(&terminal, &chain).await?;
     if (&unchanged.wallet, &unchanged.seller) != (&after.wallet, &after.seller) {
@@ -113,11 +121,12 @@ async fn play(args: &Args) -> Result<(), Broken> {
 
     if !args.keep {
         terminal
-            .step("Ten minutes later on the chain: that payment has expired, its reservation is given back");
+            .step("Ten minutes later on the chain: the payment has expired, its reservation is given back")
+            .await;
         chain.increase_time_s(600).await?;
         terminal.run(&["reconcile"], 0).await?;
     }
-    terminal.step("The record is whole");
+    terminal.step("The record is whole").await;
     terminal.run(&["history"], 0).await?;
     terminal.run(&["ledger", "verify"], 0).await?;
 
@@ -244,11 +253,16 @@ impl Balances {
     async fn read(terminal: &Terminal, chain: &Base) -> Result<Self, Broken> {
         let wallet = terminal.ask(&["balance", "--json"]).await?;
         let seller: u64 = chain.balance_of(PAYEE.address).await?.to_string().parse().unwrap_or_default();
-        Ok(Self {
-            wallet: format!("{} USDC", text(&wallet["balances"][0], "value")),
-            seller: format!("${}.{:06} USDC", seller / 1_000_000, seller % 1_000_000),
-        })
+        Ok(Self { wallet: text(&wallet["balances"][0], "value").to_owned(), seller: dollars(seller) })
     }
+}
+
+/// Base units of USDC in dollars, as the wallet prints them.
+fn dollars(units: u64) -> String {
+    let text = format!("{}.{:06}", units / 1_000_000, units % 1_000_000);
+    let trimmed = text.trim_end_matches('0');
+    let cents = text.find('.').map_or(text.len(), |point| point + 3);
+    format!("${}", if trimmed.len() < cents { &text[..cents] } else { trimmed })
 }
 
 fn epilogue(args: &Args, terminal: &Terminal, home: &Path, weather: &str, config: &Path) {

@@ -1,5 +1,6 @@
 //! Everything that the demo sets up: files, processes, and how it talks.
 
+use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -11,6 +12,9 @@ pub(crate) const STEP: Style = AnsiColor::Cyan.on_default().bold();
 pub(crate) const COMMAND: Style = AnsiColor::Yellow.on_default();
 pub(crate) const DIM: Style = AnsiColor::BrightBlack.on_default();
 pub(crate) const GOOD: Style = AnsiColor::Green.on_default().bold();
+
+/// How long a person gets for each step.
+const READING: Duration = Duration::from_secs(3);
 
 /// What went wrong, in words for the person who runs the demo.
 #[derive(Debug, thiserror::Error)]
@@ -50,8 +54,11 @@ impl Terminal {
         Self { farthing, home, passphrase, steps: std::cell::Cell::new(0), began: Instant::now() }
     }
 
-    /// Announces what happens next.
-    pub(crate) fn step(&self, title: &str) {
+    /// Announces what happens next, leaving a person the time to read what came before.
+    pub(crate) async fn step(&self, title: &str) {
+        if self.steps.get() > 0 && std::io::stdout().is_terminal() {
+            tokio::time::sleep(READING).await;
+        }
         self.steps.set(self.steps.get() + 1);
         let seconds = self.began.elapsed().as_secs();
         anstream::println!("\n{STEP}{:>2}. {title}{STEP:#} {DIM}({seconds} s){DIM:#}", self.steps.get());

@@ -22,6 +22,7 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 
 const EXAMPLES: &str = "\
 Examples:
+  cargo xtask demo             a paid call, end to end, on a local chain
   cargo xtask test             everything that .ci/run checks
   cargo xtask test --quick     formatting, clippy and unit tests, while you work
   cargo xtask devnet           a local Base with USDC, until Ctrl-C
@@ -42,6 +43,9 @@ struct Arguments {
 enum Task {
     /// Install what is missing, then run every check and test
     Test(test::Options),
+    /// Show a paid call, end to end, on a local chain; --keep leaves it running, --svg FILE draws it
+    #[command(disable_help_flag = true)]
+    Demo(tasks::Passed),
     /// Run a local Base with USDC on it until Ctrl-C; arguments go to farthing-devnet
     #[command(disable_help_flag = true)]
     Devnet(tasks::Passed),
@@ -60,6 +64,7 @@ fn has_task(name: &str) -> bool {
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().task {
         Task::Test(options) => test::run(&options),
+        Task::Demo(passed) => tasks::demo(&passed),
         Task::Devnet(passed) => tasks::devnet(&passed),
         Task::Bench(passed) => tasks::bench(&passed),
         Task::Golden => tasks::golden(),

@@ -18,6 +18,16 @@ pub(crate) fn devnet(passed: &Passed) -> Result<(), Failure> {
     Err(run.with(&passed.arguments).replace_this_process())
 }
 
+/// Builds the binary and the demo around it, then becomes the demo.
+pub(crate) fn demo(passed: &Passed) -> Result<(), Failure> {
+    npm::install_missing()?;
+    Invocation::cargo(&["build", "--package", "farthing", "--package", "farthing-demo"]).run()?;
+    let built = target_dir().join("debug");
+    let farthing = text(&built.join("farthing"));
+    let run = Invocation::new(text(&built.join("farthing-demo")), &["--farthing", &farthing]);
+    Err(run.with(&passed.arguments).replace_this_process())
+}
+
 /// Builds the peers in their own workspace, then becomes the benchmark.
 pub(crate) fn bench(passed: &Passed) -> Result<(), Failure> {
     let target = target_dir().join("peers-rs");

@@ -105,8 +105,7 @@ impl From<WalletError> for Failure {
                         "nothing was paid; the caps are in policy.yaml (`farthing config show`)".to_owned()
                     }
                 };
-                let failure =
-                    Self::new(Code::Refused, format!("refused by `{}`: {denial}", denial.rule)).hint(hint);
+                let failure = Self::new(Code::Refused, format!("refused: {denial}")).hint(hint);
                 Self { denial: Some(denial), ..failure }
             }
             WalletError::NoPayableOffer(_) | WalletError::NoPayer(_) => {

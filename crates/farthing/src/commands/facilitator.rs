@@ -14,7 +14,12 @@ const LEDGER: &str = "facilitator.db";
 
 pub(crate) async fn run(home: &Home, args: &FacilitatorArgs, output: Output) -> Result<(), Failure> {
     let mut config = read(args)?;
-    config.listen = args.listen.unwrap_or(config.listen);
+    if let Some(listen) = args.listen {
+        config.listen = listen;
+        config
+            .check()
+            .map_err(|why| Failure::new(Code::Configuration, format!("--listen {listen}: {why}")))?;
+    }
     if args.check {
         let networks: Vec<String> = config.networks.keys().map(ToString::to_string).collect();
         match output.json {

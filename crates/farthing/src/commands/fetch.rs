@@ -73,7 +73,7 @@ fn conclude(status: http::StatusCode, payment: Option<&PaidCall>, output: Output
     if let Some(PaidCall { outcome: Outcome::Unknown { why }, purchase, asset, .. }) = payment {
         let amount = asset.format(purchase.terms.amount);
         let until = purchase.signed.as_ref().map(|signed| crate::output::time(signed.valid_before));
-        return Err(Failure::new(Code::Unknown, format!("{} (status {status})", printable(why))).hint(format!(
+        return Err(Failure::new(Code::Unknown, printable(why)).hint(format!(
             "{amount} stays reserved, because the seller could still settle until {} UTC; `farthing reconcile` asks the chain",
             until.unwrap_or_default(),
         )));

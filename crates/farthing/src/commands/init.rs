@@ -116,22 +116,28 @@ fn say(
         output.json(&json!({"home": home.folder(), "address": address, "phrase": shown.as_ref().map(|words| words.as_str())}));
         return Ok(());
     }
-    output.note(format!("{GOOD}made{GOOD:#} a wallet in {}", home.folder().display()));
-    output.line(format!("{DIM}address{DIM:#}  {STRONG}{address}{STRONG:#}"));
+    if output.quiet {
+        output.line(address);
+    } else {
+        output.line(format!("{GOOD}made{GOOD:#} a wallet in {}", home.folder().display()));
+        output.line(format!("{DIM}address{DIM:#}  {STRONG}{address}{STRONG:#}"));
+        for rule in rules() {
+            output.line(format!("{DIM}cap{DIM:#}      {rule}"));
+        }
+    }
     if let Some(words) = shown {
         output.note(format!(
             "{WARN}Write these words down.{WARN:#} They are the wallet; they are not shown again."
         ));
         output.line(format!("{DIM}phrase{DIM:#}   {}", words.as_str()));
     }
-    output.note(format!("{DIM}caps{DIM:#}     {} in policy.yaml", summary()));
     output.note(format!("{DIM}next{DIM:#}     farthing fund"));
     Ok(())
 }
 
-/// The starter policy's rules in one line.
-fn summary() -> String {
-    Policy::parse(Policy::starter()).map(|policy| policy.explain().join("; ")).unwrap_or_default()
+/// The starter policy in words.
+fn rules() -> Vec<String> {
+    Policy::parse(Policy::starter()).map(|policy| policy.explain()).unwrap_or_default()
 }
 
 fn broken(error: KeystoreError) -> Failure {

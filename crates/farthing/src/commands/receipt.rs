@@ -39,7 +39,7 @@ fn lines(purchase: &Purchase) -> Vec<(&'static str, String)> {
         ("reserved", format!("{} UTC", time(purchase.created_at))),
     ];
     if let Some(signed) = &purchase.signed {
-        lines.push(("payment", signed.key.to_string()));
+        lines.push(("nonce", signed.key.as_str().rsplit('/').next().unwrap_or_default().to_owned()));
         lines.push(("valid until", format!("{} UTC", time(signed.valid_before))));
     }
     match &purchase.outcome {
