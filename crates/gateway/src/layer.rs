@@ -14,14 +14,15 @@ use http::header::{CONNECTION, UPGRADE};
 use http::uri::PathAndQuery;
 use http::{Request, Response, StatusCode, Uri};
 use http_body::Body;
-use http_body_util::{BodyExt as _, Either, Full, LengthLimitError, Limited};
+use http_body_util::{Either, Full};
 use tower_layer::Layer;
 use tower_service::Service;
 
+use crate::admit::charge;
 use crate::answer::{self, Answer, GatewayBody, Refusal};
-use crate::charge::{Call, Handler, RESENT};
-use crate::core::{Core, Unverified};
-use crate::inflight::{Entered, InFlight};
+use crate::charge::RESENT;
+use crate::core::Core;
+use crate::inflight::InFlight;
 use crate::order::{Found, Order, find};
 use crate::pricing::Charge;
 use crate::reload::SharedPricing;
@@ -292,119 +293,12 @@ impl Core {
     }
 }
 
-/// A request with a payment, up to the task that serves it.
-async fn charge<S, B, B2>(
-    core: Arc<Core>,
-    mut inner: S,
-    mut order: Order,
-    request: Request<B>,
-) -> Result<Response<GatewayBody<B2>>, S::Error>
-where
-    S: Service<Request<RequestBody<B>>, Response = Response<B2>> + Send + 'static,
-    S::Future: Send + 'static,
-    S::Error: Send + 'static,
-    B: Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<BoxError>,
-    B2: Body<Data = Bytes> + Send + 'static,
-    B2::Error: Into<BoxError>,
-{
-    let admitted = match admit(&core, &mut order, request).await {
-        Ok(admitted) => admitted,
-        Err(answer) => return Ok(answer.map(Either::Right)),
-    };
-    let Admitted { gate, known, request } = admitted;
-    // Not called before it is first polled: that is after the claim.
-    let handler: Handler<B2, S::Error> = Box::pin(async move { inner.call(request).await });
-    let tasks = core.tasks.clone();
-    let call = Call { core, order, gate, known };
-    match tasks.spawn(call.run(handler)).await {
-        Ok(answered) => Ok(answered?.map(|body| match body {
-            Either::Right(held) => Either::Right(held.taken()),
-            streamed => streamed,
-        })),
-        Err(error) => {
-            tracing::error!(%error, "a paid call broke off");
-            let message = "the call broke off; send the same request with the same payment again";
-            let answer = answer::try_again(StatusCode::INTERNAL_SERVER_ERROR, "internal", message);
-            Ok(answer.map(Either::Right))
-        }
-    }
-}
-
-struct Admitted<B> {
-    gate: Entered,
-    known: bool,
-    request: Request<RequestBody<B>>,
-}
-
-/// What comes before the claim. A buyer who hangs up in here has lost nothing.
-async fn admit<B>(core: &Arc<Core>, order: &mut Order, request: Request<B>) -> Result<Admitted<B>, Answer>
-where
-    B: Body<Data = Bytes>,
-    B::Error: Into<BoxError>,
-{
-    let Some(gate) = core.in_flight.enter(order.key()) else {
-        core.metrics.duplicates.add();
-        return Err(order.in_progress());
-    };
-    let mut known = core.in_flight.is_known(order.key()) || core.store.contains(order.key());
-    if !known && !order.is_upfront() {
-        match core.verify(order).await {
-            Ok(()) => farthing_ambient::fault::point("gateway.verified"),
-            // Used, perhaps by us, before this process began: the ledger knows.
-            Err(Unverified::Used(_)) => known = true,
-            Err(unverified) => return Err(*unverified.into_refusal()),
-        }
-    }
-    let mut request = gather(core, order, request).await?;
-    request.extensions_mut().insert(order.paid.clone());
-    Ok(Admitted { gate, known, request })
-}
-
-/// Reads the body, except where it is to be streamed, and binds the order to the request.
-async fn gather<B>(
-    core: &Core,
-    order: &mut Order,
-    request: Request<B>,
-) -> Result<Request<RequestBody<B>>, Answer>
-where
-    B: Body<Data = Bytes>,
-    B::Error: Into<BoxError>,
-{
-    let limit = core.limits.request_body_bytes;
-    if request.body().size_hint().lower() > limit as u64 {
-        return Err(too_large(limit));
-    }
-    if order.is_upfront() {
-        order.bind(&request, None);
-        return Ok(request.map(Either::Left));
-    }
-    let (parts, body) = request.into_parts();
-    let body = if body.is_end_stream() {
-        Bytes::new()
-    } else {
-        let reading = Limited::new(body, limit).collect();
-        match tokio::time::timeout(core.limits.request_body, reading).await {
-            Ok(Ok(body)) => body.to_bytes(),
-            Ok(Err(error)) if error.is::<LengthLimitError>() => return Err(too_large(limit)),
-            Ok(Err(_)) => return Err(bad_request("bad_body", "the request's body broke off")),
-            Err(_) => {
-                let message = "the request's body took too long; nothing was charged";
-                return Err(answer::error(StatusCode::REQUEST_TIMEOUT, "body_timeout", message));
-            }
-        }
-    };
-    let request = Request::from_parts(parts, Either::Right(Full::new(body.clone())));
-    order.bind(&request, Some(&body));
-    Ok(request)
-}
-
 pub(crate) fn too_large(limit: usize) -> Answer {
     let message = format!("the request's body is larger than {limit} bytes; nothing was charged");
     answer::error(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", &message)
 }
 
-fn bad_request(code: &str, message: &str) -> Answer {
+pub(crate) fn bad_request(code: &str, message: &str) -> Answer {
     answer::error(StatusCode::BAD_REQUEST, code, message)
 }
 

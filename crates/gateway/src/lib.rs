@@ -50,6 +50,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod admit;
 mod answer;
 mod charge;
 mod config;

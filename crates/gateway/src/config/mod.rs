@@ -28,6 +28,7 @@ pub struct Config {
     /// The file it came from.
     pub(crate) file: String,
     pub(crate) text: Text,
+    default_responses_dir: Option<PathBuf>,
 }
 
 /// The file's keys as they stand in it.
@@ -245,7 +246,7 @@ impl Config {
                 message: without_place(&error.to_string()),
             }
         })?;
-        Ok(Self { file: file.to_owned(), text })
+        Ok(Self { file: file.to_owned(), text, default_responses_dir: None })
     }
 
     /// Where buyers connect.
@@ -343,8 +344,16 @@ impl Config {
     /// Where answers are kept that a buyer may still come back for; none keeps them in memory. Relative to the file.
     #[must_use]
     pub fn responses_dir(&self) -> Option<PathBuf> {
-        let dir = self.text.responses.dir.as_ref()?;
+        let Some(dir) = &self.text.responses.dir else { return self.default_responses_dir.clone() };
         Some(Path::new(&self.file).parent().map_or_else(|| dir.clone(), |parent| parent.join(dir)))
+    }
+
+    /// Keeps answers in this folder where the file names none. It belongs to the ledger: gateways that share one share
+    /// both.
+    #[must_use]
+    pub fn or_responses_dir(mut self, dir: PathBuf) -> Self {
+        self.default_responses_dir = Some(dir);
+        self
     }
 
     /// How long such answers are kept, and how many bytes of them.

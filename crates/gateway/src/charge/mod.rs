@@ -1,0 +1,232 @@
+//! A paid call, from its verification to its answer.
+
+mod serve;
+mod settling;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use farthing_ambient::fault;
+use farthing_ledger::{Claim, ClaimState, Claimed, NewClaim};
+use farthing_protocol::x402::SettleResponse;
+use futures::future::BoxFuture;
+use http::{HeaderName, HeaderValue, Response, StatusCode};
+use http_body::Body;
+use http_body_util::Either;
+
+use crate::answer::{self, Answer, GatewayBody};
+use crate::core::Core;
+use crate::inflight::Entered;
+use crate::order::Order;
+use crate::store::StoredResponse;
+use serve::Served;
+use settling::{settling, unrecorded};
+
+/// On an answer that was given out before: the same one again, paid once.
+pub(crate) const RESENT: HeaderName = HeaderName::from_static("farthing-resent");
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// The handler with its request, not started yet.
+pub(crate) type Handler<B, E> = BoxFuture<'static, Result<Response<B>, E>>;
+
+/// One payment on its way through. It runs in a task of its own: a buyer who hangs up does not stop it.
+pub(crate) struct Call {
+    pub(crate) core: Arc<Core>,
+    pub(crate) order: Order,
+    pub(crate) gate: Entered,
+    /// The ledger may know the payment: it is asked first, and the facilitator after it.
+    pub(crate) known: bool,
+}
+
+/// What a claim says about going on.
+enum Next {
+    Serve,
+    Resume,
+    Resend { transaction: String },
+    Stop(Answer),
+}
+
+impl Call {
+    pub(crate) async fn run<B, E>(self, handler: Handler<B, E>) -> Result<Response<GatewayBody<B>>, E>
+    where
+        B: Body<Data = Bytes>,
+        B::Error: Into<BoxError>,
+    {
+        match self.claim().await {
+            Next::Serve if self.order.is_upfront() => self.upfront(handler).await,
+            Next::Serve => self.authorized(handler).await,
+            Next::Resume => self.resume(handler).await,
+            Next::Resend { transaction } => Ok(self.resend(&transaction).await.map(Either::Right)),
+            Next::Stop(answer) => Ok(answer.map(Either::Right)),
+        }
+    }
+
+    // === the claim ===
+
+    async fn claim(&self) -> Next {
+        match self.take().await {
+            Ok(Claimed::Granted) => self.granted().await,
+            Ok(Claimed::Duplicate(claim)) => self.duplicate(claim).await,
+            Err(answer) => Next::Stop(*answer),
+        }
+    }
+
+    async fn take(&self) -> Result<Claimed, answer::Refusal> {
+        let Order { paid, route, identity, .. } = &self.order;
+        let claim = NewClaim {
+            key: paid.key.clone(),
+            route: route.name.clone(),
+            request: identity.clone(),
+            payer: paid.payer.clone(),
+            pay_to: paid.pay_to.clone(),
+            network: paid.network.clone(),
+            asset: paid.asset.clone(),
+            amount: paid.amount,
+        };
+        let claimed = self.core.ledger.claim(claim).await;
+        self.core.in_flight.remember(self.order.key());
+        claimed.map_err(|error| {
+            self.core.ledger_failed(self.order.key(), &error);
+            Box::new(unrecorded())
+        })
+    }
+
+    async fn granted(&self) -> Next {
+        self.core.in_flight.take(self.order.key());
+        fault::point("gateway.claimed");
+        if !self.known || self.order.is_upfront() {
+            return Next::Serve;
+        }
+        match self.core.verify(&self.order).await {
+            Ok(()) => Next::Serve,
+            Err(unverified) => {
+                self.release("the payment is not valid").await;
+                Next::Stop(*unverified.into_refusal())
+            }
+        }
+    }
+
+    /// Somebody has the payment or had it. Only the same request may go on with it.
+    async fn duplicate(&self, claim: Claim) -> Next {
+        if claim.claim.request != self.order.identity {
+            self.core.metrics.duplicates.add();
+            return Next::Stop(self.order.duplicate("this payment was used for another request"));
+        }
+        match &claim.state {
+            ClaimState::Settled { transaction } => Next::Resend { transaction: transaction.clone() },
+            ClaimState::Settling { .. } if self.core.is_orphan(&claim) => Next::Resume,
+            ClaimState::Taken if self.core.is_orphan(&claim) => self.take_over().await,
+            ClaimState::Failed { reason } => {
+                self.core.metrics.refused.add();
+                Next::Stop(self.order.refused(StatusCode::PAYMENT_REQUIRED, reason))
+            }
+            _ => {
+                self.core.metrics.duplicates.add();
+                Next::Stop(self.order.in_progress())
+            }
+        }
+    }
+
+    /// Takes a payment whose process died before settling it.
+    async fn take_over(&self) -> Next {
+        self.release("the gateway died serving it").await;
+        match self.take().await {
+            Ok(Claimed::Granted) => self.granted().await,
+            Ok(Claimed::Duplicate(_)) => Next::Stop(self.order.in_progress()),
+            Err(answer) => Next::Stop(*answer),
+        }
+    }
+
+    /// The answer to a payment that was settled: the same one, if it is still there to be given.
+    async fn resend(self, transaction: &str) -> Answer {
+        let kept = self.core.store.get(self.order.key()).await;
+        match kept.inspect_err(|error| self.core.ledger_failed(self.order.key(), error)) {
+            Ok(Some(kept)) => {
+                self.core.metrics.resent.add();
+                let settled = self.order.settled_by(transaction);
+                let mut answer = self.hand_over(kept, &settled);
+                answer.headers_mut().insert(RESENT, HeaderValue::from_static("1"));
+                answer
+            }
+            Ok(None) | Err(_) => {
+                self.core.metrics.duplicates.add();
+                self.order.duplicate("this payment was used, and its answer was given out")
+            }
+        }
+    }
+
+    // === the flows ===
+
+    /// Serve, settle, answer.
+    async fn authorized<B, E>(self, handler: Handler<B, E>) -> Result<Response<GatewayBody<B>>, E>
+    where
+        B: Body<Data = Bytes>,
+        B::Error: Into<BoxError>,
+    {
+        let served = self.serve(handler).await;
+        fault::point("gateway.served");
+        match served {
+            Served::Good(response) => Ok(self.sell(response).await.map(Either::Right)),
+            Served::Bad(answer) => {
+                self.fail("the handler failed").await;
+                Ok(answer.map(Either::Right))
+            }
+            Served::Failed(error) => {
+                self.fail("the handler failed").await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Settle, serve, answer while it is being made.
+    async fn upfront<B, E>(self, handler: Handler<B, E>) -> Result<Response<GatewayBody<B>>, E>
+    where
+        B: Body<Data = Bytes>,
+    {
+        if let Err(error) = self.core.record(self.order.key(), settling(None)).await {
+            tracing::debug!(%error, "nothing was settled");
+            return Ok(unrecorded().map(Either::Right));
+        }
+        match self.settle(false).await {
+            Ok(settled) => self.open(handler, settled).await,
+            Err(answer) => Ok(answer.map(Either::Right)),
+        }
+    }
+
+    /// Goes on where a process died, or where a settlement was not known in time. An answer that was not given out is
+    /// given out now; one that was lost is made again.
+    async fn resume<B, E>(self, handler: Handler<B, E>) -> Result<Response<GatewayBody<B>>, E>
+    where
+        B: Body<Data = Bytes>,
+        B::Error: Into<BoxError>,
+    {
+        let settled = match self.settle(true).await {
+            Ok(settled) => settled,
+            Err(answer) => return Ok(answer.map(Either::Right)),
+        };
+        if self.order.is_upfront() {
+            return self.open(handler, settled).await;
+        }
+        let kept = self.core.store.get(self.order.key()).await;
+        if let Ok(Some(kept)) = kept.inspect_err(|error| self.core.ledger_failed(self.order.key(), error)) {
+            return Ok(self.finish(kept, settled).await.map(Either::Right));
+        }
+        match self.serve(handler).await {
+            Served::Good(response) => Ok(self.make_good(response, settled).await.map(Either::Right)),
+            Served::Bad(mut answer) => {
+                // Paid and not served: the claim stays open, and the same request may be sent again.
+                answer::attach(answer.headers_mut(), self.order.response_header(), &settled);
+                Ok(answer.map(Either::Right))
+            }
+            Served::Failed(error) => Err(error),
+        }
+    }
+
+    async fn make_good(self, response: StoredResponse, settled: SettleResponse) -> Answer {
+        if let Err(error) = self.core.store.put(response.clone()).await {
+            self.core.ledger_failed(self.order.key(), &error);
+        }
+        self.finish(response, settled).await
+    }
+}

@@ -1,0 +1,124 @@
+//! The handler: run in its time, through its panics, its answer held or passed on.
+
+use std::panic::AssertUnwindSafe;
+
+use bytes::Bytes;
+use farthing_ambient::fault;
+use farthing_protocol::x402::{HEADERS, SettleResponse};
+use futures::FutureExt as _;
+use http::{HeaderMap, Response, StatusCode};
+use http_body::Body;
+use http_body_util::{BodyExt as _, Either, LengthLimitError, Limited};
+
+use super::{BoxError, Call, Handler};
+use crate::answer::{self, Answer, GatewayBody};
+use crate::store::StoredResponse;
+
+/// What a handler did.
+pub(super) enum Served<E> {
+    Good(StoredResponse),
+    Bad(Answer),
+    Failed(E),
+}
+
+impl Call {
+    pub(super) async fn serve<B, E>(&self, handler: Handler<B, E>) -> Served<E>
+    where
+        B: Body<Data = Bytes>,
+        B::Error: Into<BoxError>,
+    {
+        let limit = self.core.limits.response_buffer_bytes;
+        let served = async {
+            let response = match handler.await {
+                Ok(response) => response,
+                Err(error) => return Served::Failed(error),
+            };
+            let (parts, body) = response.into_parts();
+            let body = match Limited::new(body, limit).collect().await {
+                Ok(body) => body.to_bytes(),
+                Err(error) => return Served::Bad(unreadable(&*error, limit)),
+            };
+            let key = self.order.key().clone();
+            let response = StoredResponse { key, status: parts.status, headers: parts.headers, body };
+            if is_failure(response.status) { Served::Bad(failed(response)) } else { Served::Good(response) }
+        };
+        self.bounded(served).await.unwrap_or_else(Served::Bad)
+    }
+
+    /// Runs a handler for its time, and through its panics.
+    async fn bounded<T>(&self, work: impl Future<Output = T>) -> Result<T, Answer> {
+        let work = AssertUnwindSafe(work).catch_unwind();
+        match tokio::time::timeout(self.order.route.timeout, work).await {
+            Ok(Ok(done)) => Ok(done),
+            Ok(Err(_)) => {
+                tracing::error!(route = self.order.route.name, "a handler panicked");
+                Err(answer::error(StatusCode::INTERNAL_SERVER_ERROR, "handler_failed", "the handler failed"))
+            }
+            Err(_) => {
+                let message = "the handler took too long";
+                Err(answer::error(StatusCode::GATEWAY_TIMEOUT, "upstream_timeout", message))
+            }
+        }
+    }
+
+    /// Lets a paid-for handler answer, and passes its answer on as it comes.
+    pub(super) async fn open<B, E>(
+        self,
+        handler: Handler<B, E>,
+        settled: SettleResponse,
+    ) -> Result<Response<GatewayBody<B>>, E>
+    where
+        B: Body<Data = Bytes>,
+    {
+        let opened = self.bounded(handler).await;
+        fault::point("gateway.served");
+        let mut response = match opened {
+            Ok(Ok(response)) => response.map(Either::Left),
+            // The claim stays open: the buyer paid, and may send the same request again.
+            Ok(Err(error)) => return Err(error),
+            Err(answer) => answer.map(Either::Right),
+        };
+        if !response.status().is_server_error() && self.close(&settled).await.is_err() {
+            return Ok(self.withheld(&settled).map(Either::Right));
+        }
+        strip(response.headers_mut());
+        answer::attach(response.headers_mut(), self.order.response_header(), &settled);
+        if is_failure(response.status()) {
+            self.core.metrics.failed.add();
+            answer::no_store(response.headers_mut());
+        } else {
+            self.core.metrics.served.add();
+            answer::make_private(response.headers_mut());
+        }
+        Ok(response)
+    }
+}
+
+/// A failure is not charged (reference/x402.md, "Headers").
+fn is_failure(status: StatusCode) -> bool {
+    status.as_u16() >= 400
+}
+
+fn failed(response: StoredResponse) -> Answer {
+    let mut answer = response.into_response();
+    strip(answer.headers_mut());
+    answer::no_store(answer.headers_mut());
+    answer
+}
+
+/// Settlement headers are the layer's word alone, and those towards the layer end here.
+pub(super) fn strip(headers: &mut HeaderMap) {
+    for name in HEADERS {
+        headers.remove(name);
+    }
+}
+
+fn unreadable(error: &(dyn std::error::Error + 'static), limit: usize) -> Answer {
+    if error.is::<LengthLimitError>() {
+        let message = format!(
+            "the answer is larger than {limit} bytes; the provider can raise limits.response_buffer or use `flow: upfront`"
+        );
+        return answer::error(StatusCode::BAD_GATEWAY, "answer_too_large", &message);
+    }
+    answer::error(StatusCode::BAD_GATEWAY, "upstream_failed", "the answer broke off; nothing was charged")
+}

@@ -1,0 +1,171 @@
+//! Keeping the answer, settling, giving it out or withholding it.
+
+use std::sync::Arc;
+
+use farthing_ambient::fault;
+use farthing_ledger::{ClaimState, LedgerError, SettlementState};
+use farthing_protocol::PaymentKey;
+use farthing_protocol::x402::{Reason, SettleResponse};
+use http::StatusCode;
+
+use super::Call;
+use super::serve::strip;
+use crate::answer::{self, Answer, Held, OnEnd};
+use crate::core::Core;
+use crate::inflight::Entered;
+use crate::settle::{Settlement, settle};
+use crate::store::StoredResponse;
+
+impl Call {
+    /// Keeps the answer, settles, and gives it out; or withholds it.
+    pub(super) async fn sell(self, response: StoredResponse) -> Answer {
+        let key = self.order.key();
+        let (kept, recorded) =
+            tokio::join!(self.core.store.put(response.clone()), self.core.record(key, settling(None)));
+        if recorded.is_err() {
+            self.core.store.remove(key);
+            return unrecorded();
+        }
+        if let Err(error) = kept {
+            self.core.ledger_failed(key, &error);
+            self.release("its answer could not be kept").await;
+            return unrecorded();
+        }
+        match self.settle(false).await {
+            Ok(settled) => self.finish(response, settled).await,
+            Err(answer) => answer,
+        }
+    }
+
+    /// Settles the payment; what to answer when it is not settled.
+    pub(super) async fn settle(&self, again: bool) -> Result<SettleResponse, Answer> {
+        let core = &self.core;
+        match settle(&*core.facilitate, &self.order, core.limits.settle, again).await {
+            Settlement::Done(mut settled) => {
+                fault::point("gateway.settled");
+                settled.network = self.order.network_name().to_owned();
+                Ok(settled)
+            }
+            Settlement::Failed(refused) => Err(self.unsettled(refused).await),
+            Settlement::Unknown(transaction) => Err(self.unknown(transaction).await),
+        }
+    }
+
+    async fn unknown(&self, transaction: Option<String>) -> Answer {
+        // A facilitator in this process writes into the same ledger, and may know by now.
+        let record = self.core.ledger.settlement(self.order.key()).await;
+        match record.map(|record| record.map(|record| record.state)) {
+            Ok(Some(SettlementState::Failed { reason, transaction, .. })) => {
+                return self.unsettled(self.refusal(&reason, transaction)).await;
+            }
+            Ok(Some(SettlementState::Abandoned { .. })) => {
+                return self.unsettled(self.refusal("settlement_abandoned", None)).await;
+            }
+            Ok(_) | Err(_) => {}
+        }
+        self.core.metrics.settle_unknown.add();
+        if transaction.is_some() {
+            // If it cannot be written, the claim still says that a settlement is under way.
+            let _ = self.core.record(self.order.key(), settling(transaction.clone())).await;
+        }
+        self.withheld(&self.refusal(Reason::SettlementPending.as_str(), transaction))
+    }
+
+    async fn unsettled(&self, mut refused: SettleResponse) -> Answer {
+        let reason = refused.error_reason.as_ref().map_or("settlement_failed", Reason::as_str).to_owned();
+        self.core.metrics.settle_failed.add();
+        self.core.store.remove(self.order.key());
+        let state = if refused.transaction.is_empty() {
+            // Nothing was sent: the same payment may be tried again, say after the buyer's balance was filled up.
+            ClaimState::Released { why: reason.clone() }
+        } else {
+            ClaimState::Failed { reason: reason.clone() }
+        };
+        // If it cannot be written, the claim stays open and the next attempt asks the facilitator again.
+        let _ = self.core.record(self.order.key(), state).await;
+        refused.network = self.order.network_name().to_owned();
+        let mut answer = self.order.refused(StatusCode::PAYMENT_REQUIRED, &reason);
+        answer::attach(answer.headers_mut(), self.order.response_header(), &refused);
+        answer
+    }
+
+    fn refusal(&self, reason: &str, transaction: Option<String>) -> SettleResponse {
+        SettleResponse {
+            success: false,
+            error_reason: Some(Reason::from(reason)),
+            transaction: transaction.unwrap_or_default(),
+            ..self.order.settled_by("")
+        }
+    }
+
+    /// Not 402: who is asked to pay here again would pay twice.
+    pub(super) fn withheld(&self, settled: &SettleResponse) -> Answer {
+        let message = "the settlement is not known yet and the answer is kept: \
+                       send the same request with the same payment again to get it";
+        let mut answer = answer::try_again(StatusCode::GATEWAY_TIMEOUT, "settlement_pending", message);
+        answer::attach(answer.headers_mut(), self.order.response_header(), settled);
+        answer
+    }
+
+    /// Records the settlement, and only then gives the answer out: an open claim means that nobody has it.
+    pub(super) async fn finish(self, response: StoredResponse, settled: SettleResponse) -> Answer {
+        if self.close(&settled).await.is_err() {
+            return self.withheld(&settled);
+        }
+        self.core.metrics.served.add();
+        self.hand_over(response, &settled)
+    }
+
+    pub(super) async fn close(&self, settled: &SettleResponse) -> Result<(), LedgerError> {
+        let transaction = settled.transaction.clone();
+        self.core.record(self.order.key(), ClaimState::Settled { transaction }).await
+    }
+
+    /// Gives an answer to the buyer. No copy of the payment gets in before it is with him.
+    pub(super) fn hand_over(self, response: StoredResponse, settled: &SettleResponse) -> Answer {
+        let key = response.key.clone();
+        let mut answer = response.into_response();
+        strip(answer.headers_mut());
+        answer::make_private(answer.headers_mut());
+        answer::attach(answer.headers_mut(), self.order.response_header(), settled);
+        let end = Delivery { core: self.core, key, named: self.order.named, _gate: self.gate };
+        answer.map(|body: Held| body.on_end(Box::new(end)))
+    }
+
+    pub(super) async fn fail(&self, why: &str) {
+        self.core.metrics.failed.add();
+        self.release(why).await;
+    }
+
+    pub(super) async fn release(&self, why: &str) {
+        // If it cannot be written, the claim is taken back after its lease; nothing was settled in any case.
+        let _ = self.core.record(self.order.key(), ClaimState::Released { why: why.to_owned() }).await;
+    }
+}
+
+/// Forgets a delivered answer, and lets copies of its payment through to the ledger again.
+struct Delivery {
+    core: Arc<Core>,
+    key: PaymentKey,
+    named: bool,
+    _gate: Entered,
+}
+
+impl OnEnd for Delivery {
+    /// After delivery the answer is kept only for a buyer who named the request by an `Idempotency-Key`: everything
+    /// else in a payment can be read off the chain once it is settled, and would buy the answer for a stranger.
+    fn end(self: Box<Self>, delivered: bool) {
+        if delivered && !self.named {
+            self.core.store.remove(&self.key);
+        }
+    }
+}
+
+pub(super) fn settling(transaction: Option<String>) -> ClaimState {
+    ClaimState::Settling { transaction }
+}
+
+pub(super) fn unrecorded() -> Answer {
+    let message = "the payment could not be recorded; nothing was charged";
+    answer::try_again(StatusCode::SERVICE_UNAVAILABLE, "not_recorded", message)
+}
