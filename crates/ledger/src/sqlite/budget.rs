@@ -11,6 +11,7 @@ use std::time::Duration;
 use farthing_money::Usd;
 use farthing_policy::{Denial, Limit, Measure, Usage};
 use rusqlite::{Connection, OptionalExtension, params};
+use url::Host;
 
 use super::Result;
 use crate::window::{Frees, Stretch, Unit, reach};
@@ -20,15 +21,24 @@ use crate::{LedgerError, NewPurchase};
 pub(super) fn scopes(purchase: &NewPurchase, limits: &[Limit]) -> BTreeSet<String> {
     let mut scopes: BTreeSet<String> = limits.iter().map(|limit| limit.scope.clone()).collect();
     scopes.insert("all".to_owned());
-    let url = url::Url::parse(&purchase.url).ok();
-    if let Some(host) = url.as_ref().and_then(url::Url::host_str) {
-        scopes.insert(format!("host:{}", host.to_ascii_lowercase()));
-    }
+    scopes.extend(host(&purchase.url).map(|host| format!("host:{host}")));
     scopes.insert(match purchase.network.namespace() {
         "eip155" => format!("payee:{}", purchase.pay_to.to_ascii_lowercase()),
         _ => format!("payee:{}", purchase.pay_to),
     });
     scopes
+}
+
+/// The URL's host as policies name it: lower case, no trailing dot, one spelling per IP address, no port.
+fn host(url: &str) -> Option<String> {
+    Some(match url::Url::parse(url).ok()?.host()? {
+        Host::Domain(name) => name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase(),
+        Host::Ipv4(address) => address.to_string(),
+        Host::Ipv6(address) => match address.to_ipv4_mapped() {
+            Some(mapped) => mapped.to_string(),
+            None => format!("[{address}]"),
+        },
+    })
 }
 
 /// Every limit with its use after a payment of `value` at `now`; or the first limit that has no room.
@@ -157,4 +167,24 @@ fn parse(scope: &str, digits: &str) -> Result<Usd> {
 
 fn overflow(scope: &str) -> LedgerError {
     LedgerError::Database(format!("the use of `{scope}` would pass what an amount can hold"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::host;
+
+    #[test]
+    fn one_host_has_one_name() {
+        for (url, name) in [
+            ("https://API.Example.com:8443/a?b", Some("api.example.com")),
+            ("https://api.example.com./", Some("api.example.com")),
+            ("http://127.1/", Some("127.0.0.1")),
+            ("http://[::ffff:127.0.0.1]/", Some("127.0.0.1")),
+            ("http://[0:0::1]:1/", Some("[::1]")),
+            ("mcp://Tool/name", Some("tool")),
+            ("not a url", None),
+        ] {
+            assert_eq!(host(url).as_deref(), name, "{url}");
+        }
+    }
 }
