@@ -102,6 +102,14 @@ pub enum Probe {
     },
 }
 
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
+
+/// How often a seller who is still at work on a payment may ask for it again.
+const ASKED_AGAIN_AT_MOST: u32 = 5;
+
+/// The longest pause that a seller may ask for.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
 /// The pauses before the same payment is sent again after a broken connection.
 const RESEND_AFTER: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(1)];
 
@@ -201,22 +209,49 @@ impl Client {
         }
     }
 
-    /// Sends the request with its payment. A broken connection is tried again with the same bytes; a timeout is not,
-    /// because the seller may be at work on it.
+    /// Sends the request with its payment, and the same bytes again while the seller asks for it.
     async fn send_paid(&self, request: &Request, authorization: &Authorization) -> Result<Response, String> {
+        let mut answer = self.send_through(request, authorization).await?;
+        for _ in 0..ASKED_AGAIN_AT_MOST {
+            let Some(pause) = asked_again(&answer) else { break };
+            tokio::time::sleep(pause).await;
+            answer = self.send_through(request, authorization).await?;
+        }
+        Ok(answer)
+    }
+
+    /// Sends the payment once. A broken connection is tried again; a timeout is not, because the seller may be at work
+    /// on it.
+    async fn send_through(
+        &self,
+        request: &Request,
+        authorization: &Authorization,
+    ) -> Result<Response, String> {
         let mut pauses = RESEND_AFTER.into_iter();
         loop {
-            let paid = self.build(request).header(&authorization.header_name, &authorization.header_value);
-            let error = match tokio::time::timeout(self.config.timeout, paid.send()).await {
-                Ok(Ok(answer)) => return Ok(answer),
-                Ok(Err(error)) if error.is_timeout() => return Err("it took too long".to_owned()),
-                Ok(Err(error)) => error_chain(&error.without_url()),
-                Err(_) => return Err(format!("nothing came within {} s", self.config.timeout.as_secs())),
-            };
+            let error =
+                match tokio::time::timeout(self.config.timeout, self.paid(request, authorization).send())
+                    .await
+                {
+                    Ok(Ok(answer)) => return Ok(answer),
+                    Ok(Err(error)) if error.is_timeout() => return Err("it took too long".to_owned()),
+                    Ok(Err(error)) => error_chain(&error.without_url()),
+                    Err(_) => return Err(format!("nothing came within {} s", self.config.timeout.as_secs())),
+                };
             let Some(pause) = pauses.next() else { return Err(error) };
             tracing::debug!(purchase = %authorization.purchase.terms.id, error, "sending the same payment again");
             tokio::time::sleep(pause).await;
         }
+    }
+
+    /// The request with its payment. The purchase's id, which nobody else knows, goes along as the idempotency key: a
+    /// payment can be read off the chain once it is settled, and only the key shows whose retry it is.
+    fn paid(&self, request: &Request, authorization: &Authorization) -> reqwest::RequestBuilder {
+        let paid = self.build(request).header(&authorization.header_name, &authorization.header_value);
+        if request.headers.contains_key(IDEMPOTENCY_KEY) {
+            return paid;
+        }
+        paid.header(IDEMPOTENCY_KEY, &authorization.purchase.terms.id.0)
     }
 
     async fn keep(&self, answer: Response, authorization: Authorization) -> Result<Fetched, FetchError> {
@@ -275,6 +310,14 @@ async fn read_bounded(answer: Response) -> Result<Bytes, String> {
         }
     }
     Ok(body.into())
+}
+
+/// The pause after which the seller wants the same payment again: it is still being served or settled.
+fn asked_again(answer: &Response) -> Option<Duration> {
+    let at_work = matches!(answer.status(), StatusCode::CONFLICT | StatusCode::GATEWAY_TIMEOUT);
+    let settled = read_settlement(answer.headers()).is_some_and(|settlement| settlement.success);
+    let seconds = header_text(answer.headers(), "retry-after")?.parse().ok()?;
+    (at_work && !settled).then(|| Duration::from_secs(seconds).min(LONGEST_PAUSE))
 }
 
 fn read_settlement(headers: &HeaderMap) -> Option<SettleResponse> {

@@ -34,6 +34,8 @@ enum Paid {
     WrongNetwork,
     /// Sends the buyer elsewhere.
     Redirects,
+    /// Is still at work on it, and asks for the payment again.
+    AtWork,
     /// Never answers.
     Hangs,
 }
@@ -43,8 +45,8 @@ struct Seller {
     url: String,
     offers: Arc<Vec<Requirements>>,
     script: Arc<Mutex<Vec<Paid>>>,
-    /// The payment headers that arrived.
-    payments: Arc<Mutex<Vec<String>>>,
+    /// The payment headers and idempotency keys that arrived.
+    payments: Arc<Mutex<Vec<(String, String)>>>,
 }
 
 impl Seller {
@@ -61,7 +63,7 @@ impl Seller {
         seller
     }
 
-    fn payments(&self) -> Vec<String> {
+    fn payments(&self) -> Vec<(String, String)> {
         self.payments.lock().unwrap().clone()
     }
 }
@@ -73,7 +75,8 @@ async fn sell(State(seller): State<Seller>, uri: Uri, headers: HeaderMap) -> Res
         let header = HeaderValue::from_str(paywall.v2_header()).unwrap();
         return (StatusCode::PAYMENT_REQUIRED, [("payment-required", header)], "{}").into_response();
     };
-    seller.payments.lock().unwrap().push(payment.to_str().unwrap().to_owned());
+    let text = |value: &HeaderValue| value.to_str().unwrap().to_owned();
+    seller.payments.lock().unwrap().push((text(payment), text(headers.get("idempotency-key").unwrap())));
     let next = {
         let mut script = seller.script.lock().unwrap();
         if script.len() > 1 { script.remove(0) } else { script[0] }
@@ -95,6 +98,7 @@ async fn sell(State(seller): State<Seller>, uri: Uri, headers: HeaderMap) -> Res
         Paid::Redirects => {
             (StatusCode::TEMPORARY_REDIRECT, [("location", "http://127.0.0.1:1/steal")]).into_response()
         }
+        Paid::AtWork => (StatusCode::CONFLICT, [("retry-after", "0")]).into_response(),
         Paid::Hangs => {
             tokio::time::sleep(Duration::from_secs(60)).await;
             "late".into_response()
@@ -237,6 +241,21 @@ async fn a_lost_answer_is_resumed_with_the_same_bytes() {
     assert_eq!(buyer.count().await, 1);
     let over = buyer.client.resume(request(&seller), &purchase).await.unwrap_err();
     assert!(over.to_string().contains("it is paid"), "{over}");
+}
+
+#[tokio::test]
+async fn a_seller_at_work_gets_the_same_payment_again() {
+    let seller = Seller::start(vec![offer(2_000)], vec![Paid::AtWork, Paid::AtWork, Paid::Settles]).await;
+    let buyer = buyer(POLICY);
+    let fetched = buyer.client.fetch(request(&seller), CallLimits::default()).await.unwrap();
+    assert!(matches!(fetched.payment.unwrap().outcome, Outcome::Paid { .. }));
+    let payments = seller.payments();
+    assert_eq!((payments.len(), buyer.count().await), (3, 1));
+    assert!(payments.iter().all(|payment| *payment == payments[0]));
+
+    let endless = Seller::start(vec![offer(2_000)], vec![Paid::AtWork]).await;
+    buyer.client.fetch(request(&endless), CallLimits::default()).await.unwrap();
+    assert_eq!(endless.payments().len(), 6, "it is not asked for ever");
 }
 
 #[tokio::test]

@@ -28,6 +28,7 @@ pub(crate) async fn run(home: &Home, args: &GatewayArgs, output: Output) -> Resu
     }
     let own = facilitator.in_process.as_ref();
     let ledger = sellers::ledger(home, own.and_then(|own| own.ledger.as_deref()), LEDGER)?;
+    let config = config.or_responses_dir(home.folder().join("answers"));
     let backend = backend(&facilitator, &ledger).await?;
     let listener = bind(args.listen.unwrap_or(config.listen())).await?;
     let admin = match config.admin() {
