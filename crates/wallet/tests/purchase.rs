@@ -1,6 +1,8 @@
 //! A purchase against sellers who cheat, fail and vanish. The sellers are real HTTP servers with scripted answers; no
 //! chain is needed, because what is tested here ends where the chain is asked.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 

@@ -14,7 +14,6 @@ const FILE: &str = include_str!("../../../../tests/golden/exact_evm.json");
 struct Case {
     name: String,
     x402_version: u8,
-    now: u64,
     requirements: Value,
     payment_payload: Value,
     settle: Value,
