@@ -129,13 +129,13 @@ impl Core {
         for _ in 0..3 {
             match self.ledger.update_claim(key, state.clone()).await {
                 Err(LedgerError::Database(why)) => tracing::warn!(%key, why, "a claim could not be written"),
-                done => return done.inspect_err(|error| self.ledger_failed(key, error)),
+                done => return done.map(drop).inspect_err(|error| self.ledger_failed(key, error)),
             }
             tokio::time::sleep(pause).await;
             pause *= 4;
         }
         let done = self.ledger.update_claim(key, state).await;
-        done.inspect_err(|error| self.ledger_failed(key, error))
+        done.map(drop).inspect_err(|error| self.ledger_failed(key, error))
     }
 
     pub(crate) fn ledger_failed(&self, key: &PaymentKey, error: &dyn std::fmt::Display) {

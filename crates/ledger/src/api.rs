@@ -143,13 +143,14 @@ impl Ledger {
         ask!(self, Op::Write(Write::Claim(Box::new(claim))), Answer::Claimed(claimed) => claimed)
     }
 
-    /// Moves a claim on. The state that it has already is accepted.
+    /// Moves a claim on; whether it moved now. `false`: it has that state already, by whoever moved it there. Of two
+    /// processes that believe a claim to be theirs, only one is told `true` for one state.
     ///
     /// # Errors
     /// [`LedgerError::NotFound`]; [`LedgerError::WrongState`] when it is released, settled or failed, or for
     /// [`ClaimState::Taken`].
-    pub async fn update_claim(&self, key: &PaymentKey, state: ClaimState) -> Result<()> {
-        ask!(self, Op::Write(Write::UpdateClaim { key: key.clone(), state }), Answer::Done => ())
+    pub async fn update_claim(&self, key: &PaymentKey, state: ClaimState) -> Result<bool> {
+        ask!(self, Op::Write(Write::UpdateClaim { key: key.clone(), state }), Answer::Moved(moved) => moved)
     }
 
     /// Claims that are taken or settling, oldest first: what a restarted gateway has to look after.

@@ -49,6 +49,8 @@ pub(crate) enum Answer {
     Purchases(Vec<Purchase>),
     Usage(Vec<Usage>),
     Claimed(Claimed),
+    /// Whether a record changed; `false`: it was so before.
+    Moved(bool),
     Claims(Vec<Claim>),
     Started(Started),
     Settlement(Option<SettlementRecord>),

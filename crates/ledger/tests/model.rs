@@ -311,9 +311,9 @@ fn states(n: u8) -> (ClaimState, SettlementState) {
 }
 
 /// A step that does not follow, or a record that is not there, is refused; nothing else may go wrong.
-fn allow_refusal(answer: Result<(), LedgerError>) {
+fn allow_refusal<T>(answer: Result<T, LedgerError>) {
     match answer {
-        Ok(()) | Err(LedgerError::WrongState { .. } | LedgerError::NotFound { .. }) => {}
+        Ok(_) | Err(LedgerError::WrongState { .. } | LedgerError::NotFound { .. }) => {}
         Err(error) => panic!("{error}"),
     }
 }

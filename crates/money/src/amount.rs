@@ -148,6 +148,15 @@ impl Usd {
     }
 }
 
+impl FromStr for Usd {
+    type Err = MoneyError;
+
+    /// Reads what [`crate::Price`] reads, in dollars.
+    fn from_str(text: &str) -> Result<Self, MoneyError> {
+        text.parse::<crate::Price>()?.in_dollars()
+    }
+}
+
 impl fmt::Display for Usd {
     /// `$0.0025`: exact, with no trailing zeros, and at least two decimals when there are any.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -30,6 +30,9 @@ pub struct KeptBody {
 
 const FOLDER: &str = "bodies";
 
+/// How many answers of one purchase are kept, at most.
+const MOST_FILES: u32 = 1_000;
+
 impl BodyStore {
     /// Keeps bodies of at most `max_bytes` in `home`/bodies.
     #[must_use]
@@ -43,7 +46,8 @@ impl BodyStore {
         self.home.join(file)
     }
 
-    /// Writes a body as it arrives. What a broken connection leaves is kept too: it was paid for.
+    /// Writes a body as it arrives. What a broken connection leaves is kept too: it was paid for. What another answer
+    /// to the same purchase left stays.
     ///
     /// # Errors
     /// The file system's.
@@ -52,36 +56,69 @@ impl BodyStore {
         purchase: &PurchaseId,
         body: impl Stream<Item = Result<Bytes, E>>,
     ) -> io::Result<KeptBody> {
-        let file_name = format!("{FOLDER}/{purchase}.body");
-        let path = self.path(&file_name);
-        let mut file = create_private(&path).await?;
-        let mut body = std::pin::pin!(body);
-        let (mut hasher, mut bytes, mut cut_off) = (Sha256::new(), 0u64, None);
-        while let Some(chunk) = body.next().await {
-            let chunk = match chunk {
-                Ok(chunk) => chunk,
-                Err(error) => {
-                    cut_off = Some(format!("the connection broke after {bytes} bytes: {error}"));
-                    break;
-                }
-            };
-            let room = usize::try_from(self.max_bytes.saturating_sub(bytes)).unwrap_or(usize::MAX);
-            let kept = chunk.get(..room.min(chunk.len())).unwrap_or_default();
-            file.write_all(kept).await?;
-            hasher.update(kept);
-            bytes = bytes.saturating_add(kept.len() as u64);
-            if kept.len() < chunk.len() {
-                cut_off = Some(format!("it is longer than {} bytes, the most that is kept", self.max_bytes));
-                break;
+        let (file_name, file) = self.create(purchase).await?;
+        let kept = write(file, body, self.max_bytes).await;
+        match kept {
+            Ok((digest, bytes, cut_off)) => Ok(KeptBody { file: file_name, digest, bytes, cut_off }),
+            Err(error) => {
+                // The seller can be asked again; on a full disk the ledger needs the room.
+                tokio::fs::remove_file(self.path(&file_name)).await.ok();
+                Err(error)
             }
         }
-        file.flush().await?;
-        file.sync_all().await?;
-        Ok(KeptBody { file: file_name, digest: hex::encode(hasher.finalize()), bytes, cut_off })
+    }
+
+    /// Makes the purchase's next file: an answer never takes the place of an earlier one.
+    async fn create(&self, purchase: &PurchaseId) -> io::Result<(String, File)> {
+        let mut number = 1u32;
+        loop {
+            let name = match number {
+                1 => format!("{FOLDER}/{purchase}.body"),
+                _ => format!("{FOLDER}/{purchase}.{number}.body"),
+            };
+            match create_private(&self.path(&name)).await {
+                Ok(file) => return Ok((name, file)),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists && number < MOST_FILES => {
+                    number += 1;
+                }
+                Err(error) => return Err(error),
+            }
+        }
     }
 }
 
-/// Makes (or, for a repeated attempt, empties) the file with mode 0600, in a folder with mode 0700.
+/// Writes what arrives, up to `max_bytes`; returns its digest, its length, and why it is not whole.
+async fn write<E: std::fmt::Display>(
+    mut file: File,
+    body: impl Stream<Item = Result<Bytes, E>>,
+    max_bytes: u64,
+) -> io::Result<(String, u64, Option<String>)> {
+    let mut body = std::pin::pin!(body);
+    let (mut hasher, mut bytes, mut cut_off) = (Sha256::new(), 0u64, None);
+    while let Some(chunk) = body.next().await {
+        let chunk = match chunk {
+            Ok(chunk) => chunk,
+            Err(error) => {
+                cut_off = Some(format!("the connection broke after {bytes} bytes: {error}"));
+                break;
+            }
+        };
+        let room = usize::try_from(max_bytes.saturating_sub(bytes)).unwrap_or(usize::MAX);
+        let kept = chunk.get(..room.min(chunk.len())).unwrap_or_default();
+        file.write_all(kept).await?;
+        hasher.update(kept);
+        bytes = bytes.saturating_add(kept.len() as u64);
+        if kept.len() < chunk.len() {
+            cut_off = Some(format!("it is longer than {} bytes, the most that is kept", max_bytes));
+            break;
+        }
+    }
+    file.flush().await?;
+    file.sync_all().await?;
+    Ok((hex::encode(hasher.finalize()), bytes, cut_off))
+}
+
+/// Makes the file, which must not be there yet, with mode 0600 in a folder with mode 0700.
 async fn create_private(path: &Path) -> io::Result<File> {
     if let Some(folder) = path.parent() {
         let mut builder = tokio::fs::DirBuilder::new();
@@ -91,7 +128,7 @@ async fn create_private(path: &Path) -> io::Result<File> {
         builder.create(folder).await?;
     }
     let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true);
+    options.write(true).create_new(true);
     #[cfg(unix)]
     options.mode(0o600);
     options.open(path).await
@@ -135,6 +172,17 @@ mod tests {
         let kept = store.keep(&id(), stream::iter(chunks)).await.unwrap();
         assert_eq!(std::fs::read(store.path(&kept.file)).unwrap(), b"half");
         assert!(kept.cut_off.unwrap().contains("reset"));
+    }
+
+    #[tokio::test]
+    async fn a_second_answer_leaves_the_first_alone() {
+        let home = tempfile::tempdir().unwrap();
+        let store = BodyStore::new(home.path(), 1_000);
+        let chunk = |text: &'static [u8]| stream::iter([Ok::<_, io::Error>(Bytes::from_static(text))]);
+        let first = store.keep(&id(), chunk(b"treasure")).await.unwrap();
+        let second = store.keep(&id(), chunk(b"409")).await.unwrap();
+        assert_eq!(std::fs::read(store.path(&first.file)).unwrap(), b"treasure");
+        assert_eq!(std::fs::read(store.path(&second.file)).unwrap(), b"409");
     }
 
     #[tokio::test]

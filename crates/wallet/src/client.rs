@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use farthing_ambient::fault;
-use farthing_ledger::{Outcome, Purchase, PurchaseId, ResponseRecord};
+use farthing_ledger::{Outcome, Purchase, PurchaseId, PurchaseState, ResponseRecord};
 use farthing_money::Asset;
 use farthing_policy::{Limit, Usage};
 use farthing_protocol::x402::{self, Reason, SettleResponse};
@@ -12,7 +12,9 @@ use futures::StreamExt as _;
 use http::{HeaderMap, StatusCode};
 use reqwest::Response;
 
-use crate::{Appraisal, Authorization, BodyStore, CallLimits, FetchError, PurchaseResult, Request, Wallet};
+use crate::{
+    Appraisal, Authorization, BodyStore, CallLimits, FetchError, KeptBody, PurchaseResult, Request, Wallet,
+};
 
 /// How the client speaks HTTP.
 #[derive(Debug, Clone)]
@@ -110,6 +112,9 @@ const ASKED_AGAIN_AT_MOST: u32 = 5;
 /// The longest pause that a seller may ask for.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
+/// How many characters of a seller's words on a refusal are kept.
+const LONGEST_WORDS: usize = 300;
+
 /// The pauses before the same payment is sent again after a broken connection.
 const RESEND_AFTER: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(1)];
 
@@ -203,7 +208,11 @@ impl Client {
             Ok(answer) => self.keep(answer, authorization).await,
             Err(why) => {
                 let outcome = Outcome::Unknown { why: format!("no answer: {why}") };
-                self.wallet.record(&id, PurchaseResult { response: None, outcome }).await?;
+                if let Err(error) = self.wallet.record(&id, PurchaseResult { response: None, outcome }).await
+                {
+                    // Signed is as good as unknown: it stays reserved, and can be resumed and reconciled.
+                    tracing::warn!(purchase = %id, %error, "the lost answer could not be recorded");
+                }
                 Err(FetchError::Lost { purchase: id, why })
             }
         }
@@ -260,9 +269,13 @@ impl Client {
         let (status, headers) = (answer.status(), answer.headers().clone());
         fault::point("wallet.answered");
         let settlement = read_settlement(&headers);
-        let outcome = judge(&purchase, status, settlement.as_ref());
         let kept = self.config.bodies.keep(&id, answer.bytes_stream()).await;
-        let response = kept.as_ref().ok().map(|kept| ResponseRecord {
+        let refusal = self.refusal(status, &headers, &kept).await;
+        let outcome = judge(&purchase, status, settlement.as_ref(), refusal);
+        // The record holds one answer, and a paid purchase waits for the one that it paid for. Others are only kept.
+        let paid_before = purchase.state == PurchaseState::Paid;
+        let recorded = purchase.response.is_none() && !(paid_before && failed(status));
+        let response = kept.as_ref().ok().filter(|_| recorded).map(|kept| ResponseRecord {
             status: status.as_u16(),
             content_type: header_text(&headers, "content-type"),
             body_digest: kept.digest.clone(),
@@ -270,7 +283,10 @@ impl Client {
             body_file: Some(kept.file.clone()),
             settlement: settlement.as_ref().and_then(|settlement| serde_json::to_string(settlement).ok()),
         });
-        self.wallet.record(&id, PurchaseResult { response, outcome: outcome.clone() }).await?;
+        let outcome = match self.wallet.record(&id, PurchaseResult { response, outcome }).await {
+            Ok(outcome) => outcome,
+            Err(source) => return Err(FetchError::NotRecorded { purchase: id, source }),
+        };
         let kept = kept.map_err(|error| FetchError::NotKept { purchase: id, why: error.to_string() })?;
         let path = self.config.bodies.path(&kept.file);
         let body = FetchedBody::Kept { path, bytes: kept.bytes, cut_off: kept.cut_off };
@@ -281,6 +297,28 @@ impl Client {
             payment: Some(PaidCall { purchase, asset, outcome, settlement, used }),
         })
     }
+
+    /// Why a seller who answers a payment with 402 again did not take it, in his words.
+    async fn refusal(
+        &self,
+        status: StatusCode,
+        headers: &HeaderMap,
+        kept: &std::io::Result<KeptBody>,
+    ) -> Option<String> {
+        let kept = kept.as_ref().ok().filter(|kept| kept.bytes <= MAX_BODY_BYTES as u64)?;
+        if status != StatusCode::PAYMENT_REQUIRED {
+            return None;
+        }
+        let body = tokio::fs::read(self.config.bodies.path(&kept.file)).await.ok()?;
+        let header = headers.get(x402::PAYMENT_REQUIRED).map(|value| value.as_bytes());
+        let words = Challenge::read(header, &body).ok()?.error?;
+        Some(words.chars().take(LONGEST_WORDS).flat_map(char::escape_debug).collect())
+    }
+}
+
+/// Whether the answer is not what was asked for.
+pub(crate) fn failed(status: StatusCode) -> bool {
+    status.is_client_error() || status.is_server_error()
 }
 
 fn free(answer: Response) -> Fetched {
@@ -331,11 +369,18 @@ fn read_settlement(headers: &HeaderMap) -> Option<SettleResponse> {
 
 /// How a purchase stands after its answer. The seller's yes is believed, because it only costs us; the seller's no is
 /// not, because the signature is out and can be settled until it expires.
-fn judge(purchase: &Purchase, status: StatusCode, settlement: Option<&SettleResponse>) -> Outcome {
+fn judge(
+    purchase: &Purchase,
+    status: StatusCode,
+    settlement: Option<&SettleResponse>,
+    refusal: Option<String>,
+) -> Outcome {
     let Some(settlement) = settlement else {
-        return Outcome::Unknown {
-            why: format!("the seller answered {status} and did not say whether it settled"),
+        let why = match refusal {
+            Some(words) => format!("the seller answered {status}: {words}"),
+            None => format!("the seller answered {status} and did not say whether it settled"),
         };
+        return Outcome::Unknown { why };
     };
     let network = settlement.network.parse::<farthing_money::Network>();
     let here = network.is_ok_and(|network| network == purchase.terms.network);

@@ -96,12 +96,27 @@ pub enum FetchError {
         why: String,
     },
     /// The answer is there, but keeping it failed.
-    #[error("the answer to purchase {purchase} could not be kept: {why}")]
+    #[error(
+        "the answer to purchase {purchase}, whose payment was sent, could not be kept: {why}. \
+         `farthing fetch --resume {purchase}` asks for it again with the same payment"
+    )]
     NotKept {
         /// The purchase.
         purchase: PurchaseId,
         /// What happened.
         why: String,
+    },
+    /// The payment left the machine and was answered, but the ledger could not take that down. It stays reserved.
+    #[error(
+        "the payment of purchase {purchase} was sent and answered, but that could not be recorded: {source}. It stays \
+         reserved: `farthing fetch --resume {purchase}` sends the same payment again, `farthing reconcile` asks the chain"
+    )]
+    NotRecorded {
+        /// The purchase.
+        purchase: PurchaseId,
+        /// What happened.
+        #[source]
+        source: WalletError,
     },
     /// The client could not be set up.
     #[error("the HTTP client cannot be set up: {0}")]

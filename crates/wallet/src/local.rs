@@ -3,7 +3,8 @@ use std::sync::{Arc, RwLock};
 use async_trait::async_trait;
 use farthing_ambient::{Clock, Entropy, fault};
 use farthing_ledger::{
-    Ledger, NewPurchase, Purchase, PurchaseFilter, PurchaseId, PurchaseState, Reserved, SignedRecord,
+    Ledger, LedgerError, NewPurchase, Outcome, Purchase, PurchaseFilter, PurchaseId, PurchaseState, Reserved,
+    SignedRecord,
 };
 use farthing_money::{Asset, Network, Registry};
 use farthing_policy::{Clearance, Limit, Policy, Usage};
@@ -11,9 +12,11 @@ use farthing_protocol::x402::Payment;
 use farthing_protocol::{Challenge, Offer};
 use farthing_rail::{Payer, SignedPayment};
 use futures::future::join_all;
+use http::StatusCode;
 use ulid::Ulid;
 
 use crate::appraise::Appraiser;
+use crate::client::failed;
 use crate::{
     Appraisal, Authorization, Balance, CallLimits, PurchaseResult, Reconciled, Request, Verdict, Wallet,
     WalletError,
@@ -166,10 +169,28 @@ impl LocalWallet {
     }
 
     async fn release_unsigned(&self, id: &PurchaseId, error: &WalletError) {
-        let outcome = farthing_ledger::Outcome::NotPaid { why: format!("nothing was signed: {error}") };
+        let outcome = Outcome::NotPaid { why: format!("nothing was signed: {error}") };
         if let Err(error) = self.ledger.finish(id, outcome).await {
             // Still reserved, and `reconcile` releases it: nothing is lost but room in the budget.
             tracing::warn!(purchase = %id, %error, "the reservation could not be released");
+        }
+    }
+
+    /// Ends a purchase, unless `reconcile` did so while the seller was at work. What the chain said then stands.
+    async fn finish(&self, id: &PurchaseId, outcome: Outcome) -> Result<Outcome, WalletError> {
+        let error = match self.ledger.finish(id, outcome.clone()).await {
+            Ok(()) => return Ok(outcome),
+            Err(error @ LedgerError::WrongState { .. }) => error,
+            Err(error) => return Err(error.into()),
+        };
+        match self.ledger.purchase(id).await?.outcome {
+            Some(known @ (Outcome::Paid { .. } | Outcome::NotPaid { .. })) => {
+                if matches!(outcome, Outcome::Paid { .. }) {
+                    tracing::warn!(purchase = %id, ?outcome, ?known, "the seller contradicts the chain");
+                }
+                Ok(known)
+            }
+            _ => Err(error.into()),
         }
     }
 
@@ -195,6 +216,12 @@ struct Choice<'a> {
     asset: &'a Arc<Asset>,
     clearance: &'a Clearance,
     policy_hash: &'a str,
+}
+
+/// Whether what was bought has arrived. When not, the seller can be asked for it with the payment that he has.
+fn answered(purchase: &Purchase) -> bool {
+    let status = purchase.response.as_ref().and_then(|answer| StatusCode::from_u16(answer.status).ok());
+    status.is_some_and(|status| !failed(status))
 }
 
 #[async_trait]
@@ -244,7 +271,13 @@ impl Wallet for LocalWallet {
             self.release_unsigned(&purchase.id, &error).await;
             return Err(error);
         }
-        self.authorization(self.ledger.purchase(&purchase.id).await?, used)
+        let signed = self.ledger.purchase(&purchase.id).await?;
+        if signed.state != PurchaseState::Signed {
+            // Somebody else ended it between two steps of ours: it has no reservation any more.
+            let why = "it was released while it was being signed".to_owned();
+            return Err(WalletError::NotResumable { id: purchase.id, why });
+        }
+        self.authorization(signed, used)
     }
 
     async fn resume(&self, request: &Request, id: &PurchaseId) -> Result<Authorization, WalletError> {
@@ -255,20 +288,27 @@ impl Wallet for LocalWallet {
         }
         match purchase.state {
             PurchaseState::Signed | PurchaseState::Unknown => self.authorization(purchase, Vec::new()),
+            PurchaseState::Paid if !answered(&purchase) => self.authorization(purchase, Vec::new()),
             PurchaseState::Reserved => refused("nothing was signed for it"),
-            PurchaseState::Paid => refused("it is paid; `farthing receipt` shows it"),
+            PurchaseState::Paid => refused("it is paid and answered; `farthing receipt` shows it"),
             PurchaseState::NotPaid => refused("it is over, and was not paid"),
         }
     }
 
-    async fn record(&self, id: &PurchaseId, result: PurchaseResult) -> Result<(), WalletError> {
+    async fn record(&self, id: &PurchaseId, result: PurchaseResult) -> Result<Outcome, WalletError> {
         if let Some(response) = result.response {
-            self.ledger.responded(id, response).await?;
+            match self.ledger.responded(id, response).await {
+                // It has another answer, or was released: how it stands is still to be said.
+                Err(error @ LedgerError::WrongState { .. }) => {
+                    tracing::warn!(%error, "this answer is kept, but stands in no receipt");
+                }
+                written => written?,
+            }
             fault::point("wallet.responded");
         }
-        self.ledger.finish(id, result.outcome).await?;
+        let outcome = self.finish(id, result.outcome).await?;
         fault::point("wallet.finished");
-        Ok(())
+        Ok(outcome)
     }
 
     async fn reconcile(&self) -> Result<Vec<Reconciled>, WalletError> {

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use farthing_ambient::Timestamp;
-use farthing_ledger::{Outcome, Purchase, PurchaseFilter, PurchaseState};
+use farthing_ledger::{LedgerError, Outcome, Purchase, PurchaseFilter, PurchaseState};
 use farthing_rail::PaymentState;
 
 use crate::{LocalWallet, Reconciled, WalletError};
@@ -16,6 +16,9 @@ const UNSIGNED_GRACE: Duration = Duration::from_secs(60);
 /// How many payments are looked up at once.
 const AT_ONCE: usize = 8;
 
+/// How long somebody who waits for a refusal waits for the chain first.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 impl LocalWallet {
     /// Asks the chains about everything that is not final.
     pub(crate) async fn reconcile_all(&self) -> Result<Vec<Reconciled>, WalletError> {
@@ -23,7 +26,8 @@ impl LocalWallet {
         self.reconcile_these(self.ledger.purchases(filter).await?).await
     }
 
-    /// Asks only about payments that can have expired, and says whether any reservation was given back.
+    /// Asks only about payments that can have expired, for a bounded time, and says whether any reservation may have
+    /// been given back.
     pub(crate) async fn reconcile_expired(&self) -> Result<bool, WalletError> {
         let filter = PurchaseFilter { unresolved: true, limit: None };
         let now = self.clock.now();
@@ -32,8 +36,10 @@ impl LocalWallet {
             None => true,
         };
         let purchases = self.ledger.purchases(filter).await?.into_iter().filter(expired).collect();
-        let reconciled = self.reconcile_these(purchases).await?;
-        Ok(reconciled.iter().any(|one| matches!(one.outcome, Ok(Outcome::NotPaid { .. }))))
+        let Ok(reconciled) = tokio::time::timeout(PATIENCE, self.reconcile_these(purchases)).await else {
+            return Ok(true);
+        };
+        Ok(reconciled?.iter().any(|one| matches!(one.outcome, Ok(Outcome::NotPaid { .. }))))
     }
 
     async fn reconcile_these(&self, purchases: Vec<Purchase>) -> Result<Vec<Reconciled>, WalletError> {
@@ -41,13 +47,28 @@ impl LocalWallet {
         for group in purchases.chunks(AT_ONCE) {
             let outcomes = futures::future::join_all(group.iter().map(|purchase| self.ask(purchase))).await;
             for (purchase, outcome) in group.iter().zip(outcomes) {
-                if let Ok(outcome) = &outcome {
-                    self.ledger.finish(&purchase.terms.id, outcome.clone()).await?;
-                }
+                let outcome = match outcome {
+                    Ok(outcome) => self.end(purchase, outcome).await?,
+                    Err(why) => Err(why),
+                };
                 reconciled.push(Reconciled { before: purchase.clone(), outcome });
             }
         }
         Ok(reconciled)
+    }
+
+    /// Writes the outcome, unless the purchase went on while the chain was asked: what was unsigned may have been
+    /// signed since, and what was open may have ended.
+    async fn end(&self, before: &Purchase, outcome: Outcome) -> Result<Result<Outcome, String>, WalletError> {
+        let id = &before.terms.id;
+        if before.signed.is_none() && self.ledger.purchase(id).await?.signed.is_some() {
+            return Ok(Err("it was signed a moment ago and may be on its way".to_owned()));
+        }
+        match self.ledger.finish(id, outcome.clone()).await {
+            Ok(()) => Ok(Ok(outcome)),
+            Err(LedgerError::WrongState { state, .. }) => Ok(Err(format!("it became {state} meanwhile"))),
+            Err(error) => Err(error.into()),
+        }
     }
 
     async fn ask(&self, purchase: &Purchase) -> Result<Outcome, String> {
@@ -77,7 +98,7 @@ impl LocalWallet {
     fn unsigned(&self, purchase: &Purchase) -> Result<Outcome, String> {
         debug_assert_eq!(purchase.state, PurchaseState::Reserved);
         if past_by(self.clock.now(), purchase.created_at, UNSIGNED_GRACE) {
-            // Nothing can leave the machine any more: recording a signature needs the state Reserved.
+            // Once that is written nothing can leave the machine: recording a signature needs the state Reserved.
             return Ok(Outcome::NotPaid { why: "nothing was signed".to_owned() });
         }
         Err("it was reserved a moment ago and may be being signed".to_owned())

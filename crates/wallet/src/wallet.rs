@@ -39,11 +39,12 @@ pub trait Wallet: Send + Sync + std::fmt::Debug {
     /// [`WalletError::NotResumable`]
     async fn resume(&self, request: &Request, purchase: &PurchaseId) -> Result<Authorization, WalletError>;
 
-    /// Writes down what came back, and how the purchase stands after it.
+    /// Writes down what came back, and says how the purchase stands after it: what the chain said meanwhile is not
+    /// overwritten by what the seller says.
     ///
     /// # Errors
     /// [`WalletError::Ledger`]
-    async fn record(&self, purchase: &PurchaseId, result: PurchaseResult) -> Result<(), WalletError>;
+    async fn record(&self, purchase: &PurchaseId, result: PurchaseResult) -> Result<Outcome, WalletError>;
 
     /// Asks the chains about every purchase that is neither paid nor released.
     ///

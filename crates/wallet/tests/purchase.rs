@@ -36,6 +36,8 @@ enum Paid {
     WrongNetwork,
     /// Sends the buyer elsewhere.
     Redirects,
+    /// Refuses it with another 402, as a seller does whose facilitator found the account empty.
+    AsksAgain,
     /// Is still at work on it, and asks for the payment again.
     AtWork,
     /// Never answers.
@@ -99,6 +101,10 @@ async fn sell(State(seller): State<Seller>, uri: Uri, headers: HeaderMap) -> Res
         Paid::WrongNetwork => (settled(true, "eip155:1"), "goods").into_response(),
         Paid::Redirects => {
             (StatusCode::TEMPORARY_REDIRECT, [("location", "http://127.0.0.1:1/steal")]).into_response()
+        }
+        Paid::AsksAgain => {
+            let body = r#"{"x402Version":1,"error":"insufficient_funds","accepts":[{}]}"#;
+            (StatusCode::PAYMENT_REQUIRED, body).into_response()
         }
         Paid::AtWork => (StatusCode::CONFLICT, [("retry-after", "0")]).into_response(),
         Paid::Hangs => {
@@ -243,6 +249,50 @@ async fn a_lost_answer_is_resumed_with_the_same_bytes() {
     assert_eq!(buyer.count().await, 1);
     let over = buyer.client.resume(request(&seller), &purchase).await.unwrap_err();
     assert!(over.to_string().contains("it is paid"), "{over}");
+}
+
+#[tokio::test]
+async fn a_second_answer_takes_nothing_away() {
+    let seller = Seller::start(vec![offer(2_000)], vec![Paid::SaysNothing, Paid::Refuses]).await;
+    let buyer = buyer(POLICY);
+    let first = buyer.client.fetch(request(&seller), CallLimits::default()).await.unwrap();
+    let FetchedBody::Kept { path, .. } = first.body else { panic!("a paid body is kept") };
+    let goods = std::fs::read(&path).unwrap();
+    let purchase = first.payment.unwrap().purchase.terms.id;
+    let second = buyer.client.resume(request(&seller), &purchase).await.unwrap();
+    assert!(matches!(second.payment.unwrap().outcome, Outcome::Unknown { .. }));
+    assert_eq!(std::fs::read(&path).unwrap(), goods);
+    let recorded = buyer.ledger.purchase(&purchase).await.unwrap().response.unwrap();
+    assert!(path.ends_with(recorded.body_file.unwrap()));
+}
+
+#[tokio::test]
+async fn what_is_paid_and_never_came_can_be_asked_for() {
+    let script = vec![Paid::Hangs, Paid::Refuses, Paid::Settles];
+    let seller = Seller::start(vec![offer(2_000)], script).await;
+    let buyer = buyer(POLICY);
+    let error = buyer.client.fetch(request(&seller), CallLimits::default()).await.unwrap_err();
+    let FetchError::Lost { purchase, .. } = error else { panic!("{error}") };
+    // What `reconcile` finds on the chain.
+    let paid = Outcome::Paid { transaction: Some("0xabc".into()) };
+    buyer.ledger.finish(&purchase, paid.clone()).await.unwrap();
+
+    let refused = buyer.client.resume(request(&seller), &purchase).await.unwrap();
+    assert_eq!(refused.payment.unwrap().outcome, paid, "a refusal does not unsay what the chain says");
+    let fetched = buyer.client.resume(request(&seller), &purchase).await.unwrap();
+    assert_eq!(fetched.payment.unwrap().outcome, paid);
+    assert_eq!(buyer.ledger.purchase(&purchase).await.unwrap().response.unwrap().status, 200);
+    assert!(buyer.client.resume(request(&seller), &purchase).await.is_err(), "it is answered");
+}
+
+#[tokio::test]
+async fn a_sellers_reason_is_passed_on() {
+    let seller = Seller::start(vec![offer(2_000)], vec![Paid::AsksAgain]).await;
+    let buyer = buyer(POLICY);
+    let fetched = buyer.client.fetch(request(&seller), CallLimits::default()).await.unwrap();
+    let Outcome::Unknown { why } = fetched.payment.unwrap().outcome else { panic!("it is not settled") };
+    assert!(why.contains("insufficient_funds"), "{why}");
+    assert_eq!(buyer.state().await, PurchaseState::Unknown);
 }
 
 #[tokio::test]

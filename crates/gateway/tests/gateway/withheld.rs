@@ -167,6 +167,66 @@ async fn another_process_waits_until_the_lease_is_over() {
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
 }
 
+/// Two processes at work on one payment: each believes that the other has left it.
+async fn both_serve(first: World, second: World, payment: (&'static str, String)) -> (World, usize) {
+    let (first, second) = (std::sync::Arc::new(first), std::sync::Arc::new(second));
+    let call = |world: &std::sync::Arc<World>| {
+        let (world, payment) = (world.clone(), payment.clone());
+        tokio::spawn(async move { world.send(paid(Method::GET, "/slow", &payment, "")).await })
+    };
+    let early = call(&second);
+    eventually("the second one serves", async || second.api.served() == 1).await;
+    let late = call(&first);
+    let answers = [early.await.unwrap(), late.await.unwrap()];
+    for answer in &answers {
+        assert!(matches!(answer.status, StatusCode::OK | StatusCode::CONFLICT), "{}", answer.text());
+    }
+    let good = answers.iter().filter(|answer| answer.status == StatusCode::OK).count();
+    (std::sync::Arc::into_inner(first).unwrap(), good)
+}
+
+#[tokio::test]
+async fn a_payment_that_was_given_back_is_not_this_processs_any_more() {
+    let first = World::new();
+    let payment = first.payment(Method::GET, "/slow", 1).await;
+    // Taken here and given back: the buyer had too little.
+    first.script.settles([Settle::Refuse(Reason::EVM_INSUFFICIENT_BALANCE, "")]);
+    let refused = first.send(paid(Method::GET, "/slow", &payment, "")).await;
+    assert_eq!(refused.status, StatusCode::PAYMENT_REQUIRED);
+    // Then taken by another process. A copy that comes here while it is at work has to wait.
+    let second = World { layer: beside(&first), ..World::new() };
+    let (first, good) = both_serve(first, second, payment).await;
+    assert_eq!((good, first.api.served(), first.script.settled()), (1, 1, 1));
+}
+
+#[tokio::test]
+async fn one_of_two_processes_that_serve_a_payment_gives_its_answer_out() {
+    let first = World::new();
+    let payment = first.payment(Method::GET, "/slow", 1).await;
+    let second = World { layer: beside(&first), ..World::new() };
+    // The first one wrongly believes that it is alone, as after a lease that was too short.
+    let first = World { layer: first.layer.clone().alone_on_ledger(), ..first };
+    let (_, good) = both_serve(first, second, payment).await;
+    assert_eq!(good, 1);
+}
+
+#[tokio::test]
+async fn one_of_two_processes_gives_out_what_was_settled_upfront() {
+    let first = World::new();
+    let payment = first.payment(Method::GET, "/upfront/200", 1).await;
+    let second = World { layer: beside(&first), ..World::new() };
+    let first = World { layer: first.layer.clone().alone_on_ledger(), ..first };
+    *first.script.settle_delay.lock().unwrap() = Duration::from_millis(100);
+    let request = || paid(Method::GET, "/upfront/200", &payment, "");
+    let later = async {
+        eventually("the second one settles", async || first.open_claim(1).await.is_some()).await;
+        first.send(request()).await
+    };
+    let (a, b) = tokio::join!(second.send(request()), later);
+    let good = [&a, &b].into_iter().filter(|answer| answer.status == StatusCode::OK).count();
+    assert_eq!(good, 1, "{} {}", a.text(), b.text());
+}
+
 fn beside(world: &World) -> farthing_gateway::PaymentLayer {
     let config = farthing_gateway::Config::parse("gateway.yaml", crate::world::YAML).unwrap();
     farthing_gateway::PaymentLayer::new(

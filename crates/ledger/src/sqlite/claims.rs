@@ -31,12 +31,12 @@ pub(super) fn claim(batch: &mut Batch<'_>, claim: &NewClaim) -> Result<Claimed> 
     }
 }
 
-pub(super) fn update(batch: &mut Batch<'_>, key: &PaymentKey, state: &ClaimState) -> Result<()> {
+pub(super) fn update(batch: &mut Batch<'_>, key: &PaymentKey, state: &ClaimState) -> Result<bool> {
     let id = key.as_str();
     let known = find(batch.conn, key)?;
     let known = known.ok_or_else(|| LedgerError::NotFound { what: CLAIMS.what, id: id.to_owned() })?;
     if rules::move_claim(id, &known.state, state)? == Step::Already {
-        return Ok(());
+        return Ok(false);
     }
     let detail = match state {
         ClaimState::Taken => Cell::Null,
@@ -45,7 +45,8 @@ pub(super) fn update(batch: &mut Batch<'_>, key: &PaymentKey, state: &ClaimState
         ClaimState::Settling { transaction } => Cell::from(transaction),
         ClaimState::Failed { reason } => Cell::from(reason),
     };
-    batch.update(&CLAIMS, Kind::ClaimMoved, id, &[("state", Cell::from(state.as_str())), ("detail", detail)])
+    let cells = [("state", Cell::from(state.as_str())), ("detail", detail)];
+    batch.update(&CLAIMS, Kind::ClaimMoved, id, &cells).map(|()| true)
 }
 
 fn find(conn: &Connection, key: &PaymentKey) -> Result<Option<Claim>> {

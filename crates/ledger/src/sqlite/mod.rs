@@ -135,7 +135,7 @@ impl<'a> Batch<'a> {
             }
             Write::Finish { id, outcome } => purchases::finish(self, id, outcome).map(|()| Answer::Done),
             Write::Claim(claim) => claims::claim(self, claim).map(Answer::Claimed),
-            Write::UpdateClaim { key, state } => claims::update(self, key, state).map(|()| Answer::Done),
+            Write::UpdateClaim { key, state } => claims::update(self, key, state).map(Answer::Moved),
             Write::BeginSettlement(settlement) => settlements::begin(self, settlement).map(Answer::Started),
             Write::Broadcast(record) => settlements::broadcast(self, record).map(|()| Answer::Done),
             Write::UpdateSettlement { key, state } => {
