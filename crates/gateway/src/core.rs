@@ -125,17 +125,43 @@ impl Core {
 
     /// Moves a claim on, trying a few times: what is not recorded is not given out.
     pub(crate) async fn record(&self, key: &PaymentKey, state: ClaimState) -> Result<(), LedgerError> {
-        let mut pause = Duration::from_millis(50);
-        for _ in 0..3 {
+        self.move_claim(key, state).await.map(drop)
+    }
+
+    /// As [`Self::record`], where one process alone may go on: an error also for who finds the claim moved already.
+    /// This holds where two believe a claim to be theirs, after a lease that was too short or a pause too long.
+    pub(crate) async fn record_first(&self, key: &PaymentKey, state: ClaimState) -> Result<(), LedgerError> {
+        let name = state.as_str();
+        if self.move_claim(key, state).await? {
+            return Ok(());
+        }
+        tracing::warn!(%key, state = name, "another process is at work on a payment");
+        let (id, state) = (key.as_str().to_owned(), name.to_owned());
+        Err(LedgerError::WrongState { what: "claim", id, state, wanted: name })
+    }
+
+    /// Whether the claim moved by this.
+    async fn move_claim(&self, key: &PaymentKey, state: ClaimState) -> Result<bool, LedgerError> {
+        let is_open = matches!(state, ClaimState::Taken | ClaimState::Settling { .. });
+        let moved = self.try_to_move(key, state).await.inspect_err(|error| self.ledger_failed(key, error));
+        if moved.is_ok() && !is_open {
+            self.in_flight.let_go(key);
+        }
+        moved
+    }
+
+    async fn try_to_move(&self, key: &PaymentKey, state: ClaimState) -> Result<bool, LedgerError> {
+        let mut failed = false;
+        for pause in [50, 200, 800] {
             match self.ledger.update_claim(key, state.clone()).await {
                 Err(LedgerError::Database(why)) => tracing::warn!(%key, why, "a claim could not be written"),
-                done => return done.map(drop).inspect_err(|error| self.ledger_failed(key, error)),
+                // A write that failed may have been done all the same.
+                done => return done.map(|moved| moved || failed),
             }
-            tokio::time::sleep(pause).await;
-            pause *= 4;
+            failed = true;
+            tokio::time::sleep(Duration::from_millis(pause)).await;
         }
-        let done = self.ledger.update_claim(key, state).await;
-        done.map(drop).inspect_err(|error| self.ledger_failed(key, error))
+        self.ledger.update_claim(key, state).await.map(|moved| moved || failed)
     }
 
     pub(crate) fn ledger_failed(&self, key: &PaymentKey, error: &dyn std::fmt::Display) {

@@ -21,7 +21,7 @@ struct Inner {
     open: HashSet<PaymentKey>,
     /// The ledger knows these.
     known: Recent,
-    /// This process took these: nobody else is at work on them.
+    /// This process took these, and their claims are open: nobody else is at work on them.
     ours: Recent,
 }
 
@@ -80,6 +80,12 @@ impl InFlight {
     pub(crate) fn take(&self, key: &PaymentKey) {
         let hash = self.hasher.hash_one(key);
         self.lock().ours.insert(hash);
+    }
+
+    /// The payment's claim has ended: whoever takes it next need not be this process.
+    pub(crate) fn let_go(&self, key: &PaymentKey) {
+        let hash = self.hasher.hash_one(key);
+        self.lock().ours.hashes.remove(&hash);
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

@@ -184,9 +184,8 @@ impl Call {
     where
         B: Body<Data = Bytes>,
     {
-        if let Err(error) = self.core.record(self.order.key(), settling(None)).await {
-            tracing::debug!(%error, "nothing was settled");
-            return Ok(unrecorded().map(Either::Right));
+        if let Err(error) = self.core.record_first(self.order.key(), settling(None)).await {
+            return Ok(self.not_ours(&error).unwrap_or_else(unrecorded).map(Either::Right));
         }
         match self.settle(false).await {
             Ok(settled) => self.open(handler, settled).await,

@@ -78,8 +78,11 @@ impl Call {
             Ok(Err(error)) => return Err(error),
             Err(answer) => answer.map(Either::Right),
         };
-        if !response.status().is_server_error() && self.close(&settled).await.is_err() {
-            return Ok(self.withheld(&settled).map(Either::Right));
+        if !response.status().is_server_error()
+            && let Err(error) = self.close(&settled).await
+        {
+            let answer = self.not_ours(&error).unwrap_or_else(|| self.withheld(&settled));
+            return Ok(answer.map(Either::Right));
         }
         strip(response.headers_mut());
         answer::attach(response.headers_mut(), self.order.response_header(), &settled);

@@ -21,10 +21,10 @@ impl Call {
     pub(super) async fn sell(self, response: StoredResponse) -> Answer {
         let key = self.order.key();
         let (kept, recorded) =
-            tokio::join!(self.core.store.put(response.clone()), self.core.record(key, settling(None)));
-        if recorded.is_err() {
+            tokio::join!(self.core.store.put(response.clone()), self.core.record_first(key, settling(None)));
+        if let Err(error) = recorded {
             self.core.store.remove(key);
-            return unrecorded();
+            return self.not_ours(&error).unwrap_or_else(unrecorded);
         }
         if let Err(error) = kept {
             self.core.ledger_failed(key, &error);
@@ -109,8 +109,11 @@ impl Call {
 
     /// Records the settlement, and only then gives the answer out: an open claim means that nobody has it.
     pub(super) async fn finish(self, response: StoredResponse, settled: SettleResponse) -> Answer {
-        if self.close(&settled).await.is_err() {
-            return self.withheld(&settled);
+        if let Err(error) = self.close(&settled).await {
+            let Some(answer) = self.not_ours(&error) else { return self.withheld(&settled) };
+            // The other one's answer is the one that was bought.
+            self.core.store.remove(self.order.key());
+            return answer;
         }
         self.core.metrics.served.add();
         self.hand_over(response, &settled)
@@ -118,7 +121,15 @@ impl Call {
 
     pub(super) async fn close(&self, settled: &SettleResponse) -> Result<(), LedgerError> {
         let transaction = settled.transaction.clone();
-        self.core.record(self.order.key(), ClaimState::Settled { transaction }).await
+        self.core.record_first(self.order.key(), ClaimState::Settled { transaction }).await
+    }
+
+    /// The answer to a call that another process goes on with, if that is what the error says.
+    pub(super) fn not_ours(&self, error: &LedgerError) -> Option<Answer> {
+        matches!(error, LedgerError::WrongState { .. }).then(|| {
+            self.core.metrics.duplicates.add();
+            self.order.in_progress()
+        })
     }
 
     /// Gives an answer to the buyer. No copy of the payment gets in before it is with him.

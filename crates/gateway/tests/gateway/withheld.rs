@@ -174,6 +174,8 @@ async fn both_serve(first: World, second: World, payment: (&'static str, String)
         let (world, payment) = (world.clone(), payment.clone());
         tokio::spawn(async move { world.send(paid(Method::GET, "/slow", &payment, "")).await })
     };
+    // Long enough for both to be at it at once.
+    *first.script.settle_delay.lock().unwrap() = Duration::from_millis(300);
     let early = call(&second);
     eventually("the second one serves", async || second.api.served() == 1).await;
     let late = call(&first);
