@@ -20,7 +20,7 @@ fn cpu_us() -> u128 {
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 #[ignore = "it measures, and takes seconds"]
 async fn claims_per_second() {
-    let folder = tempfile::tempdir_in(".").unwrap();
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let ledger = Ledger::open(&folder.path().join("ledger.db"), Arc::new(SystemClock)).unwrap();
     for (callers, each) in [(1u32, 10_000u32), (16, 5_000), (64, 2_000)] {
         let (begun, cpu) = (Instant::now(), cpu_us());
