@@ -46,6 +46,18 @@ impl BodyStore {
         self.home.join(file)
     }
 
+    /// Makes sure that files can be made where bodies are kept.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub async fn ready(&self) -> io::Result<()> {
+        let trial = self.path(FOLDER).join(".trial");
+        open_private(&trial, OpenOptions::new().create(true)).await?;
+        // Another call may have been quicker.
+        tokio::fs::remove_file(trial).await.ok();
+        Ok(())
+    }
+
     /// Writes a body as it arrives. What a broken connection leaves is kept too: it was paid for. What another answer
     /// to the same purchase left stays.
     ///
@@ -76,7 +88,7 @@ impl BodyStore {
                 1 => format!("{FOLDER}/{purchase}.body"),
                 _ => format!("{FOLDER}/{purchase}.{number}.body"),
             };
-            match create_private(&self.path(&name)).await {
+            match open_private(&self.path(&name), OpenOptions::new().create_new(true)).await {
                 Ok(file) => return Ok((name, file)),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists && number < MOST_FILES => {
                     number += 1;
@@ -118,8 +130,8 @@ async fn write<E: std::fmt::Display>(
     Ok((hex::encode(hasher.finalize()), bytes, cut_off))
 }
 
-/// Makes the file, which must not be there yet, with mode 0600 in a folder with mode 0700.
-async fn create_private(path: &Path) -> io::Result<File> {
+/// Opens the file for writing; a new one has mode 0600, and its folder mode 0700.
+async fn open_private(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
     if let Some(folder) = path.parent() {
         let mut builder = tokio::fs::DirBuilder::new();
         builder.recursive(true);
@@ -127,8 +139,7 @@ async fn create_private(path: &Path) -> io::Result<File> {
         builder.mode(0o700);
         builder.create(folder).await?;
     }
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
+    options.write(true);
     #[cfg(unix)]
     options.mode(0o600);
     options.open(path).await

@@ -43,6 +43,9 @@ impl Default for ClientConfig {
 pub struct Client {
     wallet: Arc<dyn Wallet>,
     http: reqwest::Client,
+    /// For plain http on this machine: whatever proxy the environment names, such a request does not leave it. Without
+    /// certificates, whose reading takes longer than all the rest.
+    direct: reqwest::Client,
     config: ClientConfig,
 }
 
@@ -126,14 +129,17 @@ impl Client {
     pub fn new(wallet: Arc<dyn Wallet>, config: ClientConfig) -> Result<Self, FetchError> {
         // The first caller in a process chooses; a second choice of the same provider changes nothing.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let http = reqwest::Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .user_agent(concat!("farthing/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(config.timeout.min(Duration::from_secs(10)))
-            .read_timeout(config.timeout)
-            .build()
-            .map_err(|error| FetchError::Setup(error_chain(&error)))?;
-        Ok(Self { wallet, http, config })
+        let builder = || {
+            reqwest::Client::builder()
+                .redirect(reqwest::redirect::Policy::none())
+                .user_agent(concat!("farthing/", env!("CARGO_PKG_VERSION")))
+                .connect_timeout(config.timeout.min(Duration::from_secs(10)))
+                .read_timeout(config.timeout)
+        };
+        let failed = |error: reqwest::Error| FetchError::Setup(error_chain(&error));
+        let http = builder().build().map_err(failed)?;
+        let direct = builder().no_proxy().tls_certs_only([]).build().map_err(failed)?;
+        Ok(Self { wallet, http, direct, config })
     }
 
     /// Makes the call, paying if the seller asks and the wallet allows.
@@ -146,7 +152,8 @@ impl Client {
             return Ok(free(answer));
         }
         self.refuse_plain_http(&request)?;
-        let challenge = read_challenge(&request, answer).await?;
+        let challenge = self.read_challenge(&request, answer).await?;
+        self.ready_to_keep().await?;
         let authorization = self.wallet.authorize(&request, &challenge, &limits).await?;
         self.pay(&request, authorization).await
     }
@@ -156,7 +163,9 @@ impl Client {
     /// # Errors
     /// [`FetchError`]
     pub async fn resume(&self, request: Request, purchase: &PurchaseId) -> Result<Fetched, FetchError> {
+        request.check_headers()?;
         self.refuse_plain_http(&request)?;
+        self.ready_to_keep().await?;
         let authorization = self.wallet.resume(&request, purchase).await?;
         self.pay(&request, authorization).await
     }
@@ -170,12 +179,13 @@ impl Client {
         if answer.status() != StatusCode::PAYMENT_REQUIRED {
             return Ok(Probe::Free(answer.status(), answer.headers().clone()));
         }
-        let challenge = read_challenge(request, answer).await?;
+        let challenge = self.read_challenge(request, answer).await?;
         let appraisal = Box::new(self.wallet.appraise(request, &challenge, limits).await?);
         Ok(Probe::Priced { challenge, appraisal })
     }
 
     async fn ask(&self, request: &Request) -> Result<Response, FetchError> {
+        request.check_headers()?;
         let url = request.recorded_url();
         let seconds = self.config.timeout.as_secs();
         match tokio::time::timeout(self.config.timeout, self.build(request).send()).await {
@@ -186,9 +196,25 @@ impl Client {
         }
     }
 
+    async fn read_challenge(&self, request: &Request, answer: Response) -> Result<Challenge, FetchError> {
+        let url = request.recorded_url();
+        let header = answer.headers().get(x402::PAYMENT_REQUIRED).map(|value| value.as_bytes().to_vec());
+        let body = match tokio::time::timeout(self.config.timeout, read_bounded(answer)).await {
+            Ok(body) => body.map_err(|why| FetchError::Unanswered { url: url.clone(), why })?,
+            Err(_) => return Err(FetchError::TimedOut { url, seconds: self.config.timeout.as_secs() }),
+        };
+        Challenge::read(header.as_deref(), &body).map_err(|source| FetchError::BadChallenge { url, source })
+    }
+
+    /// What cannot be kept is not bought.
+    async fn ready_to_keep(&self) -> Result<(), FetchError> {
+        self.config.bodies.ready().await.map_err(|error| FetchError::NoPlace(error.to_string()))
+    }
+
     fn build(&self, request: &Request) -> reqwest::RequestBuilder {
-        self.http
-            .request(request.method.clone(), request.url.clone())
+        let within = request.is_loopback() && request.url.scheme() == "http";
+        let http = if within { &self.direct } else { &self.http };
+        http.request(request.method.clone(), request.url.clone())
             .headers(request.headers.clone())
             .body(request.body.clone())
     }
@@ -328,13 +354,6 @@ fn free(answer: Response) -> Fetched {
         body: FetchedBody::Stream(answer),
         payment: None,
     }
-}
-
-async fn read_challenge(request: &Request, answer: Response) -> Result<Challenge, FetchError> {
-    let url = request.recorded_url();
-    let header = answer.headers().get(x402::PAYMENT_REQUIRED).map(|value| value.as_bytes().to_vec());
-    let body = read_bounded(answer).await.map_err(|why| FetchError::Unanswered { url: url.clone(), why })?;
-    Challenge::read(header.as_deref(), &body).map_err(|source| FetchError::BadChallenge { url, source })
 }
 
 /// Reads one byte more than is ever decoded, so that a longer body is noticed and not waited for.

@@ -67,6 +67,14 @@ pub enum FetchError {
         /// The limit.
         seconds: u64,
     },
+    /// The caller's headers hold one that is not the caller's to set.
+    #[error("the header `{name}` cannot be sent: {why}")]
+    BadHeader {
+        /// The header's name.
+        name: String,
+        /// Why not.
+        why: &'static str,
+    },
     /// The 402 cannot be read.
     #[error("{url} asks for payment in a way that cannot be read: {source}")]
     BadChallenge {
@@ -95,6 +103,9 @@ pub enum FetchError {
         /// What happened.
         why: String,
     },
+    /// There is no place for the answer, so nothing was paid.
+    #[error("the answer could not be kept, so nothing was paid: {0}")]
+    NoPlace(String),
     /// The answer is there, but keeping it failed.
     #[error(
         "the answer to purchase {purchase}, whose payment was sent, could not be kept: {why}. \

@@ -1,12 +1,28 @@
+use std::fmt;
+
 use bytes::Bytes;
-use http::{HeaderMap, Method};
+use farthing_protocol::x402;
+use http::{HeaderMap, Method, header};
 use sha2::{Digest, Sha256};
 use url::Url;
 
 use crate::FetchError;
 
-/// A request that may have to be paid for. It is sent at most a few times, and every time the same.
-#[derive(Debug, Clone)]
+/// Headers that say where a request goes or where it ends: they follow from the address and the body. The policy looks
+/// at the address's host, so no other host may be asked.
+const FRAMING: [header::HeaderName; 7] = [
+    header::HOST,
+    header::CONTENT_LENGTH,
+    header::TRANSFER_ENCODING,
+    header::CONNECTION,
+    header::UPGRADE,
+    header::TE,
+    header::TRAILER,
+];
+
+/// A request that may have to be paid for. It is sent at most a few times, and every time the same. Its debug output
+/// leaves the headers' values and the body out.
+#[derive(Clone)]
 pub struct Request {
     /// The method.
     pub method: Method,
@@ -51,6 +67,20 @@ impl Request {
         Ok(Self { method, url: parsed, headers: HeaderMap::new(), body: Bytes::new() })
     }
 
+    /// Refuses headers that the wallet writes itself.
+    pub(crate) fn check_headers(&self) -> Result<(), FetchError> {
+        let bad = |name: &header::HeaderName, why| Err(FetchError::BadHeader { name: name.to_string(), why });
+        for name in self.headers.keys() {
+            if FRAMING.contains(name) {
+                return bad(name, "it follows from the address and the body");
+            }
+            if x402::HEADERS.contains(&name.as_str()) {
+                return bad(name, "payment headers are written by the wallet");
+            }
+        }
+        Ok(())
+    }
+
     /// The host as policies name it: lower case, with a port that is not the scheme's own.
     #[must_use]
     pub fn host(&self) -> String {
@@ -86,10 +116,21 @@ impl Request {
     pub fn digest(&self) -> String {
         let mut hasher = Sha256::new();
         for part in [self.method.as_str().as_bytes(), self.recorded_url().as_bytes(), &self.body] {
-            hasher.update(part.len().to_be_bytes());
+            hasher.update((part.len() as u64).to_be_bytes());
             hasher.update(part);
         }
         hex::encode(hasher.finalize())
+    }
+}
+
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Request")
+            .field("method", &self.method)
+            .field("url", &self.recorded_url())
+            .field("headers", &self.headers.keys().map(header::HeaderName::as_str).collect::<Vec<_>>())
+            .field("body_bytes", &self.body.len())
+            .finish()
     }
 }
 
@@ -137,6 +178,15 @@ mod tests {
         b.body = Bytes::from_static(b"x");
         assert_ne!(a.digest(), b.digest());
         assert_eq!(a.digest(), Request::get("https://example.com/a#part").unwrap().digest());
+    }
+
+    #[test]
+    fn debug_output_shows_no_secret() {
+        let mut request = Request::get("https://example.com/a").unwrap();
+        request.headers.insert("authorization", http::HeaderValue::from_static("Bearer s3cret"));
+        request.body = Bytes::from_static(b"s3cret");
+        let shown = format!("{request:?}");
+        assert!(shown.contains("authorization") && !shown.contains("s3cret"), "{shown}");
     }
 
     #[test]

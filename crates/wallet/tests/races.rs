@@ -1,5 +1,7 @@
 //! What two processes do to one purchase at once: `reconcile` against a call under way, and a payment sent again.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
 use std::sync::Arc;
 use std::time::Duration;
 
