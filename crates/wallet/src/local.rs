@@ -8,11 +8,12 @@ use farthing_ledger::{
 };
 use farthing_money::{Asset, Network, Registry};
 use farthing_policy::{Clearance, Limit, Policy, Usage};
-use farthing_protocol::x402::Payment;
+use farthing_protocol::x402::{Payment, PaymentId};
 use farthing_protocol::{Challenge, Offer};
 use farthing_rail::{Payer, SignedPayment};
 use futures::future::join_all;
 use http::StatusCode;
+use sha2::{Digest as _, Sha256};
 use ulid::Ulid;
 
 use crate::appraise::Appraiser;
@@ -156,7 +157,9 @@ impl LocalWallet {
         purchase: &NewPurchase,
     ) -> Result<SignedRecord, WalletError> {
         let signed = self.sign(offer, asset)?;
-        let (header_name, header_value) = Payment::answer(challenge, offer, signed.payload)?.to_header()?;
+        let payment =
+            Payment::answer(challenge, offer, signed.payload)?.identified(&identifier(&purchase.id)?);
+        let (header_name, header_value) = payment.to_header()?;
         let record = SignedRecord {
             key: signed.key,
             header_name: header_name.to_owned(),
@@ -216,6 +219,13 @@ struct Choice<'a> {
     asset: &'a Arc<Asset>,
     clearance: &'a Clearance,
     policy_hash: &'a str,
+}
+
+/// The id that a seller may ask for. Facilitators see it, so it does not give the purchase's own away, which serves as
+/// idempotency key.
+fn identifier(id: &PurchaseId) -> Result<PaymentId, WalletError> {
+    let digest = hex::encode(Sha256::digest(format!("payment-identifier/{id}")));
+    Ok(PaymentId::try_from(format!("pay_{}", digest.get(..32).unwrap_or(&digest)))?)
 }
 
 /// Whether what was bought has arrived. When not, the seller can be asked for it with the payment that he has.

@@ -4,7 +4,9 @@ use farthing_money::Network;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{PAYMENT_SIGNATURE, X_PAYMENT, decode_header, encode_header, v1, v2};
+use super::{
+    PAYMENT_SIGNATURE, PaymentId, PaymentIdentifier, X_PAYMENT, decode_header, encode_header, v1, v2,
+};
 use crate::{Challenge, Object, Offer, Protocol, ProtocolError, Requirements, StrictValue};
 
 /// A payment as it travels: the answer to one offer.
@@ -44,6 +46,19 @@ impl Payment {
                 })
             }
         })
+    }
+
+    /// The payment with the client's id in it, where the seller asked for one (`payment-identifier`). A declaration that
+    /// cannot be read is echoed as it is.
+    #[must_use]
+    pub fn identified(mut self, id: &PaymentId) -> Self {
+        if let Self::V2(payment) = &mut self
+            && let Some(extensions) = payment.extensions.as_deref()
+            && let Ok(filled) = PaymentIdentifier::fill(extensions, id)
+        {
+            payment.extensions = Some(filled);
+        }
+        self
     }
 
     /// Reads the `PAYMENT-SIGNATURE` header (v2) or the `X-PAYMENT` header (v1; some clients send v2 in it too).
