@@ -322,3 +322,15 @@ async fn shutdown_finishes_what_is_in_flight() {
     assert!(caller.await.unwrap().unwrap().success);
     assert_eq!(server.done.await.unwrap(), 0, "nothing is left");
 }
+
+#[tokio::test]
+async fn who_asks_for_nothing_is_not_kept() {
+    let world = World::new(Script::of(&[]));
+    let server = start(&world.facilitator, HttpConfig::default()).await;
+    for said in ["", "P", "PRI * HTTP/2.0\r\n", "POST /ver"] {
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        stream.write_all(said.as_bytes()).await.unwrap();
+        let ended = tokio::time::timeout(Duration::from_secs(5), stream.read_to_end(&mut Vec::new())).await;
+        assert!(ended.is_ok(), "{said:?} holds a connection");
+    }
+}

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use farthing_facilitator::http::with_first_request;
 use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
@@ -14,6 +15,7 @@ use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
 use tower_service::Service;
 
 use crate::Peer;
@@ -57,12 +59,14 @@ pub(crate) async fn serve<S, B>(
             () = &mut shutdown => break,
         };
         let Ok(peer) = stream.peer_addr() else { continue };
-        let service = TowerToHyperService::new(WithPeer { inner: service.clone(), peer: Peer(peer) });
+        let begun = CancellationToken::new();
+        let service = WithPeer { inner: service.clone(), peer: Peer(peer), begun: begun.clone() };
+        let service = TowerToHyperService::new(service);
         let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
-        let connection = graceful.watch(connection);
+        let connection = with_first_request(graceful.watch(connection), begun, HEADER_TIMEOUT);
         tokio::spawn(async move {
             // Broken connections are everyday life; what matters happens in the calls.
-            if let Err(error) = connection.await {
+            if let Some(Err(error)) = connection.await {
                 tracing::debug!(%error, "a connection broke");
             }
             drop(slot);
@@ -109,11 +113,12 @@ async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> Option<(TcpSt
     }
 }
 
-/// Tells the service who connected.
+/// Tells the service who connected, and the connection that a request has come.
 #[derive(Clone)]
 struct WithPeer<S> {
     inner: S,
     peer: Peer,
+    begun: CancellationToken,
 }
 
 impl<S, B> Service<Request<B>> for WithPeer<S>
@@ -129,7 +134,34 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> S::Future {
+        self.begun.cancel();
         request.extensions_mut().insert(self.peer);
         self.inner.call(request)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http_body_util::Empty;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    #[tokio::test(start_paused = true)]
+    async fn who_asks_for_nothing_is_not_kept() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let service =
+            tower::service_fn(async |_: Request<Incoming>| Ok(Response::new(Empty::<Bytes>::new())));
+        let serving =
+            tokio::spawn(serve(listener, service, 1, std::future::pending(), Duration::from_secs(1)));
+        // The only seat is free again after each.
+        for said in ["", "P", "PRI * HTTP/2.0\r\n", "GET / HT", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"] {
+            let mut client = TcpStream::connect(address).await.unwrap();
+            client.write_all(said.as_bytes()).await.unwrap();
+            let mut heard = Vec::new();
+            let ended = tokio::time::timeout(2 * HEADER_TIMEOUT, client.read_to_end(&mut heard)).await;
+            assert!(ended.is_ok(), "{said:?} holds a connection");
+        }
+        serving.abort();
     }
 }

@@ -17,7 +17,7 @@ use tokio::sync::Semaphore;
 
 pub use auth::{ApiKey, KeyHash};
 pub use rate::RateLimit;
-pub use server::{ServeLimits, serve};
+pub use server::{ServeLimits, serve, with_first_request};
 
 use crate::Facilitator;
 use auth::Keys;

@@ -15,6 +15,7 @@ use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use crate::Facilitator;
@@ -38,6 +39,24 @@ impl Default for ServeLimits {
             drain_timeout: Duration::from_secs(60),
         }
     }
+}
+
+/// Drives a connection to its end, or drops it if no request has `begun` on it within `limit`; `None` then.
+///
+/// hyper's timeout for a request's head runs only once it knows which HTTP is spoken. Whoever says nothing, or the
+/// first letters of HTTP/2's preface, would hold a connection for ever.
+pub async fn with_first_request<C: Future>(
+    connection: C,
+    begun: CancellationToken,
+    limit: Duration,
+) -> Option<C::Output> {
+    tokio::pin!(connection);
+    tokio::select! {
+        ended = &mut connection => return Some(ended),
+        () = begun.cancelled() => {}
+        () = tokio::time::sleep(limit) => return None,
+    }
+    Some(connection.await)
 }
 
 /// Serves until `shutdown` is done; then accepts no more, lets open requests finish, and drains the facilitator.
@@ -67,6 +86,7 @@ struct Server {
     builder: Builder<TokioExecutor>,
     seats: Arc<Semaphore>,
     connections: GracefulShutdown,
+    header_timeout: Duration,
 }
 
 impl Server {
@@ -79,7 +99,8 @@ impl Server {
             .keep_alive_interval(limits.header_timeout)
             .max_concurrent_streams(256);
         let seats = Arc::new(Semaphore::new(limits.max_connections));
-        Self { router, builder, seats, connections: GracefulShutdown::new() }
+        let header_timeout = limits.header_timeout;
+        Self { router, builder, seats, connections: GracefulShutdown::new(), header_timeout }
     }
 
     async fn accept_all(&self, listener: &TcpListener) {
@@ -95,16 +116,19 @@ impl Server {
         // Answers are small and waited for. Where this fails they are only slower.
         drop(stream.set_nodelay(true));
         let router = self.router.clone();
+        let begun = CancellationToken::new();
+        let begins = begun.clone();
         let service = service_fn(move |request: hyper::Request<Incoming>| {
+            begins.cancel();
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(ConnectInfo(peer));
             let router = router.clone();
             async move { Ok::<Response, Infallible>(router.oneshot(request).await.unwrap_or_else(|e| match e {})) }
         });
         let connection = self.builder.serve_connection(TokioIo::new(stream), service).into_owned();
-        let connection = self.connections.watch(connection);
+        let connection = with_first_request(self.connections.watch(connection), begun, self.header_timeout);
         tokio::spawn(async move {
-            if let Err(error) = connection.await {
+            if let Some(Err(error)) = connection.await {
                 tracing::debug!(%peer, %error, "a connection broke");
             }
             drop(seat);
