@@ -5,6 +5,7 @@
 
 mod caps;
 mod failures;
+mod output;
 mod paid_call;
 mod peers;
 mod world;

@@ -221,14 +221,15 @@ impl Wallet {
     }
 
     pub(crate) async fn run(&self, args: &[&str]) -> Output {
-        Command::new(FARTHING)
-            .args(args)
-            .env("FARTHING_HOME", &self.home)
-            .env("FARTHING_PASSPHRASE", PASSPHRASE)
-            .stdin(Stdio::null())
-            .output()
-            .await
-            .unwrap()
+        self.command(args).output().await.unwrap()
+    }
+
+    /// A command that is not run yet.
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(FARTHING);
+        command.args(args).env("FARTHING_HOME", &self.home).env("FARTHING_PASSPHRASE", PASSPHRASE);
+        command.stdin(Stdio::null());
+        command
     }
 
     /// Runs a command that must succeed; returns its stdout.
@@ -238,7 +239,7 @@ impl Wallet {
         done.stdout
     }
 
-    /// Runs a command with `--json` that must end with `code`; returns what it printed first.
+    /// Runs a command with `--json` that must end with `code`; returns the one object that it printed.
     pub(crate) async fn json(&self, args: &[&str], code: i32) -> Value {
         let done = self.run(&[args, &["--json"]].concat()).await;
         let text = String::from_utf8_lossy(&done.stdout);
@@ -248,7 +249,7 @@ impl Wallet {
             "farthing {args:?}: {text} {}",
             String::from_utf8_lossy(&done.stderr)
         );
-        serde_json::Deserializer::from_str(&text).into_iter().next().expect("no JSON").unwrap()
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("farthing {args:?}: {error}: {text}"))
     }
 
     /// The newest purchase.

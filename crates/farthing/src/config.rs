@@ -59,24 +59,35 @@ impl Config {
     pub(crate) fn load(path: &Path) -> Result<Self, Failure> {
         let text = if path.exists() { home::read(path)? } else { STARTER.to_owned() };
         Self::parse(&text).map_err(|why| {
-            Failure::new(Code::Configuration, format!("{}: {why}", path.display()))
+            Failure::new(Code::Configuration, format!("{}:{why}", path.display()))
                 .hint("docs/wallet.md explains every key")
         })
     }
 
+    /// The error begins with its place, as far as it has one: it follows the file's name and a colon.
     fn parse(text: &str) -> Result<Self, String> {
-        let config: Self = serde_saphyr::from_str(text).map_err(|error| error.to_string())?;
-        if config.version != 1 {
-            return Err(format!("`version` is {}; this farthing reads version 1", config.version));
+        let options = serde_saphyr::options! { with_snippet: false };
+        let config: Self =
+            serde_saphyr::from_str_with_options(text, options).map_err(|error| with_place(&error))?;
+        config.check().map_err(|why| format!(" {why}"))?;
+        Ok(config)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        if self.version != 1 {
+            return Err(format!("`version` is {}; this farthing reads version 1", self.version));
         }
-        if config.timeout_seconds.is_some_and(|seconds| !(1..=3600).contains(&seconds)) {
+        if self.timeout_seconds.is_some_and(|seconds| !(1..=3600).contains(&seconds)) {
             return Err("`timeout_seconds` must be from 1 to 3600".to_owned());
         }
-        if matches!(&config.unlock, Some(Unlock::Command(command)) if command.is_empty()) {
+        if matches!(&self.unlock, Some(Unlock::Command(command)) if command.is_empty()) {
             return Err("`unlock.command` is empty; name a program and its arguments".to_owned());
         }
-        config.registry().map_err(|failure| failure.message)?;
-        Ok(config)
+        for (network, config) in &self.networks {
+            crate::session::chain(network, &config.rpc).map_err(|failure| failure.message)?;
+        }
+        self.registry().map_err(|failure| failure.message)?;
+        Ok(())
     }
 
     /// The known assets: the built-in ones and the user's.
@@ -106,6 +117,19 @@ impl Config {
     }
 }
 
+/// `3:10: what is wrong`, as an editor reads it.
+fn with_place(error: &serde_saphyr::Error) -> String {
+    let error = error.without_snippet();
+    let text = error.to_string();
+    let message = text.lines().next().unwrap_or_default();
+    // The parser ends its messages with the place, which stands in front here.
+    let message = message.rsplit_once(" at line ").map_or(message, |(message, _)| message);
+    match error.location() {
+        Some(at) => format!("{}:{}: {message}", at.line(), at.column()),
+        None => format!(" {message}"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -122,8 +146,9 @@ mod tests {
             ("networkz: {}", "networkz"),
             ("version: 2", "version"),
             ("timeout_seconds: 0", "timeout_seconds"),
-            ("timeout_seconds: soon", "line 1"),
-            ("networks:\n  base: {rpcs: []}", "line 2"),
+            ("timeout_seconds: soon", "1:18: "),
+            ("networks:\n  base: {rpcs: []}", "2:10: "),
+            ("networks: {base: {rpc: [\"not an address\"]}}", "no http or https"),
             ("networks: {mars: {}}", "mars"),
             ("unlock: {command: []}", "unlock.command"),
             ("prefer: [base]\nprefer: [base]", "prefer"),

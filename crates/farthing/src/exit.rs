@@ -6,6 +6,9 @@ use std::process::ExitCode;
 use farthing_ledger::LedgerError;
 use farthing_policy::Denial;
 use farthing_wallet::{FetchError, WalletError};
+use serde_json::{Value, json};
+
+use crate::output;
 
 /// The exit codes. They are part of the interface: `farthing --help` and docs/wallet.md list them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,11 +50,13 @@ pub(crate) struct Failure {
     pub(crate) hint: Option<String>,
     /// The structured form of a policy's refusal.
     pub(crate) denial: Option<Box<Denial>>,
+    /// What is known besides: `--json` prints the error as a part of it.
+    result: Option<Box<Value>>,
 }
 
 impl Failure {
     pub(crate) fn new(code: Code, message: impl fmt::Display) -> Self {
-        Self { code, message: message.to_string(), hint: None, denial: None }
+        Self { code, message: message.to_string(), hint: None, denial: None, result: None }
     }
 
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
@@ -59,23 +64,32 @@ impl Failure {
         self
     }
 
+    /// Puts the failure into this JSON object.
+    pub(crate) fn beside(self, result: Value) -> Self {
+        Self { result: Some(Box::new(result)), ..self }
+    }
+
     /// Prints the failure where the user looks for it.
     pub(crate) fn report(&self, json: bool) -> ExitCode {
         if json {
-            let denial = self.denial.as_deref();
-            let error = serde_json::json!({"error": {
-                "code": self.code.name(), "exit": self.code as u8, "message": self.message, "hint": self.hint,
-                "denial": denial,
-            }});
-            anstream::println!("{error}");
+            output::print(self.to_json());
         } else {
-            use crate::output::{BAD, DIM};
-            anstream::eprintln!("{BAD}error{BAD:#}: {}", self.message);
+            use output::{BAD, DIM};
+            output::say(format_args!("{BAD}error{BAD:#}: {}", self.message));
             if let Some(hint) = &self.hint {
-                anstream::eprintln!("{DIM} hint{DIM:#}: {hint}");
+                output::say(format_args!("{DIM} hint{DIM:#}: {hint}"));
             }
         }
         ExitCode::from(self.code as u8)
+    }
+
+    fn to_json(&self) -> Value {
+        let mut object = self.result.as_deref().cloned().unwrap_or_else(|| json!({}));
+        object["error"] = json!({
+            "code": self.code.name(), "exit": self.code as u8, "message": self.message, "hint": self.hint,
+            "denial": self.denial.as_deref(),
+        });
+        object
     }
 }
 
@@ -99,7 +113,7 @@ impl From<WalletError> for Failure {
             WalletError::Denied(denial) => {
                 let hint = match denial.retry_after_seconds {
                     Some(seconds) => {
-                        format!("room again in about {}; nothing was paid", crate::output::duration(seconds))
+                        format!("room again in about {}; nothing was paid", output::duration(seconds))
                     }
                     None => {
                         "nothing was paid; the caps are in policy.yaml (`farthing config show`)".to_owned()
@@ -136,7 +150,7 @@ impl From<FetchError> for Failure {
             FetchError::BadUrl { .. } => Code::Configuration,
             FetchError::Unanswered { .. } | FetchError::TimedOut { .. } => Code::Unreachable,
             FetchError::BadChallenge { .. } | FetchError::PlainHttp(_) => Code::Unpayable,
-            FetchError::Lost { .. } => Code::Unknown,
+            FetchError::Lost { .. } | FetchError::NotRecorded { .. } => Code::Unknown,
             _ => Code::Unexpected,
         };
         Self::new(code, causes(&error))

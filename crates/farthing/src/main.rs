@@ -23,19 +23,43 @@ use output::Output;
 use session::Session;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return not_arguments(&error),
+    };
     let json = cli.json;
-    match start(cli) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failure.report(json),
+    if let Err(failure) = start(cli) {
+        return failure.report(json);
     }
+    match output::stdout_failure() {
+        Some(error) => {
+            Failure::new(Code::Unexpected, format!("the result could not be written: {error}")).report(false)
+        }
+        None => ExitCode::SUCCESS,
+    }
+}
+
+/// Help and version, which clap treats as errors, and arguments that cannot be understood.
+fn not_arguments(error: &clap::Error) -> ExitCode {
+    let json = std::env::args_os().any(|argument| argument == "--json");
+    if json && error.use_stderr() {
+        let text = error.to_string();
+        let message = text.split("\n\n").next().unwrap_or(&text).trim_start_matches("error: ");
+        return Failure::new(Code::Configuration, message).hint("`--help` lists the arguments").report(true);
+    }
+    // Nobody is left to be told when this fails.
+    error.print().ok();
+    u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from)
 }
 
 fn start(cli: Cli) -> Result<(), Failure> {
     // One provider of cryptography for every TLS connection of the process; a second installation changes nothing.
     drop(rustls::crypto::ring::default_provider().install_default());
     if let Command::Completions { shell } = cli.command {
-        clap_complete::generate(shell, &mut Cli::command(), "farthing", &mut std::io::stdout());
+        // Into memory first: clap_complete panics when it cannot write.
+        let mut script = Vec::new();
+        clap_complete::generate(shell, &mut Cli::command(), "farthing", &mut script);
+        output::print(String::from_utf8_lossy(&script).trim_end());
         return Ok(());
     }
     log(matches!(cli.command, Command::Gateway(_) | Command::Facilitator(_)));

@@ -1,8 +1,17 @@
 //! What a person sees: styles, tables, times.
 
+use std::io::{self, Write as _};
+use std::sync::OnceLock;
+
 use anstyle::{AnsiColor, Style};
 use farthing_ambient::Timestamp;
 use farthing_ledger::PurchaseState;
+use serde_json::Value;
+
+use crate::exit::Failure;
+
+/// The first thing that went wrong with stdout. The work goes on: a payment under way has to be recorded.
+static STDOUT_FAILED: OnceLock<io::Error> = OnceLock::new();
 
 /// Something went well.
 pub(crate) const GOOD: Style = AnsiColor::Green.on_default().bold();
@@ -26,26 +35,54 @@ impl Output {
     /// A line about the work, for people.
     pub(crate) fn note(self, line: impl std::fmt::Display) {
         if !self.quiet && !self.json {
-            anstream::eprintln!("{line}");
+            say(line);
         }
     }
 
     /// A line that must be seen even with `--quiet`.
     pub(crate) fn warn(self, line: impl std::fmt::Display) {
-        anstream::eprintln!("{WARN}warning{WARN:#}: {line}");
+        say(format_args!("{WARN}warning{WARN:#}: {line}"));
     }
 
     /// A line of the result.
     #[expect(clippy::unused_self, reason = "every line goes through one place")]
     pub(crate) fn line(self, line: impl std::fmt::Display) {
-        anstream::println!("{line}");
+        print(line);
     }
 
     /// The result as JSON.
     #[expect(clippy::unused_self, reason = "every line goes through one place")]
-    pub(crate) fn json(self, value: &serde_json::Value) {
-        anstream::println!("{value}");
+    pub(crate) fn json(self, value: &Value) {
+        print(value);
     }
+
+    /// The result as JSON, with the error in it where there is one: stdout always carries one object.
+    pub(crate) fn json_ending(self, value: Value, ending: Result<(), Failure>) -> Result<(), Failure> {
+        match ending {
+            Ok(()) => self.json(&value),
+            Err(failure) => return Err(failure.beside(value)),
+        }
+        Ok(())
+    }
+}
+
+/// Writes a line to stdout; what goes wrong is kept for [`stdout_failure`].
+pub(crate) fn print(line: impl std::fmt::Display) {
+    let mut stdout = anstream::stdout();
+    if let Err(error) = writeln!(stdout, "{line}").and_then(|()| stdout.flush()) {
+        // A later failure says nothing new.
+        drop(STDOUT_FAILED.set(error));
+    }
+}
+
+/// Writes a line to stderr. When that fails, nobody is left to be told.
+pub(crate) fn say(line: impl std::fmt::Display) {
+    writeln!(anstream::stderr(), "{line}").ok();
+}
+
+/// Why the result could not be written. A reader that went away, as `head` does, has had enough: that is no failure.
+pub(crate) fn stdout_failure() -> Option<&'static io::Error> {
+    STDOUT_FAILED.get().filter(|error| error.kind() != io::ErrorKind::BrokenPipe)
 }
 
 /// A table: columns as wide as their widest cell, the last one ragged.

@@ -11,6 +11,15 @@ use crate::session::Session;
 pub(crate) async fn run(session: &Session, output: Output) -> Result<(), Failure> {
     let wallet = session.wallet()?;
     let (balances, budgets) = (wallet.balances().await, wallet.budgets().await?);
+    let failed: Vec<&String> = balances.iter().filter_map(|held| held.amount.as_ref().err()).collect();
+    let ending = match failed.first() {
+        Some(why) if failed.len() == balances.len() => Err(Failure::new(Code::Unreachable, why)),
+        Some(why) => {
+            output.warn(why);
+            Ok(())
+        }
+        None => Ok(()),
+    };
     if output.json {
         let rows: Vec<_> = balances
             .iter()
@@ -20,35 +29,23 @@ pub(crate) async fn run(session: &Session, output: Output) -> Result<(), Failure
                     "value": held.amount.as_ref().ok().map(|amount| held.asset.format(*amount))})
             })
             .collect();
-        output.json(&json!({"balances": rows, "budgets": budgets_json(&budgets)}));
-    } else {
-        for held in &balances {
-            let amount = match &held.amount {
-                Ok(amount) => format!("{STRONG}{:>12}{STRONG:#}", held.asset.format(*amount)),
-                Err(_) => format!("{WARN}{:>12}{WARN:#}", "?"),
-            };
-            let network = held.asset.network.display_name();
-            output.line(format!(
-                "{amount}  {} on {network:<13} {DIM}{}{DIM:#}",
-                held.asset.symbol, held.address
-            ));
-        }
-        for (limit, used) in &budgets {
-            output.line(format!(
-                "{DIM}budget{DIM:#}  {}: {} left, {}",
-                limit.rule,
-                limit.remaining(*used),
-                limit.window
-            ));
-        }
+        return output.json_ending(json!({"balances": rows, "budgets": budgets_json(&budgets)}), ending);
     }
-    let failed: Vec<&String> = balances.iter().filter_map(|held| held.amount.as_ref().err()).collect();
-    match failed.first() {
-        Some(why) if failed.len() == balances.len() => Err(Failure::new(Code::Unreachable, why)),
-        Some(why) => {
-            output.warn(why);
-            Ok(())
-        }
-        None => Ok(()),
+    for held in &balances {
+        let amount = match &held.amount {
+            Ok(amount) => format!("{STRONG}{:>12}{STRONG:#}", held.asset.format(*amount)),
+            Err(_) => format!("{WARN}{:>12}{WARN:#}", "?"),
+        };
+        let network = held.asset.network.display_name();
+        output.line(format!("{amount}  {} on {network:<13} {DIM}{}{DIM:#}", held.asset.symbol, held.address));
     }
+    for (limit, used) in &budgets {
+        output.line(format!(
+            "{DIM}budget{DIM:#}  {}: {} left, {}",
+            limit.rule,
+            limit.remaining(*used),
+            limit.window
+        ));
+    }
+    ending
 }

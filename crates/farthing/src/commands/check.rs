@@ -1,7 +1,7 @@
 //! `farthing check`, and what `fetch --dry-run` shows.
 
 use farthing_ledger::PurchaseId;
-use farthing_policy::{Limit, Usage};
+use farthing_policy::{Limit, Measure, Usage};
 use farthing_protocol::{Challenge, Offer};
 use farthing_wallet::{Appraisal, Probe, Verdict};
 use serde_json::{Value, json};
@@ -33,10 +33,9 @@ pub(crate) fn show(probe: &Probe, output: Output) -> Result<(), Failure> {
         Probe::Priced { challenge, appraisal } => (challenge, appraisal),
     };
     if output.json {
-        output.json(&to_json(challenge, appraisal));
-    } else {
-        print(challenge, appraisal, output);
+        return output.json_ending(to_json(challenge, appraisal), verdict(appraisal));
     }
+    print(challenge, appraisal, output);
     verdict(appraisal)
 }
 
@@ -137,23 +136,40 @@ fn offer_json(offer: &Offer, verdict: &Verdict, chosen: bool) -> Value {
     })
 }
 
-/// Budgets with what is used and what remains of each.
+/// Budgets with what is used and what remains of each: dollars, or for a rate a number of payments.
 pub(crate) fn budgets_json(used: &[(Limit, Usage)]) -> Vec<Value> {
     used.iter()
         .map(|(limit, usage)| {
-            json!({"rule": limit.rule, "scope": limit.scope, "window": limit.window.to_string(),
-                "used": usage.amount, "payments": usage.count, "remaining": limit.remaining(*usage)})
+            let (max, remaining) = match limit.measure {
+                Measure::Amount(most) => (json!(most), json!(most.saturating_sub(usage.amount))),
+                Measure::Count(most) => (json!(most), json!(most.saturating_sub(usage.count))),
+            };
+            json!({"rule": limit.rule, "scope": limit.scope, "window": limit.window.to_string(), "max": max,
+                "remaining": remaining, "used": usage.amount, "payments": usage.count})
         })
         .collect()
 }
 
+/// How many of an id's last characters name a purchase, at least.
+const FEWEST_CHARACTERS: usize = 4;
+
 /// The full id of a purchase from its end, as people copy it.
 pub(crate) async fn find_purchase(session: &Session, id: &str) -> Result<PurchaseId, Failure> {
     let wanted = id.trim().to_ascii_uppercase();
+    if wanted.len() < FEWEST_CHARACTERS {
+        return Err(Failure::new(
+            Code::Configuration,
+            format!(
+                "`{}` is too short for a purchase: give {FEWEST_CHARACTERS} of its last characters or more",
+                printable(id)
+            ),
+        )
+        .hint("`farthing history` lists purchases"));
+    }
     let all = session.ledger()?.purchases(farthing_ledger::PurchaseFilter::default()).await?;
     let mut found = all.iter().map(|purchase| &purchase.terms.id).filter(|known| known.0.ends_with(&wanted));
     match (found.next(), found.next()) {
-        (Some(one), None) if wanted.len() >= 4 => Ok(one.clone()),
+        (Some(one), None) => Ok(one.clone()),
         (Some(_), _) => Err(Failure::new(
             Code::Configuration,
             format!("`{}` names more than one purchase", printable(id)),

@@ -31,7 +31,11 @@ pub(crate) fn show(session: &Session, output: Output) -> Result<(), Failure> {
     }
     output.line(format!("{STRONG}{}{STRONG:#}", home.folder().display()));
     for (name, path) in &files {
-        let missing = if path.exists() { "" } else { " (not there; defaults apply)" };
+        let missing = match *name {
+            _ if path.exists() => "",
+            "keys" | "ledger" => " (not there)",
+            _ => " (not there; defaults apply)",
+        };
         let file = path.file_name().unwrap_or_default().to_string_lossy();
         output.line(format!("  {DIM}{name:<8}{DIM:#} {file}{DIM}{missing}{DIM:#}"));
     }

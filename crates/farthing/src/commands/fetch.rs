@@ -25,6 +25,9 @@ pub(crate) async fn run(session: &Session, args: &FetchArgs, output: Output) -> 
         let client = session.client(args.request.timeout)?;
         return check::show(&client.probe(&call, &limits).await?, output);
     }
+    if let Some(file) = &args.output {
+        writable(file)?;
+    }
     let client = session.client(args.request.timeout)?;
     let fetched = match &args.resume {
         Some(id) => client.resume(call, &check::find_purchase(session, id).await?).await?,
@@ -48,38 +51,86 @@ async fn deliver(fetched: Fetched, args: &FetchArgs, output: Output) -> Result<(
         FetchedBody::Kept { cut_off, .. } => cut_off.clone(),
         FetchedBody::Stream(_) => None,
     };
+    let ending = conclude(status, payment.as_ref(), cut_off.as_deref());
     if output.json {
         let content_type =
             headers.get("content-type").and_then(|value| value.to_str().ok()).map(str::to_owned);
-        let body = body_json(body, args.output.as_deref()).await?;
-        output.json(&json!({
-            "status": status.as_u16(), "content_type": content_type, "body": body,
+        let mut value = json!({
+            "status": status.as_u16(), "content_type": content_type, "body": null, "cut_off": cut_off,
             "payment": payment.as_ref().map(payment_json),
-        }));
-    } else {
-        write_body(body, args.output.as_deref()).await?;
+        });
+        return match body_json(body, args.output.as_deref()).await {
+            Ok(body) => {
+                value["body"] = body;
+                output.json_ending(value, ending)
+            }
+            Err(failure) => output.json_ending(value, Err(kept_all_the_same(failure, payment.as_ref()))),
+        };
     }
+    let written = write_body(body, args.output.as_deref()).await;
     if let Some(paid) = &payment {
         say_payment(paid, output);
     }
-    if let Some(why) = cut_off {
-        output.warn(format!("the body is not whole: {}", printable(&why)));
+    written.map_err(|failure| kept_all_the_same(failure, payment.as_ref()))?;
+    if status.is_redirection() {
+        output.note(format!("{WARN}note{WARN:#}: redirects are not followed; call the new address yourself"));
     }
-    conclude(status, payment.as_ref(), output)
+    ending
+}
+
+/// Refuses, before anything is paid, a file that the body could not be written to afterwards.
+fn writable(file: &Path) -> Result<(), Failure> {
+    let refused = |why: String| Failure::new(Code::Configuration, format!("-o {}: {why}", file.display()));
+    match std::fs::metadata(file) {
+        Ok(there) if there.is_dir() => return Err(refused("it is a folder".to_owned())),
+        // A pipe or a device is opened once only.
+        Ok(there) if !there.is_file() => return Ok(()),
+        _ => {}
+    }
+    let is_new = !file.exists();
+    std::fs::OpenOptions::new()
+        .append(true)
+        .create(true)
+        .open(file)
+        .map_err(|error| refused(error.to_string()))?;
+    if is_new {
+        // It was made to see whether it can be; the body makes it again.
+        std::fs::remove_file(file).ok();
+    }
+    Ok(())
+}
+
+/// A body that could not be handed over, or not whole, is in the wallet's folder, if it was paid for.
+fn kept_all_the_same(failure: Failure, payment: Option<&PaidCall>) -> Failure {
+    match payment {
+        Some(paid) => {
+            let id = tail(&paid.purchase.terms.id.0);
+            failure.hint(format!("what came is kept: `farthing receipt {id} --body` prints it"))
+        }
+        None => failure,
+    }
 }
 
 /// The exit code: what became of the money comes before what became of the call.
-fn conclude(status: http::StatusCode, payment: Option<&PaidCall>, output: Output) -> Result<(), Failure> {
+fn conclude(
+    status: http::StatusCode,
+    payment: Option<&PaidCall>,
+    cut_off: Option<&str>,
+) -> Result<(), Failure> {
     if let Some(PaidCall { outcome: Outcome::Unknown { why }, purchase, asset, .. }) = payment {
         let amount = asset.format(purchase.terms.amount);
         let until = purchase.signed.as_ref().map(|signed| crate::output::time(signed.valid_before));
+        let empty = why.contains("insufficient_funds") || why.contains("insufficient_balance");
+        let balance = if empty { "`farthing balance` shows what the wallet holds; " } else { "" };
         return Err(Failure::new(Code::Unknown, printable(why)).hint(format!(
-            "{amount} stays reserved, because the seller could still settle until {} UTC; `farthing reconcile` asks the chain",
+            "{balance}{amount} stays reserved, because the seller could still settle until {} UTC; `farthing reconcile` asks the chain",
             until.unwrap_or_default(),
         )));
     }
-    if status.is_redirection() {
-        output.note(format!("{WARN}note{WARN:#}: redirects are not followed; call the new address yourself"));
+    if let Some(why) = cut_off {
+        let paid = if payment.is_some() { ", and it was paid for" } else { "" };
+        let why = format!("the body is not whole{paid}: {}", printable(why));
+        return Err(kept_all_the_same(Failure::new(Code::Unexpected, why), payment));
     }
     if status.is_client_error() || status.is_server_error() {
         return Err(Failure::new(Code::SellerError, format!("the seller answered {status}")));
@@ -122,24 +173,42 @@ fn payment_json(paid: &PaidCall) -> Value {
     })
 }
 
-fn io_failed(what: &str) -> impl Fn(std::io::Error) -> Failure {
+fn io_failed(what: &str) -> impl Fn(std::io::Error) -> Failure + use<> {
     let what = what.to_owned();
     move |error| Failure::new(Code::Unexpected, format!("{what}: {error}"))
 }
 
+/// Where handing over a body stopped.
+enum Stopped {
+    Reading(Failure),
+    Writing(std::io::Error),
+}
+
 async fn write_body(body: FetchedBody, file: Option<&Path>) -> Result<(), Failure> {
-    let failed = io_failed("the body could not be written");
     let mut out: Box<dyn tokio::io::AsyncWrite + Unpin> = match file {
         Some(path) => {
             Box::new(tokio::fs::File::create(path).await.map_err(io_failed(&path.display().to_string()))?)
         }
         None => Box::new(tokio::io::stdout()),
     };
+    match pour(body, &mut out).await {
+        Ok(()) => Ok(()),
+        // Who reads stdout has had enough, as `head` does.
+        Err(Stopped::Writing(error)) if file.is_none() && error.kind() == std::io::ErrorKind::BrokenPipe => {
+            Ok(())
+        }
+        Err(Stopped::Writing(error)) => Err(io_failed("the body could not be written")(error)),
+        Err(Stopped::Reading(failure)) => Err(failure),
+    }
+}
+
+async fn pour(body: FetchedBody, out: &mut (dyn tokio::io::AsyncWrite + Unpin)) -> Result<(), Stopped> {
     match body {
         FetchedBody::Kept { path, .. } => {
-            let mut kept =
-                tokio::fs::File::open(&path).await.map_err(io_failed(&path.display().to_string()))?;
-            tokio::io::copy(&mut kept, &mut out).await.map_err(&failed)?;
+            let unreadable = io_failed(&path.display().to_string());
+            let kept = tokio::fs::File::open(&path).await;
+            let mut kept = kept.map_err(|error| Stopped::Reading(unreadable(error)))?;
+            tokio::io::copy(&mut kept, out).await.map_err(Stopped::Writing)?;
         }
         FetchedBody::Stream(answer) => {
             let mut chunks = answer.bytes_stream();
@@ -147,11 +216,12 @@ async fn write_body(body: FetchedBody, file: Option<&Path>) -> Result<(), Failur
                 let broken = |error: reqwest::Error| {
                     Failure::new(Code::Unreachable, crate::exit::causes(&error.without_url()))
                 };
-                out.write_all(&chunk.map_err(broken)?).await.map_err(&failed)?;
+                let chunk = chunk.map_err(|error| Stopped::Reading(broken(error)))?;
+                out.write_all(&chunk).await.map_err(Stopped::Writing)?;
             }
         }
     }
-    out.flush().await.map_err(&failed)
+    out.flush().await.map_err(Stopped::Writing)
 }
 
 async fn body_json(body: FetchedBody, file: Option<&Path>) -> Result<Value, Failure> {

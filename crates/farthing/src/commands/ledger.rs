@@ -23,18 +23,22 @@ async fn verify(path: &Path, expect_head: Option<&str>, output: Output) -> Resul
     if expect_head.is_some_and(|head| head != report.head) {
         report.problems.push(format!("the journal's head is {}, not the one expected", report.head));
     }
+    let ending = match report.problems.len() {
+        0 => Ok(()),
+        1 => Err(Failure::new(Code::Damaged, format!("{} has a problem", path.display()))),
+        count => Err(Failure::new(Code::Damaged, format!("{} has {count} problems", path.display()))),
+    };
     if output.json {
-        output.json(&json!({"whole": report.problems.is_empty(), "rows": report.rows, "head": report.head,
-            "problems": report.problems}));
-    } else if report.problems.is_empty() {
+        let value = json!({"whole": report.problems.is_empty(), "rows": report.rows, "head": report.head,
+            "problems": report.problems});
+        return output.json_ending(value, ending);
+    }
+    if report.problems.is_empty() {
         output.line(format!("{GOOD}whole{GOOD:#}: {} rows, head {}", report.rows, report.head));
     } else {
         for problem in &report.problems {
             output.line(format!("{BAD}✗{BAD:#} {problem}"));
         }
     }
-    match report.problems.len() {
-        0 => Ok(()),
-        count => Err(Failure::new(Code::Damaged, format!("{count} rows of {} do not fit", path.display()))),
-    }
+    ending
 }

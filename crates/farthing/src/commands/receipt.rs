@@ -1,7 +1,7 @@
 //! `farthing receipt`.
 
 use farthing_ledger::{Outcome, Purchase};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::check::find_purchase;
 use crate::cli::ReceiptArgs;
@@ -72,12 +72,15 @@ pub(crate) fn to_json(purchase: &Purchase) -> Value {
         signed.remove("header_value");
         signed.remove("header_name");
     }
-    if let Some(offer) =
-        value.get("offer").and_then(Value::as_str).and_then(|raw| serde_json::from_str::<Value>(raw).ok())
-    {
-        value["offer"] = offer;
+    for place in ["/offer", "/response/settlement"] {
+        // They stand in the ledger as they came.
+        if let Some(text) = value.pointer_mut(place)
+            && let Some(parsed) = text.as_str().and_then(|raw| serde_json::from_str::<Value>(raw).ok())
+        {
+            *text = parsed;
+        }
     }
-    json!(value)
+    value
 }
 
 fn print_body(session: &Session, purchase: &Purchase) -> Result<(), Failure> {
@@ -87,6 +90,8 @@ fn print_body(session: &Session, purchase: &Purchase) -> Result<(), Failure> {
     let failed =
         |error: std::io::Error| Failure::new(Code::Unexpected, format!("{}: {error}", path.display()));
     let mut kept = std::fs::File::open(&path).map_err(failed)?;
-    std::io::copy(&mut kept, &mut std::io::stdout().lock()).map_err(failed)?;
-    Ok(())
+    match std::io::copy(&mut kept, &mut std::io::stdout().lock()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(failed(error)),
+        _ => Ok(()),
+    }
 }
