@@ -1,4 +1,5 @@
 use std::sync::{Arc, RwLock};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use farthing_ambient::{Clock, Entropy, fault};
@@ -22,6 +23,9 @@ use crate::{
     Appraisal, Authorization, Balance, CallLimits, PurchaseResult, Reconciled, Request, Verdict, Wallet,
     WalletError,
 };
+
+/// How long signing may take without being done again.
+const UNNOTICED: Duration = Duration::from_secs(1);
 
 /// What a [`LocalWallet`] is made of.
 #[derive(Debug)]
@@ -143,9 +147,18 @@ impl LocalWallet {
         }
     }
 
+    /// Signs with the time at which the key is there: a person may take a while to unlock it, and the seller's time runs
+    /// from the signature. What was signed before it was unlocked is thrown away, unseen.
     fn sign(&self, offer: &Offer, asset: &Asset) -> Result<SignedPayment, WalletError> {
         let terms = &offer.requirements;
-        Ok(self.payer(&terms.network)?.sign(terms, asset, self.clock.now(), &*self.entropy)?)
+        let payer = self.payer(&terms.network)?;
+        let began = self.clock.now();
+        let signed = payer.sign(terms, asset, began, &*self.entropy)?;
+        let now = self.clock.now();
+        if began.checked_add(UNNOTICED).is_ok_and(|late| late < now) {
+            return Ok(payer.sign(terms, asset, now, &*self.entropy)?);
+        }
+        Ok(signed)
     }
 
     /// Signs, and writes what was signed before anybody else sees it.
