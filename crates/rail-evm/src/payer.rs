@@ -174,6 +174,11 @@ pub(crate) fn nonce_of(network: &Network, key: &PaymentKey) -> Result<Nonce, Rai
     Ok(Nonce { token: token.into(), from: from.into(), nonce: nonce.into() })
 }
 
+/// A seller's text, cut to what is safe and worth printing.
+fn shown(text: &str) -> String {
+    text.chars().take(80).flat_map(char::escape_debug).collect()
+}
+
 fn unpayable(why: impl Into<String>) -> RailError {
     RailError::Unpayable(why.into())
 }
@@ -181,7 +186,7 @@ fn unpayable(why: impl Into<String>) -> RailError {
 /// Whether these terms can be signed: everything of the offer that the signature binds or that decides who gets it.
 fn check_terms(terms: &Requirements, asset: &Asset) -> Result<(), RailError> {
     if terms.scheme != "exact" {
-        return Err(unpayable(format!("the scheme `{}` is not supported", terms.scheme.escape_debug())));
+        return Err(unpayable(format!("the scheme `{}` is not supported", shown(&terms.scheme))));
     }
     let flow = Flow::of(&terms.extra).map_err(|error| unpayable(error.to_string()))?;
     if flow == Flow::Escrow {
@@ -214,7 +219,7 @@ fn check_domain(terms: &Requirements, asset: &Asset) -> Result<(), RailError> {
             Some(offered) => {
                 return Err(unpayable(format!(
                     "the offer's `extra.{field}` is `{}`, but {} signs under `{known}`",
-                    offered.escape_debug(),
+                    shown(offered),
                     asset.symbol
                 )));
             }

@@ -93,6 +93,15 @@ fn refuses_what_it_cannot_or_should_not_sign() {
     }
 }
 
+#[test]
+fn a_sellers_words_are_cut_and_escaped() {
+    let long = format!("\u{1b}[31m{}", "x".repeat(30_000));
+    for refused in [terms(|t| t.scheme = long.clone()), terms(|t| extra(t, "name", json!(long)))] {
+        let error = payer().can_pay(&refused, &usdc()).unwrap_err().to_string();
+        assert!(error.len() < 300 && error.contains(r"\u{1b}[31mxx"), "{error}");
+    }
+}
+
 #[derive(Debug)]
 struct Nothing;
 
