@@ -169,6 +169,14 @@ impl Core {
         tracing::error!(%key, %error, "the ledger or the store of answers failed");
     }
 
+    /// Takes over what is open, and looks after it.
+    pub(crate) async fn take_up(&self) -> Result<(), LedgerError> {
+        for claim in self.ledger.open_claims().await? {
+            self.in_flight.take(&claim.claim.key);
+        }
+        self.recover(true).await
+    }
+
     /// Looks after what dead processes left: payments taken and never settled are free again; those that were being
     /// settled are kept for the buyer to come back, unless the chain refused them.
     pub(crate) async fn recover(&self, at_start: bool) -> Result<(), LedgerError> {

@@ -1,5 +1,6 @@
 use std::convert::Infallible;
-use std::fs::File;
+use std::fs::{File, TryLockError};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,14 +29,15 @@ const ADMIN_CONNECTIONS: usize = 64;
 
 /// The layer around the reverse proxy, as a server.
 ///
-/// Where a folder for kept answers is configured, the gateway locks it: whoever has the lock knows that no other
-/// gateway of this folder lives, and may look after what it left. Gateways that share a ledger must share the folder.
+/// Gateways hold a lock beside their ledger's file, which they share. One that finds nobody holding it at its start
+/// knows that what is open in the ledger was left by the dead, and looks after it at once.
 #[derive(Debug)]
 pub struct Gateway {
     config: Config,
     layer: PaymentLayer,
     proxy: Proxy,
-    /// Held as long as the gateway lives.
+    ledger: Ledger,
+    /// The folder's, held as long as the gateway lives.
     _lock: Option<File>,
 }
 
@@ -52,8 +54,8 @@ impl Gateway {
     ) -> Result<Self, GatewayError> {
         let pricing = Pricing::new(&config)?;
         let proxy = Proxy::new(&config)?;
-        let mut layer =
-            PaymentLayer::new(pricing, facilitate, ledger, clock.clone()).with_limits(config.limits());
+        let mut layer = PaymentLayer::new(pricing, facilitate, ledger.clone(), clock.clone())
+            .with_limits(config.limits());
         let (keep, max_bytes) = config.responses_bounds();
         let mut lock = None;
         let store: Arc<dyn ResponseStore> = match config.responses_dir() {
@@ -67,10 +69,7 @@ impl Gateway {
             None => Arc::new(MemoryStore::new(clock, keep, max_bytes)),
         };
         layer = layer.with_store(store);
-        if lock.is_some() {
-            layer = layer.alone_on_ledger();
-        }
-        Ok(Self { config, layer, proxy, _lock: lock })
+        Ok(Self { config, layer, proxy, ledger, _lock: lock })
     }
 
     /// The layer, for its metrics and prices.
@@ -112,7 +111,7 @@ impl Gateway {
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> Result<(), GatewayError> {
         let limits = self.config.limits();
-        self.layer.recover().await?;
+        let _presence = self.recover().await?;
         self.compare_with_facilitator().await;
         let shutdown = shutdown.shared();
         let mut background = tokio::task::JoinSet::new();
@@ -130,6 +129,25 @@ impl Gateway {
         self.layer.drain(limits.shutdown).await;
         background.shutdown().await;
         Ok(())
+    }
+
+    /// Looks after what earlier gateways left. What is returned tells others, as long as it lives, that this one does.
+    async fn recover(&self) -> Result<Option<File>, GatewayError> {
+        let Some(path) = self.ledger.beside(".gateways") else {
+            self.layer.recover().await?;
+            return Ok(None);
+        };
+        let what = format!("locking {}", path.display());
+        let file = open_lock(&path).map_err(GatewayError::io(what.clone()))?;
+        match file.try_lock() {
+            Ok(()) => self.layer.take_up().await?,
+            Err(TryLockError::WouldBlock) => self.layer.recover().await?,
+            Err(TryLockError::Error(error)) => return Err(GatewayError::io(what)(error)),
+        }
+        // Waits for another one that is at this very point, and only as long as that takes.
+        let shared = tokio::task::spawn_blocking(move || file.lock_shared().map(|()| file)).await;
+        let shared = shared.unwrap_or_else(|error| Err(std::io::Error::other(error)));
+        shared.map(Some).map_err(GatewayError::io(what))
     }
 
     /// Says in the log what is priced and cannot be settled: better at the start than at the first payment.
@@ -171,16 +189,19 @@ fn lock_folder(dir: &Path) -> Result<Option<File>, GatewayError> {
     crate::store::make_folder(dir).map_err(GatewayError::io(format!("making {}", dir.display())))?;
     let path = dir.join("gateway.lock");
     let what = format!("locking {}", path.display());
-    let file = File::options().create(true).truncate(false).write(true).open(&path);
-    let file = file.map_err(GatewayError::io(what.clone()))?;
+    let file = open_lock(&path).map_err(GatewayError::io(what.clone()))?;
     match file.try_lock() {
         Ok(()) => Ok(Some(file)),
-        Err(std::fs::TryLockError::WouldBlock) => {
+        Err(TryLockError::WouldBlock) => {
             tracing::warn!(path = %path.display(), "another gateway is running on this folder");
             Ok(None)
         }
-        Err(std::fs::TryLockError::Error(error)) => Err(GatewayError::io(what)(error)),
+        Err(TryLockError::Error(error)) => Err(GatewayError::io(what)(error)),
     }
+}
+
+fn open_lock(path: &Path) -> std::io::Result<File> {
+    File::options().create(true).truncate(false).write(true).mode(0o600).open(path)
 }
 
 /// `/healthz` and `/metrics`.

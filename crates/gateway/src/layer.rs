@@ -119,6 +119,12 @@ impl PaymentLayer {
         self.core.recover(true).await
     }
 
+    /// As [`Self::recover`], for who knows that at this moment no other process is on the ledger: what is open there is
+    /// nobody's, and what others open later is theirs.
+    pub(crate) async fn take_up(&self) -> Result<(), LedgerError> {
+        self.core.take_up().await
+    }
+
     /// The same while serving: what has been silent for longer than a call may take.
     pub(crate) async fn look_after(&self) -> Result<(), LedgerError> {
         self.core.recover(false).await

@@ -1,4 +1,4 @@
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use farthing_ambient::Clock;
@@ -21,6 +21,7 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct Ledger {
     queue: Queue,
+    file: Option<Arc<Path>>,
 }
 
 type Result<T> = std::result::Result<T, LedgerError>;
@@ -43,7 +44,18 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::Open`], [`LedgerError::Newer`], [`LedgerError::Database`].
     pub fn open(path: &Path, clock: Arc<dyn Clock>) -> Result<Self> {
-        Self::start(Sqlite::open(path, clock)?, path)
+        let ledger = Self::start(Sqlite::open(path, clock)?, path)?;
+        let file = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        Ok(Self { file: Some(file.into()), ..ledger })
+    }
+
+    /// A file beside the ledger's own, named after it, for what all processes on this ledger must agree on, such as
+    /// locks. `None` for a ledger that is in no file.
+    #[must_use]
+    pub fn beside(&self, suffix: &str) -> Option<PathBuf> {
+        let mut name = self.file.as_ref()?.file_name()?.to_owned();
+        name.push(suffix);
+        Some(self.file.as_ref()?.with_file_name(name))
     }
 
     /// A ledger in memory, for tests and benchmarks.
@@ -59,7 +71,7 @@ impl Ledger {
             path: path.display().to_string(),
             why: format!("its thread cannot start: {error}"),
         };
-        Ok(Self { queue: Queue::start(backend).map_err(failed)? })
+        Ok(Self { queue: Queue::start(backend).map_err(failed)?, file: None })
     }
 
     /// Finishes what is queued and closes the file. Every handle is closed with it.

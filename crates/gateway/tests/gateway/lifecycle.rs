@@ -30,7 +30,7 @@ pub(crate) struct Running {
     client: Client<HttpConnector, Body>,
     stop: Option<oneshot::Sender<()>>,
     ended: JoinHandle<()>,
-    folder: tempfile::TempDir,
+    folder: Arc<tempfile::TempDir>,
 }
 
 const ROUTES: &str = r#"
@@ -60,13 +60,13 @@ pub(crate) async fn start_with(router: Router, gone: &str) -> Running {
     } else {
         drop(upstream);
     }
-    let folder = tempfile::tempdir().unwrap();
+    let folder = Arc::new(tempfile::tempdir().unwrap());
     start(at, folder, Arc::default(), None).await
 }
 
 async fn start(
     upstream: SocketAddr,
-    folder: tempfile::TempDir,
+    folder: Arc<tempfile::TempDir>,
     script: Arc<Script>,
     ledger: Option<Ledger>,
 ) -> Running {
@@ -197,6 +197,30 @@ async fn a_withheld_answer_survives_the_process() {
     let answer = next.send(paid(Method::GET, "/weather/oslo", &payment, "")).await;
     assert_eq!((answer.status, answer.text()), (StatusCode::OK, "answer 0"), "not made anew");
     assert_eq!(served.load(std::sync::atomic::Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn a_gateway_that_replaces_another_leaves_the_third_ones_calls_alone() {
+    let mut old = start_with(slow_router(), "").await;
+    let again = async |old: &Running| {
+        let (folder, script) = (old.folder.clone(), old.script.clone());
+        start(old.upstream, folder, script, Some(old.ledger.clone())).await
+    };
+    let beside = Arc::new(again(&old).await);
+    old.stop();
+    (&mut old.ended).await.unwrap();
+
+    let payment = beside.payment("/slow", 1).await;
+    let (serving, first) = (beside.clone(), paid(Method::GET, "/slow", &payment, ""));
+    let call = tokio::spawn(async move { serving.send(first).await });
+    let ledger = old.ledger.clone();
+    eventually("the call has begun", async || !ledger.open_claims().await.unwrap().is_empty()).await;
+    let new = again(&old).await;
+    let copy = new.send(paid(Method::GET, "/slow", &payment, "")).await;
+    assert_eq!((copy.status, copy.code().as_str()), (StatusCode::CONFLICT, "payment_in_progress"));
+    let answer = call.await.unwrap();
+    assert_eq!((answer.status, answer.text()), (StatusCode::OK, "slow"));
+    assert_eq!(old.script.settled(), 1);
 }
 
 #[tokio::test]
