@@ -201,7 +201,14 @@ async fn a_withheld_answer_survives_the_process() {
 
 #[tokio::test]
 async fn a_gateway_that_replaces_another_leaves_the_third_ones_calls_alone() {
-    let mut old = start_with(slow_router(), "").await;
+    let served = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let counter = served.clone();
+    let router =
+        slow_router().layer(axum::middleware::map_request(move |request: axum::extract::Request| {
+            counter.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            std::future::ready(request)
+        }));
+    let mut old = start_with(router, "").await;
     let again = async |old: &Running| {
         let (folder, script) = (old.folder.clone(), old.script.clone());
         start(old.upstream, folder, script, Some(old.ledger.clone())).await
@@ -220,7 +227,7 @@ async fn a_gateway_that_replaces_another_leaves_the_third_ones_calls_alone() {
     assert_eq!((copy.status, copy.code().as_str()), (StatusCode::CONFLICT, "payment_in_progress"));
     let answer = call.await.unwrap();
     assert_eq!((answer.status, answer.text()), (StatusCode::OK, "slow"));
-    assert_eq!(old.script.settled(), 1);
+    assert_eq!((served.load(std::sync::atomic::Ordering::SeqCst), old.script.settled()), (1, 1));
 }
 
 #[tokio::test]
