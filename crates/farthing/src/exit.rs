@@ -147,7 +147,9 @@ impl From<FetchError> for Failure {
                 };
                 return error.into();
             }
-            FetchError::BadUrl { .. } => Code::Configuration,
+            FetchError::BadUrl { .. } | FetchError::BadHeader { .. } | FetchError::NoPlace(_) => {
+                Code::Configuration
+            }
             FetchError::Unanswered { .. } | FetchError::TimedOut { .. } => Code::Unreachable,
             FetchError::BadChallenge { .. } | FetchError::PlainHttp(_) => Code::Unpayable,
             FetchError::Lost { .. } | FetchError::NotRecorded { .. } => Code::Unknown,
