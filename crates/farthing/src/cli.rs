@@ -22,10 +22,15 @@ Getting started:
   farthing check https://api.example.com/weather  what a call would cost; never pays
   farthing fetch https://api.example.com/weather  make the call, paying within the caps
 
-Files: everything lives in ~/.farthing (FARTHING_HOME moves it): config.yaml, policy.yaml, keys.json, ledger.db, bodies/.
-Exit codes: 0 done; 1 something unexpected; 2 bad arguments or configuration; 3 the seller or a chain cannot be
-reached; 4 refused by the policy or a cap; 5 cannot be paid; 6 the payment's outcome is unknown; 7 the seller answered
-with an error; 8 no wallet, or it cannot be unlocked; 9 the ledger is damaged.")]
+Files: everything lives in ~/.farthing (FARTHING_HOME moves it).
+  config.yaml, policy.yaml, keys.json, ledger.db, bodies/
+
+Exit codes:
+  0  done                                   5  it cannot be paid
+  1  something unexpected                   6  the payment's outcome is unknown
+  2  bad arguments or configuration         7  the seller answered with an error
+  3  the seller or a chain is unreachable   8  no wallet, or it cannot be unlocked
+  4  refused by the policy or a cap         9  the ledger is damaged")]
 pub(crate) struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -116,8 +121,8 @@ pub(crate) enum ImportKind {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  farthing fund                                  addresses and QR codes
-  farthing fund --network base-sepolia --amount '$5'   on a local chain: five dollars of its USDC, at once")]
+  farthing fund                                       the address and its QR code
+  farthing fund --network base-sepolia --amount '$5'  on a local chain: five dollars")]
 pub(crate) struct FundArgs {
     /// Only this network: base, base-sepolia, or a CAIP-2 id.
     #[arg(long)]
@@ -169,10 +174,10 @@ pub(crate) struct CheckArgs {
 #[command(after_help = "\
 Examples:
   farthing fetch https://api.example.com/weather?city=Berlin
-  farthing fetch https://api.example.com/render -d @scene.json -H 'Content-Type: application/json' -o scene.png
+  farthing fetch https://api.example.com/render -d @scene.json -o scene.png
   farthing fetch https://api.example.com/weather --max-amount '$0.01' --network base
-  farthing fetch https://api.example.com/weather --dry-run   offers, choice, decision; signs nothing
-  farthing fetch https://api.example.com/weather --resume 01J…   send an earlier payment again, never a new one")]
+  farthing fetch https://api.example.com/weather --dry-run      signs nothing
+  farthing fetch https://api.example.com/weather --resume 01J…  an earlier payment again")]
 pub(crate) struct FetchArgs {
     #[command(flatten)]
     pub(crate) request: RequestArgs,

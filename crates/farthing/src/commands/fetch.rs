@@ -1,18 +1,20 @@
 //! `farthing fetch`.
 
+use std::io::IsTerminal as _;
 use std::path::Path;
 
 use base64::Engine as _;
 use farthing_ledger::Outcome;
 use farthing_wallet::{Fetched, FetchedBody, PaidCall};
 use futures::StreamExt as _;
+use http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::{check, request};
 use crate::cli::FetchArgs;
 use crate::exit::{Code, Failure};
-use crate::output::{DIM, GOOD, Output, STRONG, WARN, printable};
+use crate::output::{DIM, GOOD, Output, STRONG, WARN, printable, say};
 use crate::session::Session;
 
 /// The longest body that `--json` carries inside its object; a longer one is named by its file.
@@ -38,14 +40,8 @@ pub(crate) async fn run(session: &Session, args: &FetchArgs, output: Output) -> 
 
 async fn deliver(fetched: Fetched, args: &FetchArgs, output: Output) -> Result<(), Failure> {
     let Fetched { status, headers, body, payment } = fetched;
-    if args.include {
-        output.note(format!("{STRONG}{status}{STRONG:#}"));
-        for (name, value) in &headers {
-            output.note(format!(
-                "{DIM}{name}: {}{DIM:#}",
-                printable(&String::from_utf8_lossy(value.as_bytes()))
-            ));
-        }
+    if args.include && !output.json {
+        say_head(status, &headers);
     }
     let cut_off = match &body {
         FetchedBody::Kept { cut_off, .. } => cut_off.clone(),
@@ -59,6 +55,9 @@ async fn deliver(fetched: Fetched, args: &FetchArgs, output: Output) -> Result<(
             "status": status.as_u16(), "content_type": content_type, "body": null, "cut_off": cut_off,
             "payment": payment.as_ref().map(payment_json),
         });
+        if args.include {
+            value["headers"] = headers_json(&headers);
+        }
         return match body_json(body, args.output.as_deref()).await {
             Ok(body) => {
                 value["body"] = body;
@@ -76,6 +75,23 @@ async fn deliver(fetched: Fetched, args: &FetchArgs, output: Output) -> Result<(
         output.note(format!("{WARN}note{WARN:#}: redirects are not followed; call the new address yourself"));
     }
     ending
+}
+
+/// The answer's status and headers, also with `--quiet`: they were asked for.
+fn say_head(status: StatusCode, headers: &HeaderMap) {
+    say(format_args!("{STRONG}{status}{STRONG:#}"));
+    for (name, value) in headers {
+        // A header may be longer than what is printed of other people's words: it is shown whole.
+        let value: String =
+            String::from_utf8_lossy(value.as_bytes()).chars().flat_map(char::escape_debug).collect();
+        say(format_args!("{DIM}{name}: {value}{DIM:#}"));
+    }
+}
+
+/// Every header's values, in their order.
+fn headers_json(headers: &HeaderMap) -> Value {
+    let values = |name| headers.get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes()));
+    headers.keys().map(|name| (name.to_string(), json!(values(name).collect::<Vec<_>>()))).collect()
 }
 
 /// Refuses, before anything is paid, a file that the body could not be written to afterwards.
@@ -112,11 +128,7 @@ fn kept_all_the_same(failure: Failure, payment: Option<&PaidCall>) -> Failure {
 }
 
 /// The exit code: what became of the money comes before what became of the call.
-fn conclude(
-    status: http::StatusCode,
-    payment: Option<&PaidCall>,
-    cut_off: Option<&str>,
-) -> Result<(), Failure> {
+fn conclude(status: StatusCode, payment: Option<&PaidCall>, cut_off: Option<&str>) -> Result<(), Failure> {
     if let Some(PaidCall { outcome: Outcome::Unknown { why }, purchase, asset, .. }) = payment {
         let amount = asset.format(purchase.terms.amount);
         let until = purchase.signed.as_ref().map(|signed| crate::output::time(signed.valid_before));
@@ -191,8 +203,15 @@ async fn write_body(body: FetchedBody, file: Option<&Path>) -> Result<(), Failur
         }
         None => Box::new(tokio::io::stdout()),
     };
+    let on_terminal = file.is_none() && std::io::stdout().is_terminal();
     match pour(body, &mut out).await {
-        Ok(()) => Ok(()),
+        Ok(last) => {
+            if on_terminal && last.is_some_and(|byte| byte != b'\n') {
+                // So that what is said next begins on a line of its own.
+                say("");
+            }
+            Ok(())
+        }
         // Who reads stdout has had enough, as `head` does.
         Err(Stopped::Writing(error)) if file.is_none() && error.kind() == std::io::ErrorKind::BrokenPipe => {
             Ok(())
@@ -202,13 +221,23 @@ async fn write_body(body: FetchedBody, file: Option<&Path>) -> Result<(), Failur
     }
 }
 
-async fn pour(body: FetchedBody, out: &mut (dyn tokio::io::AsyncWrite + Unpin)) -> Result<(), Stopped> {
+/// Copies a body; returns its last byte.
+async fn pour(
+    body: FetchedBody,
+    out: &mut (dyn tokio::io::AsyncWrite + Unpin),
+) -> Result<Option<u8>, Stopped> {
+    let mut last = None;
     match body {
         FetchedBody::Kept { path, .. } => {
             let unreadable = io_failed(&path.display().to_string());
             let kept = tokio::fs::File::open(&path).await;
             let mut kept = kept.map_err(|error| Stopped::Reading(unreadable(error)))?;
-            tokio::io::copy(&mut kept, out).await.map_err(Stopped::Writing)?;
+            let mut chunk = Vec::with_capacity(64 << 10);
+            while kept.read_buf(&mut chunk).await.map_err(|error| Stopped::Reading(unreadable(error)))? > 0 {
+                out.write_all(&chunk).await.map_err(Stopped::Writing)?;
+                last = chunk.last().copied();
+                chunk.clear();
+            }
         }
         FetchedBody::Stream(answer) => {
             let mut chunks = answer.bytes_stream();
@@ -218,10 +247,12 @@ async fn pour(body: FetchedBody, out: &mut (dyn tokio::io::AsyncWrite + Unpin)) 
                 };
                 let chunk = chunk.map_err(|error| Stopped::Reading(broken(error)))?;
                 out.write_all(&chunk).await.map_err(Stopped::Writing)?;
+                last = chunk.last().copied().or(last);
             }
         }
     }
-    out.flush().await.map_err(Stopped::Writing)
+    out.flush().await.map_err(Stopped::Writing)?;
+    Ok(last)
 }
 
 async fn body_json(body: FetchedBody, file: Option<&Path>) -> Result<Value, Failure> {

@@ -2,6 +2,7 @@
 
 use std::io::IsTerminal as _;
 
+use anstyle::{Ansi256Color, Color, Style};
 use farthing_money::{Asset, Network, Price};
 use qrcode::QrCode;
 use qrcode::render::unicode::Dense1x2;
@@ -50,7 +51,9 @@ fn show(session: &Session, only: Option<&Network>, output: Output) -> Result<(),
         }
     }
     if let Some((_, address)) = wanted.first().filter(|_| std::io::stdout().is_terminal()) {
-        output.line(qr(address)?);
+        for line in qr(address)?.lines() {
+            output.line(format_args!("{QR}{line}{QR:#}"));
+        }
     }
     output.note(format!(
         "{DIM}A few dollars are enough: a call costs fractions of a cent. No ETH is needed.{DIM:#}"
@@ -58,6 +61,12 @@ fn show(session: &Session, only: Option<&Network>, output: Output) -> Result<(),
     Ok(())
 }
 
+/// White on black whatever the terminal's colours are: many scanners do not read a code with its colours swapped.
+const QR: Style = Style::new()
+    .fg_color(Some(Color::Ansi256(Ansi256Color(231))))
+    .bg_color(Some(Color::Ansi256(Ansi256Color(16))));
+
+/// The address as a QR code, drawn in the text's colour where the code is light.
 fn qr(address: &str) -> Result<String, Failure> {
     let failed = |error| Failure::new(Code::Unexpected, format!("the QR code: {error}"));
     let code = QrCode::new(address).map_err(failed)?;
