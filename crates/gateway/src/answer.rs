@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use farthing_protocol::x402::{SettleResponse, encode_header};
 use http::header::{ACCESS_CONTROL_EXPOSE_HEADERS, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Either;
 
@@ -105,12 +105,26 @@ pub(crate) fn try_again(status: StatusCode, code: &str, message: &str) -> Answer
     answer
 }
 
+/// Takes out what speaks to one kind of cache alone, and there outweighs `Cache-Control` (RFC 9213 and its forerunners).
+fn untarget(headers: &mut HeaderMap) {
+    let targeted = |name: &&HeaderName| {
+        let name = name.as_str();
+        name.ends_with("cdn-cache-control") || ["surrogate-control", "x-accel-expires"].contains(&name)
+    };
+    let names: Vec<HeaderName> = headers.keys().filter(targeted).cloned().collect();
+    for name in names {
+        headers.remove(name);
+    }
+}
+
 pub(crate) fn no_store(headers: &mut HeaderMap) {
+    untarget(headers);
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
 }
 
 /// A paid answer belongs to who paid: no shared cache may keep it.
 pub(crate) fn make_private(headers: &mut HeaderMap) {
+    untarget(headers);
     let values: Vec<HeaderValue> = headers.get_all(CACHE_CONTROL).iter().cloned().collect();
     let mut kept: Vec<&str> = values
         .iter()
@@ -164,6 +178,20 @@ mod tests {
             make_private(&mut headers);
             let values: Vec<_> = headers.get_all(CACHE_CONTROL).iter().collect();
             assert_eq!(values, [wanted], "{given:?}");
+        }
+    }
+
+    #[test]
+    fn no_single_cache_is_told_otherwise() {
+        for change in [make_private, no_store] {
+            let mut headers = HeaderMap::new();
+            for name in
+                ["cdn-cache-control", "cloudflare-cdn-cache-control", "surrogate-control", "x-accel-expires"]
+            {
+                headers.insert(name, HeaderValue::from_static("max-age=600"));
+            }
+            change(&mut headers);
+            assert_eq!(headers.keys().collect::<Vec<_>>(), ["cache-control"]);
         }
     }
 }
