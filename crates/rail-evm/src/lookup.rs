@@ -17,6 +17,10 @@ const MAX_RANGES: u32 = 200;
 /// How far the clock of whoever signed may have been ahead of the chain's, in seconds.
 const CLOCK_SLACK_S: i64 = 600;
 
+/// What uses up a nonce.
+const EVENTS: [B256; 2] =
+    [Abi::AuthorizationUsed::SIGNATURE_HASH, Abi::AuthorizationCanceled::SIGNATURE_HASH];
+
 /// An authorization's identity on its token.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Nonce {
@@ -75,8 +79,9 @@ pub(crate) async fn find_use(rpc: &Rpc, key: Nonce, since: Timestamp, range: u64
         let from = to.saturating_sub(range.max(1) - 1);
         let answers = rpc.get_all(&[logs_call(key, from, to), block_call(from)]).await?;
         let logs: Vec<Log> = rpc.read("eth_getLogs", &answers[0])?;
-        if let Some((log, transaction)) = logs.iter().find_map(|log| Some((log, log.transaction_hash?))) {
-            return Ok(Use { transaction, by_transfer: log.is_use() });
+        let origins: Vec<Origin> = rpc.read("eth_getLogs", &answers[0])?;
+        if let Some(found) = use_of(key, &logs, &origins) {
+            return Ok(found);
         }
         let block: Block = rpc.read("eth_getBlockByNumber", &answers[1])?;
         if from == 0 || block.timestamp < U64::from(oldest_s.max(0)) {
@@ -97,17 +102,73 @@ struct Block {
     timestamp: U64,
 }
 
+/// What a log is about.
+#[derive(Deserialize)]
+struct Origin {
+    address: Address,
+    topics: Vec<B256>,
+}
+
+/// The log that used up this very nonce. Not every node filters as it is asked to, and another payment's log must
+/// neither settle this one nor, worse, release it.
+fn use_of(key: Nonce, logs: &[Log], origins: &[Origin]) -> Option<Use> {
+    let ours = |origin: &Origin| match origin.topics.as_slice() {
+        [event, from, nonce] => {
+            origin.address == key.token
+                && EVENTS.contains(event)
+                && *from == key.from.into_word()
+                && *nonce == key.nonce
+        }
+        _ => false,
+    };
+    let mut logs = logs.iter().zip(origins).filter(|(_, origin)| ours(origin));
+    logs.find_map(|(log, _)| Some(Use { transaction: log.transaction_hash?, by_transfer: log.is_use() }))
+}
+
 fn block_call(number: u64) -> Call {
     Call::new("eth_getBlockByNumber", json!([U64::from(number), false]))
 }
 
 fn logs_call(key: Nonce, from_block: u64, to_block: u64) -> Call {
-    let events = [Abi::AuthorizationUsed::SIGNATURE_HASH, Abi::AuthorizationCanceled::SIGNATURE_HASH];
     let filter = json!({
         "address": key.token,
         "fromBlock": U64::from(from_block),
         "toBlock": U64::from(to_block),
-        "topics": [events, key.from.into_word(), key.nonce],
+        "topics": [EVENTS, key.from.into_word(), key.nonce],
     });
     Call::new("eth_getLogs", json!([filter]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_log_of_this_nonce_decides() {
+        let key = Nonce {
+            token: Address::repeat_byte(1),
+            from: Address::repeat_byte(2),
+            nonce: B256::repeat_byte(3),
+        };
+        let [used, canceled] = EVENTS;
+        let (from, other) = (key.from.into_word(), B256::repeat_byte(9));
+        let found = |address: Address, topics: &[B256]| {
+            let log = json!([{"address": address, "topics": topics, "data": "0x", "transactionHash": other}]);
+            let logs: Vec<Log> = serde_json::from_value(log.clone()).unwrap();
+            let origins: Vec<Origin> = serde_json::from_value(log).unwrap();
+            use_of(key, &logs, &origins).map(|found| found.by_transfer)
+        };
+        assert_eq!(found(key.token, &[used, from, key.nonce]), Some(true));
+        assert_eq!(found(key.token, &[canceled, from, key.nonce]), Some(false));
+        for (address, topics) in [
+            (Address::repeat_byte(9), vec![used, from, key.nonce]),
+            (key.token, vec![Abi::Transfer::SIGNATURE_HASH, from, key.nonce]),
+            (key.token, vec![canceled, other, key.nonce]),
+            (key.token, vec![canceled, from, other]),
+            (key.token, vec![canceled, from]),
+            (key.token, vec![]),
+        ] {
+            assert_eq!(found(address, &topics), None, "{topics:?}");
+        }
+    }
 }
