@@ -245,6 +245,10 @@ impl Core {
         let unknown =
             || unreachable("the settlement is still being worked on; ask again with the same request");
         let record = record.ok_or_else(unknown)?;
+        // What was abandoned is about to be begun again, for this caller and in the place of whoever had it.
+        if matches!(record.state, SettlementState::Abandoned { .. }) {
+            return Err(unknown());
+        }
         if record.settlement.binding != job.new.binding {
             return Ok(job.voice.duplicate());
         }

@@ -184,6 +184,24 @@ async fn before_anything_is_sent_nobody_knows() {
 }
 
 #[tokio::test]
+async fn an_abandoned_attempt_with_other_terms_says_nothing_about_a_later_one() {
+    let before = World::new(Script::of(&[Step::Invalid]));
+    let forged = common::Pay { pay_to: PAYEE_2, ..pay() };
+    assert!(!before.facilitator.settle(&forged.request()).await.unwrap().success);
+    // The next process takes longer to take up what was sent than the caller waits; then it settles.
+    let script = Arc::new(Script { resume_gate: Some(Semaphore::new(0)), ..Script::default() });
+    let world = World::over(script, before.clock.clone(), before.ledger.clone(), hasty());
+    let answer = world.facilitator.settle(&pay().request()).await;
+    assert!(matches!(answer, Err(FacilitatorError::Unreachable { .. })), "nobody knows yet: {answer:?}");
+    world.script.resume_gate.as_ref().unwrap().add_permits(1);
+    eventually("it settles", || async {
+        let record = world.ledger.settlement(&pay().key()).await.unwrap().unwrap();
+        matches!(record.state, SettlementState::Confirmed { .. })
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_caller_who_hangs_up_stops_nothing() {
     let gate = Some(Semaphore::new(0));
     let world = World::new(Arc::new(Script { gate, ..Script::default() }));

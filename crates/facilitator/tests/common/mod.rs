@@ -57,6 +57,8 @@ pub(crate) struct Script {
     pub(crate) outcomes: AtomicUsize,
     pub(crate) resumed: Mutex<Vec<Vec<Broadcast>>>,
     pub(crate) resume_fails: AtomicUsize,
+    /// Taking up what was sent waits for a permit where there is a gate.
+    pub(crate) resume_gate: Option<Semaphore>,
     /// Settling waits for a permit where there is a gate.
     pub(crate) gate: Option<Semaphore>,
 }
@@ -189,6 +191,9 @@ impl Settler for ScriptedSettler {
     }
 
     async fn resume(&self, sent: Vec<Broadcast>) -> Result<(), RailError> {
+        if let Some(gate) = &self.0.resume_gate {
+            gate.acquire().await.unwrap().forget();
+        }
         let failing =
             self.0.resume_fails.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1));
         if failing.is_ok() {
