@@ -36,6 +36,21 @@ async fn a_file_that_cannot_be_written_is_refused_before_paying() {
     assert_eq!(world.earned().await, 0);
 }
 
+#[tokio::test]
+async fn a_checked_gateway_can_start() {
+    let world = World::start().await;
+    let file = world.wallet.home.join("gateway.yaml");
+    let payee = "0x209693Bc6afc0C5328bA36FaF03C514EF312287C";
+    let text = format!(
+        "upstream: ftp://127.0.0.1\npay_to: \"{payee}\"\naccepts: [base-sepolia]\n\
+         facilitator: {{url: \"https://facilitator.example.com\"}}\n\
+         routes: [{{match: \"GET /a\", price: \"$1\"}}]\n"
+    );
+    std::fs::write(&file, text).unwrap();
+    let answer = world.wallet.json(&["gateway", "--check", "-c", file.to_str().unwrap()], 2).await;
+    assert!(answer["error"]["message"].as_str().unwrap().contains("gateway.yaml:1:11"), "{answer}");
+}
+
 #[cfg(target_os = "linux")]
 async fn write_to(world: &World, args: &[&str], stdout: Stdio) -> std::process::Output {
     let mut command = world.wallet.command(args);

@@ -21,6 +21,8 @@ const LEDGER: &str = "gateway.db";
 pub(crate) async fn run(home: &Home, args: &GatewayArgs, output: Output) -> Result<(), Failure> {
     let config = Config::load(&args.config).map_err(refused)?;
     let prices = Pricing::new(&config).map_err(refused)?.describe();
+    // `Gateway::new` asks as well: here, so that --check finds what a start would.
+    config.upstream().map_err(refused)?;
     let facilitator = config.facilitator().map_err(refused)?.clone();
     if args.check {
         show(&prices, output);
