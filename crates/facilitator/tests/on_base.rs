@@ -248,3 +248,25 @@ async fn a_process_that_died_after_sending_is_taken_up() {
 async fn a_process_that_died_is_taken_up_though_the_chain_forgot() {
     dies_after_sending(true).await;
 }
+
+#[tokio::test]
+async fn without_gas_a_payment_is_pending_and_a_start_with_gas_settles_it() {
+    let base = base().await;
+    let had = base.eth_balance_of(FACILITATOR.address).await.unwrap();
+    base.set_eth_balance(FACILITATOR.address, Default::default()).await.unwrap();
+    let (ledger, signed) = (in_memory(), Signed::new(&base, 2));
+    let poor = facilitator(base.rpc_url(), ledger.clone(), LONG);
+    let answer = poor.settle(&signed.request()).await.unwrap();
+    assert_eq!(answer.error_reason, Some(Reason::SettlementPending), "{answer:?}");
+    assert_eq!(paid(&base).await, 0);
+    base.set_eth_balance(FACILITATOR.address, had).await.unwrap();
+    let again = facilitator(base.rpc_url(), ledger, LONG);
+    again.resume().await.unwrap();
+    for _ in 0..100 {
+        if again.settle(&signed.request()).await.is_ok_and(|answer| answer.success) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(paid(&base).await, PRICE);
+}
