@@ -121,6 +121,15 @@ impl Ledger {
         ask!(self, Op::Write(Write::Finish { id: id.clone(), outcome }), Answer::Done => ())
     }
 
+    /// Gives back a reservation for which nothing was signed. Unlike [`Self::finish`] it does nothing to a purchase
+    /// that was signed in the meantime, by whichever process.
+    ///
+    /// # Errors
+    /// [`LedgerError::NotFound`]; [`LedgerError::WrongState`] once something was signed.
+    pub async fn release_unsigned(&self, id: &PurchaseId, why: String) -> Result<()> {
+        ask!(self, Op::Write(Write::ReleaseUnsigned { id: id.clone(), why }), Answer::Done => ())
+    }
+
     /// One purchase.
     ///
     /// # Errors

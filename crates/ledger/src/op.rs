@@ -22,6 +22,7 @@ pub(crate) enum Write {
     Signed { id: PurchaseId, signed: SignedRecord },
     Responded { id: PurchaseId, response: ResponseRecord },
     Finish { id: PurchaseId, outcome: Outcome },
+    ReleaseUnsigned { id: PurchaseId, why: String },
     Claim(Box<NewClaim>),
     UpdateClaim { key: PaymentKey, state: ClaimState },
     BeginSettlement(Box<NewSettlement>),

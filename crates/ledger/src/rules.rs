@@ -21,14 +21,29 @@ pub(crate) fn sign(purchase: &Purchase) -> Result<()> {
     }
 }
 
-/// A response comes once, after signing; also late, when the purchase is unknown or was found paid without one.
+/// Only what is reserved and unsigned may be given back without asking the chain.
+pub(crate) fn release_unsigned(purchase: &Purchase) -> Result<Step> {
+    match purchase.state {
+        PurchaseState::Reserved => Ok(Step::Write),
+        PurchaseState::NotPaid => Ok(Step::Already),
+        _ => Err(refuse(purchase, "released unsigned")),
+    }
+}
+
+/// A response comes after signing; also late, when the purchase is unknown or was found paid. A later one, to the same
+/// payment sent again, takes the place of a failure, but never of a success that it is not.
 pub(crate) fn respond(purchase: &Purchase, response: &ResponseRecord) -> Result<Step> {
     use PurchaseState::{Paid, Signed, Unknown};
     match (&purchase.response, purchase.state) {
         (Some(known), _) if known == response => Ok(Step::Already),
         (None, Signed | Unknown | Paid) => Ok(Step::Write),
+        (Some(known), Signed | Unknown | Paid) if !succeeded(known) || succeeded(response) => Ok(Step::Write),
         _ => Err(refuse(purchase, "responded")),
     }
+}
+
+fn succeeded(response: &ResponseRecord) -> bool {
+    response.status < 400
 }
 
 /// Paid and not paid are final. What was never signed cannot have been paid.

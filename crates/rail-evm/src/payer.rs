@@ -105,6 +105,10 @@ impl Payer for EvmPayer {
         check_terms(terms, asset)
     }
 
+    fn unlock(&self) -> Result<(), RailError> {
+        self.key().map(|_| ())
+    }
+
     fn sign(
         &self,
         terms: &Requirements,

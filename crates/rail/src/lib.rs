@@ -35,6 +35,14 @@ pub trait Payer: Send + Sync + std::fmt::Debug {
     /// [`RailError::Unpayable`] with the reason for people.
     fn can_pay(&self, terms: &Requirements, asset: &Asset) -> Result<(), RailError>;
 
+    /// Gets the key ready, so that [`Self::sign`] does not wait for a person or for a key to be stretched. It may block.
+    ///
+    /// # Errors
+    /// [`RailError::Locked`]
+    fn unlock(&self) -> Result<(), RailError> {
+        Ok(())
+    }
+
     /// Signs the terms. The payment is valid from now until `now + max_timeout_seconds`.
     ///
     /// # Errors

@@ -298,9 +298,11 @@ impl Client {
         let kept = self.config.bodies.keep(&id, answer.bytes_stream()).await;
         let refusal = self.refusal(status, &headers, &kept).await;
         let outcome = judge(&purchase, status, settlement.as_ref(), refusal);
-        // The record holds one answer, and a paid purchase waits for the one that it paid for. Others are only kept.
+        // The record holds one answer: a failure neither takes the place of a success, nor of the one that a paid
+        // purchase still waits for. Such an answer is only kept.
         let paid_before = purchase.state == PurchaseState::Paid;
-        let recorded = purchase.response.is_none() && !(paid_before && failed(status));
+        let answered = purchase.response.as_ref().is_some_and(|known| known.status < 400);
+        let recorded = !(failed(status) && (paid_before || answered));
         let response = kept.as_ref().ok().filter(|_| recorded).map(|kept| ResponseRecord {
             status: status.as_u16(),
             content_type: header_text(&headers, "content-type"),

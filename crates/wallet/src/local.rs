@@ -1,5 +1,4 @@
 use std::sync::{Arc, RwLock};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use farthing_ambient::{Clock, Entropy, fault};
@@ -23,9 +22,6 @@ use crate::{
     Appraisal, Authorization, Balance, CallLimits, PurchaseResult, Reconciled, Request, Verdict, Wallet,
     WalletError,
 };
-
-/// How long signing may take without being done again.
-const UNNOTICED: Duration = Duration::from_secs(1);
 
 /// What a [`LocalWallet`] is made of.
 #[derive(Debug)]
@@ -147,18 +143,9 @@ impl LocalWallet {
         }
     }
 
-    /// Signs with the time at which the key is there: a person may take a while to unlock it, and the seller's time runs
-    /// from the signature. What was signed before it was unlocked is thrown away, unseen.
     fn sign(&self, offer: &Offer, asset: &Asset) -> Result<SignedPayment, WalletError> {
         let terms = &offer.requirements;
-        let payer = self.payer(&terms.network)?;
-        let began = self.clock.now();
-        let signed = payer.sign(terms, asset, began, &*self.entropy)?;
-        let now = self.clock.now();
-        if began.checked_add(UNNOTICED).is_ok_and(|late| late < now) {
-            return Ok(payer.sign(terms, asset, now, &*self.entropy)?);
-        }
-        Ok(signed)
+        Ok(self.payer(&terms.network)?.sign(terms, asset, self.clock.now(), &*self.entropy)?)
     }
 
     /// Signs, and writes what was signed before anybody else sees it.
@@ -185,8 +172,8 @@ impl LocalWallet {
     }
 
     async fn release_unsigned(&self, id: &PurchaseId, error: &WalletError) {
-        let outcome = Outcome::NotPaid { why: format!("nothing was signed: {error}") };
-        if let Err(error) = self.ledger.finish(id, outcome).await {
+        let why = format!("nothing was signed: {error}");
+        if let Err(error) = self.ledger.release_unsigned(id, why).await {
             // Still reserved, and `reconcile` releases it: nothing is lost but room in the budget.
             tracing::warn!(purchase = %id, %error, "the reservation could not be released");
         }
@@ -288,6 +275,9 @@ impl Wallet for LocalWallet {
         };
         let choice = Choice { asset, clearance, policy_hash: policy.hash() };
         let purchase = self.new_purchase(request, offer, &choice)?;
+        // Before the reservation: a person may take a while to unlock it, the seller's time runs from the signature,
+        // and what is reserved and unsigned for long is given back.
+        self.payer(&offer.requirements.network)?.unlock()?;
         let used = self.reserve(&purchase, &clearance.limits).await?;
         fault::point("wallet.reserved");
         if let Err(error) = self.sign_and_record(challenge, offer, asset, &purchase).await {

@@ -7,8 +7,8 @@ use farthing_rail::PaymentState;
 use crate::{LocalWallet, Reconciled, WalletError};
 
 /// How long the chain's own time must be past a payment's end before it counts as never settled: a reorganisation
-/// could take back the last blocks.
-const CHAIN_MARGIN: Duration = Duration::from_secs(30);
+/// could take back the last blocks. Base's blocks are safe, being written to Ethereum, within about two minutes.
+const CHAIN_MARGIN: Duration = Duration::from_secs(150);
 
 /// How long a reservation without a signature is left to the process that made it.
 const UNSIGNED_GRACE: Duration = Duration::from_secs(60);
@@ -61,10 +61,11 @@ impl LocalWallet {
     /// signed since, and what was open may have ended.
     async fn end(&self, before: &Purchase, outcome: Outcome) -> Result<Result<Outcome, String>, WalletError> {
         let id = &before.terms.id;
-        if before.signed.is_none() && self.ledger.purchase(id).await?.signed.is_some() {
-            return Ok(Err("it was signed a moment ago and may be on its way".to_owned()));
-        }
-        match self.ledger.finish(id, outcome.clone()).await {
+        let ended = match (&before.signed, &outcome) {
+            (None, Outcome::NotPaid { why }) => self.ledger.release_unsigned(id, why.clone()).await,
+            _ => self.ledger.finish(id, outcome.clone()).await,
+        };
+        match ended {
             Ok(()) => Ok(Ok(outcome)),
             Err(LedgerError::WrongState { state, .. }) => Ok(Err(format!("it became {state} meanwhile"))),
             Err(error) => Err(error.into()),

@@ -134,6 +134,9 @@ impl<'a> Batch<'a> {
                 purchases::responded(self, id, response).map(|()| Answer::Done)
             }
             Write::Finish { id, outcome } => purchases::finish(self, id, outcome).map(|()| Answer::Done),
+            Write::ReleaseUnsigned { id, why } => {
+                purchases::release_unsigned(self, id, why).map(|()| Answer::Done)
+            }
             Write::Claim(claim) => claims::claim(self, claim).map(Answer::Claimed),
             Write::UpdateClaim { key, state } => claims::update(self, key, state).map(Answer::Moved),
             Write::BeginSettlement(settlement) => settlements::begin(self, settlement).map(Answer::Started),

@@ -104,6 +104,14 @@ pub(super) fn responded(batch: &mut Batch<'_>, id: &PurchaseId, response: &Respo
     batch.update(&PURCHASES, Kind::Responded, &id.0, &cells)
 }
 
+/// Looks and releases in one transaction: what has been signed since is not released.
+pub(super) fn release_unsigned(batch: &mut Batch<'_>, id: &PurchaseId, why: &str) -> Result<()> {
+    match rules::release_unsigned(&get(batch.conn, id)?)? {
+        Step::Already => Ok(()),
+        Step::Write => finish(batch, id, &Outcome::NotPaid { why: why.to_owned() }),
+    }
+}
+
 pub(super) fn finish(batch: &mut Batch<'_>, id: &PurchaseId, outcome: &Outcome) -> Result<()> {
     let (purchase, scopes) = find(batch.conn, id)?.ok_or_else(|| missing(id))?;
     if rules::finish(&purchase, outcome)? == Step::Already {
