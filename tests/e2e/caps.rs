@@ -81,6 +81,16 @@ async fn a_broken_policy_stops_everything() {
     assert_eq!(world.upstream.served(), 0);
 }
 
+#[tokio::test]
+async fn a_policy_that_cannot_be_read_is_not_replaced_by_the_starter() {
+    let world = World::start().await;
+    let file = world.wallet.home.join("policy.yaml");
+    std::fs::remove_file(&file).unwrap();
+    std::os::unix::fs::symlink("/nowhere/policy.yaml", &file).unwrap();
+    world.wallet.json(&["fetch", &world.at("/weather/berlin")], 2).await;
+    assert_eq!(world.earned().await, 0);
+}
+
 /// Ten processes at once on a budget for three.
 #[tokio::test]
 async fn a_budget_holds_across_processes() {

@@ -14,7 +14,7 @@ const STYLES: Styles = Styles::styled()
 
 /// Payments for AI agents, one API call at a time, in stablecoins.
 #[derive(Debug, Parser)]
-#[command(name = "farthing", version, styles = STYLES, propagate_version = true, max_term_width = 110)]
+#[command(name = "farthing", version, arg_required_else_help = true, styles = STYLES, propagate_version = true, max_term_width = 110)]
 #[command(after_long_help = "\
 Getting started:
   farthing init                                   make a wallet, with small caps

@@ -57,7 +57,7 @@ fn one() -> u8 {
 impl Config {
     /// Reads the file; the defaults where there is none.
     pub(crate) fn load(path: &Path) -> Result<Self, Failure> {
-        let text = if path.exists() { home::read(path)? } else { STARTER.to_owned() };
+        let text = home::read_or(path, STARTER)?;
         Self::parse(&text).map_err(|why| {
             Failure::new(Code::Configuration, format!("{}:{why}", path.display()))
                 .hint("docs/wallet.md explains every key")

@@ -37,6 +37,15 @@ impl Home {
     }
 }
 
+/// Reads a small text file, or gives the text that holds where there is none. A file that is there and cannot be read,
+/// a link to nowhere among them, is an error: its rules must not be replaced by milder ones.
+pub(crate) fn read_or(path: &Path, default: &str) -> Result<String, Failure> {
+    match std::fs::symlink_metadata(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(default.to_owned()),
+        _ => read(path),
+    }
+}
+
 /// Reads a small text file, naming it in the error.
 pub(crate) fn read(path: &Path) -> Result<String, Failure> {
     const MOST: u64 = 1 << 20;

@@ -46,7 +46,7 @@ impl Session {
     /// The policy in force. A wallet without the file has the starter's small caps.
     pub(crate) fn policy(&self) -> Result<Policy, Failure> {
         let path = self.home.policy();
-        let text = if path.exists() { home::read(&path)? } else { Policy::starter().to_owned() };
+        let text = home::read_or(&path, Policy::starter())?;
         Policy::parse(&text).map_err(|error| Failure::new(Code::Configuration, error.in_file(path.display())))
     }
 

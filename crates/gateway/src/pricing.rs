@@ -121,8 +121,8 @@ impl Pricing {
         lines
     }
 
-    /// The networks and schemes that it takes payment by, for comparing with a facilitator.
-    pub(crate) fn requirements(&self) -> impl Iterator<Item = &Requirements> {
+    /// The terms of every offer, for comparing them with what a facilitator settles.
+    pub fn requirements(&self) -> impl Iterator<Item = &Requirements> {
         self.routes
             .iter()
             .filter_map(|(_, charge)| match charge {

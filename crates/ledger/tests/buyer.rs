@@ -6,7 +6,7 @@ mod common;
 use std::time::Duration;
 
 use common::*;
-use farthing_ledger::{LedgerError, PurchaseFilter, PurchaseState, Reserved};
+use farthing_ledger::{LedgerError, PurchaseFilter, PurchaseState, Reserved, ResponseRecord};
 use farthing_policy::{DenialCode, Measure, Period, Window};
 
 const DAY: Window = Window::Calendar(Period::Day);
@@ -65,7 +65,7 @@ async fn only_the_steps_that_follow_are_taken() {
     assert!(is_wrong_state(&ledger.signed(&id("a"), signed(2)).await));
     ledger.responded(&id("a"), response()).await.unwrap();
     ledger.responded(&id("a"), response()).await.unwrap();
-    let other = farthing_ledger::ResponseRecord { status: 500, ..response() };
+    let other = ResponseRecord { status: 500, ..response() };
     assert!(is_wrong_state(&ledger.responded(&id("a"), other).await));
     assert_eq!(ledger.purchase(&id("a")).await.unwrap().state, PurchaseState::Unknown);
     // Paid: for good.
@@ -83,6 +83,36 @@ async fn only_the_steps_that_follow_are_taken() {
     assert!(is_wrong_state(&ledger.signed(&id("b"), signed(1)).await));
     assert!(is_wrong_state(&ledger.finish(&id("b"), paid()).await));
     assert!(is_wrong_state(&ledger.responded(&id("b"), response()).await));
+    assert_whole(&ledger).await;
+}
+
+#[tokio::test]
+async fn only_what_is_unsigned_is_released_unsigned() {
+    let (ledger, _) = memory();
+    let limit = || vec![amount("all", DAY, "$1")];
+    for name in ["a", "b"] {
+        assert!(is_granted(&ledger.reserve(purchase(name, "$0.50"), limit()).await.unwrap()));
+    }
+    ledger.signed(&id("a"), signed(1)).await.unwrap();
+    assert!(is_wrong_state(&ledger.release_unsigned(&id("a"), "gone".into()).await));
+    assert_eq!(ledger.purchase(&id("a")).await.unwrap().state, PurchaseState::Signed);
+    ledger.release_unsigned(&id("b"), "gone".into()).await.unwrap();
+    ledger.release_unsigned(&id("b"), "gone".into()).await.unwrap();
+    assert_eq!(ledger.usage(limit()).await.unwrap()[0].amount, usd("$0.50"), "the signed one stays counted");
+    assert_whole(&ledger).await;
+}
+
+#[tokio::test]
+async fn a_later_answer_takes_the_place_of_a_failure_only() {
+    let (ledger, _) = memory();
+    assert!(is_granted(&ledger.reserve(purchase("a", "$1"), vec![]).await.unwrap()));
+    ledger.signed(&id("a"), signed(1)).await.unwrap();
+    let failure = ResponseRecord { status: 502, ..response() };
+    ledger.responded(&id("a"), failure.clone()).await.unwrap();
+    ledger.finish(&id("a"), unknown()).await.unwrap();
+    ledger.responded(&id("a"), response()).await.unwrap();
+    assert_eq!(ledger.purchase(&id("a")).await.unwrap().response, Some(response()));
+    assert!(is_wrong_state(&ledger.responded(&id("a"), failure).await));
     assert_whole(&ledger).await;
 }
 

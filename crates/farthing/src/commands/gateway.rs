@@ -20,10 +20,12 @@ const LEDGER: &str = "gateway.db";
 
 pub(crate) async fn run(home: &Home, args: &GatewayArgs, output: Output) -> Result<(), Failure> {
     let config = Config::load(&args.config).map_err(refused)?;
-    let prices = Pricing::new(&config).map_err(refused)?.describe();
+    let pricing = Pricing::new(&config).map_err(refused)?;
+    let prices = pricing.describe();
     // `Gateway::new` asks as well: here, so that --check finds what a start would.
     config.upstream().map_err(refused)?;
     let facilitator = config.facilitator().map_err(refused)?.clone();
+    settles_what_is_priced(&pricing, &facilitator)?;
     if args.check {
         show(&prices, output);
         return Ok(());
@@ -49,6 +51,19 @@ pub(crate) async fn run(home: &Home, args: &GatewayArgs, output: Output) -> Resu
     backend.drain().await;
     ledger.close().await?;
     served.map_err(broken)
+}
+
+/// A facilitator of its own that does not settle on a priced network would refuse every payment there.
+fn settles_what_is_priced(pricing: &Pricing, facilitator: &FacilitatorSection) -> Result<(), Failure> {
+    let Some(own) = &facilitator.in_process else { return Ok(()) };
+    match pricing.requirements().find(|terms| !own.networks.contains_key(&terms.network)) {
+        None => Ok(()),
+        Some(terms) => Err(Failure::new(
+            Code::Configuration,
+            format!("{} is priced, and `facilitator.in_process.networks` does not name it", terms.network),
+        )
+        .hint("add it there, with a signer, or take it out of `accepts`")),
+    }
 }
 
 fn show(prices: &[String], output: Output) {
