@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use farthing_money::{Asset, Network, Registry};
+use farthing_money::{Asset, Network, Registry, Usd};
 use farthing_policy::{Clearance, Denial, Limit, Policy, Terms, Usage};
 use farthing_protocol::x402::Flow;
 use farthing_protocol::{Challenge, Offer};
@@ -69,19 +69,35 @@ impl Appraiser<'_> {
 
     /// Cheapest first, then the user's order of networks, then v2 before v1, then the seller's order.
     fn cheapest(&self, offers: &[(Offer, Verdict)]) -> Option<usize> {
-        let rank = |network: &Network| self.preference.iter().position(|preferred| preferred == network);
-        offers
-            .iter()
-            .enumerate()
-            .filter_map(|(index, (offer, verdict))| match verdict {
-                Verdict::Payable { clearance, .. } => {
-                    let network = &offer.requirements.network;
-                    Some((clearance.value, rank(network).unwrap_or(usize::MAX), offer.protocol, index))
-                }
-                _ => None,
-            })
-            .min()
-            .map(|(.., index)| index)
+        let payable = |(index, (offer, verdict)): (usize, &(Offer, Verdict))| {
+            Some((self.price_and_preference(offer, verdict)?, offer.protocol, index))
+        };
+        offers.iter().enumerate().filter_map(payable).min().map(|(.., index)| index)
+    }
+
+    /// What an offer is chosen by; none for one that cannot be paid.
+    fn price_and_preference(&self, offer: &Offer, verdict: &Verdict) -> Option<(Usd, usize)> {
+        let Verdict::Payable { clearance, .. } = verdict else { return None };
+        let network = &offer.requirements.network;
+        let place = self.preference.iter().position(|preferred| preferred == network);
+        Some((clearance.value, place.unwrap_or(usize::MAX)))
+    }
+
+    /// The offers that price and preference do not tell from the chosen one, when they are on several networks.
+    pub(crate) fn ties(&self, appraisal: &Appraisal) -> Vec<usize> {
+        let rank = |index: usize| {
+            appraisal.offers.get(index).and_then(|(offer, verdict)| self.price_and_preference(offer, verdict))
+        };
+        let best = appraisal.chosen.and_then(rank);
+        let ties: Vec<usize> =
+            (0..appraisal.offers.len()).filter(|index| best.is_some() && rank(*index) == best).collect();
+        let network =
+            |index: &usize| appraisal.offers.get(*index).map(|(offer, _)| &offer.requirements.network);
+        if ties.iter().any(|index| network(index) != ties.first().and_then(network)) {
+            ties
+        } else {
+            Vec::new()
+        }
     }
 
     fn verdict(&self, request: &Request, offer: &Offer) -> Verdict {

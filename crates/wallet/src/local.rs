@@ -1,4 +1,5 @@
 use std::sync::{Arc, RwLock};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use farthing_ambient::{Clock, Entropy, fault};
@@ -22,6 +23,9 @@ use crate::{
     Appraisal, Authorization, Balance, CallLimits, PurchaseResult, Reconciled, Request, Verdict, Wallet,
     WalletError,
 };
+
+/// How long a chain is asked for a balance that decides between equally good offers.
+const BALANCE_PATIENCE: Duration = Duration::from_secs(2);
 
 /// What a [`LocalWallet`] is made of.
 #[derive(Debug)]
@@ -78,7 +82,7 @@ impl LocalWallet {
             .ok_or_else(|| WalletError::NoPayer(network.clone()))
     }
 
-    fn choose(
+    async fn choose(
         &self,
         policy: &Policy,
         request: &Request,
@@ -86,7 +90,27 @@ impl LocalWallet {
         limits: &CallLimits,
     ) -> Appraisal {
         let Self { payers, registry, preference, .. } = self;
-        Appraiser { payers, registry, policy, preference, limits }.appraise(request, challenge)
+        let appraiser = Appraiser { payers, registry, policy, preference, limits };
+        let mut appraisal = appraiser.appraise(request, challenge);
+        let ties = appraiser.ties(&appraisal);
+        if !ties.is_empty() {
+            appraisal.chosen = self.best_funded(&appraisal, &ties).await.or(appraisal.chosen);
+        }
+        appraisal
+    }
+
+    /// Of equally good offers the first on the network where the wallet holds most. Only then is a chain asked before a
+    /// payment, and not for long; one that does not answer counts as empty.
+    async fn best_funded(&self, appraisal: &Appraisal, ties: &[usize]) -> Option<usize> {
+        let held = ties.iter().map(|index| async move {
+            let Some((_, Verdict::Payable { asset, .. })) = appraisal.offers.get(*index) else { return None };
+            let balance = self.payer(&asset.network).ok()?.balance(asset);
+            let balance = tokio::time::timeout(BALANCE_PATIENCE, balance).await.ok()?.ok()?;
+            asset.value(balance).ok()
+        });
+        let held = join_all(held).await;
+        let most = held.iter().flatten().max()?;
+        ties.iter().zip(&held).find(|(_, value)| value.as_ref() == Some(most)).map(|(index, _)| *index)
     }
 
     fn new_purchase(
@@ -243,7 +267,7 @@ impl Wallet for LocalWallet {
         limits: &CallLimits,
     ) -> Result<Appraisal, WalletError> {
         let policy = self.policy();
-        let mut appraisal = self.choose(&policy, request, challenge, limits);
+        let mut appraisal = self.choose(&policy, request, challenge, limits).await;
         let Some((_, Verdict::Payable { clearance, .. })) =
             appraisal.chosen.and_then(|i| appraisal.offers.get(i))
         else {
@@ -264,7 +288,7 @@ impl Wallet for LocalWallet {
         limits: &CallLimits,
     ) -> Result<Authorization, WalletError> {
         let policy = self.policy();
-        let appraisal = self.choose(&policy, request, challenge, limits);
+        let appraisal = self.choose(&policy, request, challenge, limits).await;
         let Some((offer, Verdict::Payable { asset, clearance })) =
             appraisal.chosen.and_then(|i| appraisal.offers.get(i))
         else {
