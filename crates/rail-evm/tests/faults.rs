@@ -71,6 +71,22 @@ async fn a_dead_endpoint_is_passed_over_and_then_asked_last() {
 }
 
 #[tokio::test]
+async fn an_endpoint_that_lacks_the_block_is_passed_over() {
+    let lacking = |_, body: Value| {
+        if body["method"] == "eth_chainId" {
+            return each(&body, balance_of_seven);
+        }
+        let error = json!({"code": -32000, "message": "header not found"});
+        json!({"jsonrpc": "2.0", "id": body["id"], "error": error}).to_string().into_response()
+    };
+    let (behind, _) = stub(lacking).await;
+    let (good, _) = stub(|_, body| each(&body, balance_of_seven)).await;
+    assert_eq!(buyer_at(&[&behind, &good]).balance(&usdc()).await.unwrap().get(), 7);
+    let alone = buyer_at(&[&behind]).balance(&usdc()).await.unwrap_err();
+    assert!(alone.to_string().contains("header not found"), "{alone}");
+}
+
+#[tokio::test]
 async fn a_hanging_endpoint_costs_one_timeout() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let hanging = format!("http://{}", listener.local_addr().unwrap());

@@ -15,6 +15,7 @@ use farthing_money::Network;
 use farthing_rail::RailError;
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
+use url::{Host, Url};
 
 use endpoint::{Endpoint, Fault};
 pub(crate) use wire::{Answer, Call, NodeError, printable};
@@ -74,7 +75,12 @@ impl Rpc {
         }
         // Fails only where a provider is installed already, which is what is wanted.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let http = reqwest::Client::builder()
+        let mut builder = reqwest::Client::builder();
+        if config.endpoints.iter().all(is_loopback) {
+            // What is meant for a node of this machine must not leave it through a proxy of the environment.
+            builder = builder.no_proxy();
+        }
+        let http = builder
             .connect_timeout(config.connect_timeout)
             .redirect(reqwest::redirect::Policy::none())
             .tcp_nodelay(true)
@@ -92,10 +98,11 @@ impl Rpc {
         })
     }
 
-    /// Asks one endpoint after the other until one answers; all calls are answered by the same one.
+    /// Asks one endpoint after the other until one answers; all calls are answered by the same one. One that lacks what
+    /// another may have is believed only when no other answers.
     pub(crate) async fn ask(&self, calls: &[Call]) -> Result<Reply, Silence> {
         let deadline = Instant::now() + self.timeout * 3;
-        let (mut notes, mut doubtful, mut round) = (Vec::new(), false, 0);
+        let (mut notes, mut doubtful, mut round, mut lacking) = (Vec::new(), false, 0, None);
         loop {
             let mut limited = None;
             for endpoint in self.in_order() {
@@ -103,7 +110,14 @@ impl Rpc {
                 let fault = match endpoint.ask(&self.http, self.chain_id, calls, left).await {
                     Ok(answers) => {
                         endpoint.succeeded();
-                        return Ok(Reply { answers, doubtful });
+                        if !answers
+                            .iter()
+                            .any(|answer| answer.as_ref().is_err_and(NodeError::is_this_nodes_own))
+                        {
+                            return Ok(Reply { answers, doubtful });
+                        }
+                        lacking = Some(answers);
+                        continue;
                     }
                     Err(fault) => fault,
                 };
@@ -113,6 +127,9 @@ impl Rpc {
                     limited = Some(after.unwrap_or_default().max(limited.unwrap_or_default()));
                 }
                 note(&mut notes, format!("{}: {fault}", endpoint.shown()));
+            }
+            if let Some(answers) = lacking {
+                return Ok(Reply { answers, doubtful });
             }
             round += 1;
             let rounds = if limited.is_some() { MAX_ROUNDS } else { 2 };
@@ -176,6 +193,15 @@ impl Rpc {
         let _ = self.entropy.fill(&mut byte);
         let varied = full - full * u32::from(byte[0]) / 512;
         varied.max(wished).min(MAX_WAIT)
+    }
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(Host::Ipv6(ip)) => ip.is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost",
+        None => false,
     }
 }
 

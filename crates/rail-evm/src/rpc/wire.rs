@@ -44,6 +44,23 @@ impl NodeError {
                 .any(|words| message.contains(words))
     }
 
+    /// Whether this node lacks something that another one may have: a block or a state that it has not got yet or no
+    /// longer, a method, or a wider search.
+    pub(crate) fn is_this_nodes_own(&self) -> bool {
+        const WORDS: [&str; 8] = [
+            "header not found",
+            "block not found",
+            "unknown block",
+            "missing trie node",
+            "block range",
+            "query returned more than",
+            "method not found",
+            "is not available",
+        ];
+        let message = self.message.to_ascii_lowercase();
+        self.code == -32601 || WORDS.iter().any(|words| message.contains(words))
+    }
+
     /// Whether the contract's execution failed, as opposed to the node.
     pub(crate) fn is_execution(&self) -> bool {
         let message = self.message.to_ascii_lowercase();
