@@ -283,7 +283,8 @@ fn epilogue(args: &Args, terminal: &Terminal, home: &Path, weather: &str, config
         format!("farthing fetch {weather} --json"),
         "farthing balance".to_owned(),
         "farthing history".to_owned(),
-        "farthing reconcile       # a few minutes after the failed call: its reservation is given back".to_owned(),
+        "farthing reconcile       # a few minutes after the failed call: its reservation is given back"
+            .to_owned(),
         format!("$EDITOR {}   # change a price: the gateway takes it up at once", config.display()),
     ] {
         println!("  {COMMAND}{line}{COMMAND:#}");

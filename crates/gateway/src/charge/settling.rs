@@ -44,11 +44,25 @@ impl Call {
             Settlement::Done(mut settled) => {
                 fault::point("gateway.settled");
                 settled.network = self.order.network_name().to_owned();
+                self.log_paid(&settled);
                 Ok(settled)
             }
             Settlement::Failed(refused) => Err(self.unsettled(refused).await),
             Settlement::Unknown(transaction) => Err(self.unknown(transaction).await),
         }
+    }
+
+    /// One line for the operator. What others wrote is printed with its control characters escaped.
+    fn log_paid(&self, settled: &SettleResponse) {
+        let paid = &self.order.paid;
+        tracing::info!(
+            route = self.order.route.name,
+            amount = %paid.amount,
+            network = %paid.network,
+            payer = ?paid.payer,
+            transaction = ?settled.transaction,
+            "paid"
+        );
     }
 
     async fn unknown(&self, transaction: Option<String>) -> Answer {
@@ -73,6 +87,7 @@ impl Call {
 
     async fn unsettled(&self, mut refused: SettleResponse) -> Answer {
         let reason = refused.error_reason.as_ref().map_or("settlement_failed", Reason::as_str).to_owned();
+        tracing::warn!(route = self.order.route.name, ?reason, "not settled: the answer is withheld");
         self.core.metrics.settle_failed.add();
         self.core.store.remove(self.order.key());
         let state = if refused.transaction.is_empty() {
@@ -149,6 +164,7 @@ impl Call {
     }
 
     pub(super) async fn release(&self, why: &str) {
+        tracing::info!(route = self.order.route.name, why, "not charged");
         // If it cannot be written, the claim is taken back after its lease; nothing was settled in any case.
         let _ = self.core.record(self.order.key(), ClaimState::Released { why: why.to_owned() }).await;
     }
