@@ -85,40 +85,8 @@ async fn play(args: &Args) -> Result<(), Broken> {
     terminal.run(&["fund", "--network", "base-sepolia", "--amount", "$5"], 0).await?;
 
     let weather = format!("{gateway_url}/weather/berlin");
-    terminal.step("What the seller answers to a call without payment: 402 and its terms").await;
-    show_402(&terminal, &weather).await?;
-
-    terminal.step("What the wallet would decide. It signs nothing yet").await;
-    terminal.run(&["fetch", &weather, "--dry-run"], 0).await?;
-
-    terminal.step("The call, paid").await;
-    let before = Balances::read(&terminal, &chain).await?;
-    terminal.run(&["fetch", &weather], 0).await?;
-
-    terminal.step("The money moved on the chain").await;
-    let after = Balances::read(&terminal, &chain).await?;
-    let newest = newest(&terminal).await?;
-    show_settlement(&terminal, &chain, &newest).await?;
-    terminal.say(format!("{DIM}wallet{DIM:#}  {} → {GOOD}{}{GOOD:#}", before.wallet, after.wallet));
-    terminal.say(format!("{DIM}seller{DIM:#}  {} → {GOOD}{}{GOOD:#}", before.seller, after.seller));
-
-    terminal.step("The receipt").await;
-    terminal.run(&["receipt", text(&newest, "id")], 0).await?;
-
-    terminal.step("A call that costs more than the cap: refused, nothing signed").await;
-    terminal.run(&["fetch", &format!("{gateway_url}/report")], 4).await?;
-
-    terminal.step("A call whose upstream fails: the seller settles nothing").await;
-    terminal.run(&["fetch", &format!("{gateway_url}/broken")], 6).await?;
-    let unchanged = Balances::read(&terminal, &chain).await?;
-    if (&unchanged.wallet, &unchanged.seller) != (&after.wallet, &after.seller) {
-        return Err(Broken("a failed call was charged".to_owned()));
-    }
-    terminal.say(format!(
-        "{DIM}wallet{DIM:#}  {}, {DIM}seller{DIM:#}  {}: not charged",
-        unchanged.wallet, unchanged.seller
-    ));
-
+    good_call(&terminal, &chain, &weather).await?;
+    bad_calls(&terminal, &chain, &gateway_url).await?;
     if !args.keep {
         terminal
             .step("Ten minutes later on the chain: the payment has expired, its reservation is given back")
@@ -137,6 +105,49 @@ async fn play(args: &Args) -> Result<(), Broken> {
     }
     stop(&mut gateway).await?;
     chain.stop().await;
+    Ok(())
+}
+
+/// A call that is asked for, decided, paid, settled and recorded.
+async fn good_call(terminal: &Terminal, chain: &Base, weather: &str) -> Result<(), Broken> {
+    terminal.step("What the seller answers to a call without payment: 402 and its terms").await;
+    show_402(terminal, weather).await?;
+
+    terminal.step("What the wallet would decide. It signs nothing yet").await;
+    terminal.run(&["fetch", weather, "--dry-run"], 0).await?;
+
+    terminal.step("The call, paid").await;
+    let before = Balances::read(terminal, chain).await?;
+    terminal.run(&["fetch", weather], 0).await?;
+
+    terminal.step("The money moved on the chain").await;
+    let after = Balances::read(terminal, chain).await?;
+    let newest = newest(terminal).await?;
+    show_settlement(terminal, chain, &newest).await?;
+    terminal.say(format!("{DIM}wallet{DIM:#}  {} → {GOOD}{}{GOOD:#}", before.wallet, after.wallet));
+    terminal.say(format!("{DIM}seller{DIM:#}  {} → {GOOD}{}{GOOD:#}", before.seller, after.seller));
+
+    terminal.step("The receipt").await;
+    terminal.run(&["receipt", text(&newest, "id")], 0).await?;
+    Ok(())
+}
+
+/// Calls that cost nothing: one above a cap, one that fails.
+async fn bad_calls(terminal: &Terminal, chain: &Base, gateway_url: &str) -> Result<(), Broken> {
+    let before = Balances::read(terminal, chain).await?;
+    terminal.step("A call that costs more than the cap: refused, nothing signed").await;
+    terminal.run(&["fetch", &format!("{gateway_url}/report")], 4).await?;
+
+    terminal.step("A call whose upstream fails: the seller settles nothing").await;
+    terminal.run(&["fetch", &format!("{gateway_url}/broken")], 6).await?;
+    let unchanged = Balances::read(terminal, chain).await?;
+    if unchanged != before {
+        return Err(Broken("a failed call was charged".to_owned()));
+    }
+    terminal.say(format!(
+        "{DIM}wallet{DIM:#}  {}, {DIM}seller{DIM:#}  {}: not charged",
+        unchanged.wallet, unchanged.seller
+    ));
     Ok(())
 }
 
@@ -244,6 +255,7 @@ async fn show_settlement(terminal: &Terminal, chain: &Base, purchase: &Value) ->
 }
 
 /// What wallet and seller hold, read from the chain.
+#[derive(PartialEq, Eq)]
 struct Balances {
     wallet: String,
     seller: String,
