@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use super::chain::Chain;
 use super::flight::Flight;
 use super::job::{Job, Recorder, call_of, record_with};
-use super::node::{FeeCache, Sent, free_nonce, plain_gas, poll_wait, receipts, send, unavailable};
+use super::node::{FeeCache, Purse, Sent, free_nonce, plain_gas, poll_wait, receipts, send, unavailable};
 use super::progress::Refusal;
 use super::transaction::{Signed, sign, unsigned};
 use crate::key::Key;
@@ -57,6 +57,7 @@ pub(super) struct Lane {
     /// The next nonce to use; `None`: the chain has to be asked.
     next_nonce: Option<u64>,
     pub(super) fees: FeeCache,
+    purse: Purse,
     plain_gas: HashMap<Address, u64>,
     /// How many looks for receipts since the last thing happened, and when the next is due.
     pub(super) looks: u32,
@@ -82,6 +83,7 @@ impl Lane {
             flights: Vec::new(),
             next_nonce: None,
             fees: FeeCache::default(),
+            purse: Purse::default(),
             plain_gas: HashMap::new(),
             looks: 0,
             look_at: Instant::now(),
@@ -238,6 +240,9 @@ impl Lane {
                 Ok(ready) => ready,
                 Err(refusal) => return Err((jobs, refusal)),
             };
+            if let Err(refusal) = self.purse.covers(&self.chain, self.key.address, gas_limit, fees).await {
+                return Err((jobs, refusal));
+            }
             let transaction = unsigned(self.chain.rpc.chain_id, nonce, to, input.clone(), gas_limit);
             let signed = sign(&self.key, &transaction, fees);
             let recorders: Vec<Recorder> = jobs.iter().filter_map(|job| job.recorder.clone()).collect();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use alloy_primitives::{Address, B256, U64, U128};
+use alloy_primitives::{Address, B256, U64, U128, U256};
 use serde::Deserialize;
 use serde_json::json;
 use tokio::time::Instant;
@@ -63,6 +63,42 @@ impl FeeCache {
     /// Makes the next question go to the chain.
     pub(super) fn forget(&mut self) {
         self.0 = None;
+    }
+}
+
+/// What the signer holds for gas. It is asked for seldom while there is plenty.
+#[derive(Debug, Default)]
+pub(super) struct Purse(Option<(Instant, U256)>);
+
+/// As long as the signer held so many times a transaction's cost, it is not asked again for a while.
+const PLENTY: u64 = 100;
+const PLENTY_FOR: Duration = Duration::from_secs(30);
+
+impl Purse {
+    /// Refuses what the node would refuse for lack of money. Once it is recorded it would count as sent, and the
+    /// payment would be pending until it expires.
+    pub(super) async fn covers(
+        &mut self,
+        chain: &Chain,
+        signer: Address,
+        gas_limit: u64,
+        fees: Fees,
+    ) -> Result<(), Refusal> {
+        let cost = U256::from(fees.max_fee).saturating_mul(U256::from(gas_limit));
+        let plenty = cost.saturating_mul(U256::from(PLENTY));
+        if self.0.is_some_and(|(at, held)| at.elapsed() < PLENTY_FOR && held >= plenty) {
+            return Ok(());
+        }
+        let call = Call::new("eth_getBalance", json!([signer, "latest"]));
+        let held: U256 = chain.rpc.get(call).await.map_err(|error| unavailable(chain, error))?;
+        self.0 = Some((Instant::now(), held));
+        if held >= cost {
+            return Ok(());
+        }
+        let why = format!(
+            "the signer {signer} holds {held} wei and needs {cost} for gas: fund it. Nothing was sent"
+        );
+        Err(unavailable(chain, why))
     }
 }
 
