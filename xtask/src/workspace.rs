@@ -1,12 +1,14 @@
 //! Where things are, and talking to the person at the terminal.
 
 use std::io::{self, IsTerminal, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-/// The root of the checkout.
+/// The root of the checkout. Cargo says at run time where it is: a target directory that serves several checkouts may
+/// hold the program that was built in another one.
 pub(crate) fn root() -> PathBuf {
-    let own = Path::new(env!("CARGO_MANIFEST_DIR"));
-    own.parent().unwrap_or(own).to_path_buf()
+    let own = std::env::var_os("CARGO_MANIFEST_DIR")
+        .map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
+    own.parent().unwrap_or(&own).to_path_buf()
 }
 
 /// Cargo's target directory. One that a user's cargo configuration moves is not seen; then tools go to `target/`.
