@@ -1,4 +1,4 @@
-//! What a program takes from its surroundings: time, randomness, and the moment of its death.
+//! What a program takes from its surroundings: time, randomness, the moment of its death, and which machine it is on.
 //!
 //! Each comes in through one small trait, so that windows, expiries, nonces and crashes can be tested exactly.
 //! Production uses [`SystemClock`] and [`OsEntropy`]; tests use [`TestClock`] and [`SeededEntropy`]. Fault points
@@ -20,6 +20,19 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 pub use jiff::Timestamp;
+use url::{Host, Url};
+
+/// Whether an address is on this machine, by its form alone: no name but `localhost` is believed, because a resolver's
+/// answer is somebody else's word. What it is asked for: whether plain http may carry money or trust there.
+#[must_use]
+pub fn is_this_machine(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(Host::Ipv6(ip)) => ip.is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost",
+        None => false,
+    }
+}
 
 /// Where the time comes from.
 pub trait Clock: Send + Sync + std::fmt::Debug {

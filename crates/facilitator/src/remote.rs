@@ -1,5 +1,4 @@
 use std::fmt;
-use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use ::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
@@ -10,7 +9,7 @@ use farthing_protocol::x402::{
 };
 use reqwest::redirect;
 use tokio::sync::Mutex;
-use url::{Host, Url};
+use url::Url;
 
 use crate::remote_answer::{Heard, settle_answer, supported_answer, verify_answer};
 use crate::{Facilitate, FacilitatorError};
@@ -264,12 +263,7 @@ fn endpoint(base: &Url, path: &str) -> Url {
 
 fn check_url(config: &RemoteConfig) -> Result<(), RemoteConfigError> {
     let url = &config.url;
-    let local = match url.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(ip)) => IpAddr::from(ip).is_loopback(),
-        Some(Host::Ipv6(ip)) => IpAddr::from(ip).is_loopback(),
-        None => false,
-    };
+    let local = farthing_ambient::is_this_machine(url);
     let why = if !url.username().is_empty() || url.password().is_some() {
         "it holds a name or a password; give a bearer key instead"
     } else if url.query().is_some() || url.fragment().is_some() {

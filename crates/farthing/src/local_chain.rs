@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use farthing_ambient::is_this_machine;
 use farthing_money::{Asset, BaseUnits};
 use serde_json::{Value, json};
 use url::Url;
@@ -15,7 +16,7 @@ pub(crate) async fn give(
     address: &str,
     amount: BaseUnits,
 ) -> Result<(), Failure> {
-    let local = endpoints.iter().find(|url| is_loopback(url)).ok_or_else(not_local)?;
+    let local = endpoints.iter().find(|url| is_this_machine(url)).ok_or_else(not_local)?;
     let version = call(local, "web3_clientVersion", json!([])).await?;
     if !version.as_str().is_some_and(|version| version.starts_with("anvil")) {
         return Err(not_local());
@@ -32,15 +33,6 @@ pub(crate) async fn give(
 fn not_local() -> Failure {
     Failure::new(Code::Configuration, "--amount works on a local development chain only (anvil on loopback)")
         .hint("`farthing fund` without --amount shows where to send USDC; `cargo xtask devnet` starts a local chain")
-}
-
-fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
-        Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
-        Some(url::Host::Domain(name)) => name == "localhost",
-        None => false,
-    }
 }
 
 async fn balance(endpoint: &Url, asset: &Asset, address: &str) -> Result<BaseUnits, Failure> {

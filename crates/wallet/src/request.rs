@@ -94,12 +94,7 @@ impl Request {
     /// Whether the address is this machine itself.
     #[must_use]
     pub fn is_loopback(&self) -> bool {
-        match self.url.host() {
-            Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
-            Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
-            Some(url::Host::Domain(name)) => name == "localhost",
-            None => false,
-        }
+        farthing_ambient::is_this_machine(&self.url)
     }
 
     /// The address as it is recorded: without the fragment, which is never sent.

@@ -10,12 +10,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use farthing_ambient::Entropy;
+use farthing_ambient::{Entropy, is_this_machine};
 use farthing_money::Network;
 use farthing_rail::RailError;
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
-use url::{Host, Url};
 
 use endpoint::{Endpoint, Fault};
 pub(crate) use wire::{Answer, Call, NodeError, printable};
@@ -76,7 +75,7 @@ impl Rpc {
         // Fails only where a provider is installed already, which is what is wanted.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut builder = reqwest::Client::builder();
-        if config.endpoints.iter().all(is_loopback) {
+        if config.endpoints.iter().all(is_this_machine) {
             // What is meant for a node of this machine must not leave it through a proxy of the environment.
             builder = builder.no_proxy();
         }
@@ -193,15 +192,6 @@ impl Rpc {
         let _ = self.entropy.fill(&mut byte);
         let varied = full - full * u32::from(byte[0]) / 512;
         varied.max(wished).min(MAX_WAIT)
-    }
-}
-
-fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Ipv4(ip)) => ip.is_loopback(),
-        Some(Host::Ipv6(ip)) => ip.is_loopback(),
-        Some(Host::Domain(name)) => name == "localhost",
-        None => false,
     }
 }
 
