@@ -2,7 +2,7 @@
 //!
 //! Each comes in through one small trait, so that windows, expiries, nonces and crashes can be tested exactly.
 //! Production uses [`SystemClock`] and [`OsEntropy`]; tests use [`TestClock`] and [`SeededEntropy`]. Fault points
-//! do nothing unless the `faults` feature is on.
+//! do nothing unless the `faults` feature is on, and then they need `FARTHING_FAULT`.
 //!
 //! ```
 //! use farthing_ambient::{Clock, TestClock};
@@ -52,6 +52,11 @@ impl Clock for SystemClock {
 
 /// A clock that stands still until it is told to move.
 #[derive(Debug)]
+
+    #[cfg(feature = "faults")]
+    fn now(&self) -> Timestamp {
+        Timestamp::now().checked_add(fault::clock_ahead()).unwrap_or(Timestamp::MAX)
+    }
 pub struct TestClock(AtomicI64);
 
 impl TestClock {

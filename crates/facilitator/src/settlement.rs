@@ -197,6 +197,7 @@ impl Core {
             tracing::error!(key = %job.new.key, %error, "a settlement's outcome could not be recorded");
             self.pending.notify_one();
         }
+        fault::point("facilitator.finished");
         answer
     }
 

@@ -139,6 +139,7 @@ impl Client {
         let failed = |error: reqwest::Error| FetchError::Setup(error_chain(&error));
         let http = builder().build().map_err(failed)?;
         let direct = builder().no_proxy().tls_certs_only([]).build().map_err(failed)?;
+        fault::point("wallet.asked");
         Ok(Self { wallet, http, direct, config })
     }
 

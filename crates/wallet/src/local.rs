@@ -190,8 +190,9 @@ impl LocalWallet {
             header_value,
             valid_before: signed.valid_before,
         };
-        self.ledger.signed(&purchase.id, record.clone()).await?;
         fault::point("wallet.signed");
+        self.ledger.signed(&purchase.id, record.clone()).await?;
+        fault::point("wallet.recorded");
         Ok(record)
     }
 
@@ -302,6 +303,7 @@ impl Wallet for LocalWallet {
         // Before the reservation: a person may take a while to unlock it, the seller's time runs from the signature,
         // and what is reserved and unsigned for long is given back.
         self.payer(&offer.requirements.network)?.unlock()?;
+        fault::point("wallet.decided");
         let used = self.reserve(&purchase, &clearance.limits).await?;
         fault::point("wallet.reserved");
         if let Err(error) = self.sign_and_record(challenge, offer, asset, &purchase).await {

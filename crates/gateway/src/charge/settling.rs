@@ -28,9 +28,12 @@ impl Call {
         }
         if let Err(error) = kept {
             self.core.ledger_failed(key, &error);
-            self.release("its answer could not be kept").await;
+            // Settling, and by this process alone: nothing was asked of the facilitator yet.
+            let why = "its answer could not be kept".to_owned();
+            let _ = self.core.record(key, ClaimState::Released { why }).await;
             return unrecorded();
         }
+        fault::point("gateway.kept");
         match self.settle(false).await {
             Ok(settled) => self.finish(response, settled).await,
             Err(answer) => answer,
@@ -136,7 +139,9 @@ impl Call {
 
     pub(super) async fn close(&self, settled: &SettleResponse) -> Result<(), LedgerError> {
         let transaction = settled.transaction.clone();
-        self.core.record_first(self.order.key(), ClaimState::Settled { transaction }).await
+        self.core.record_first(self.order.key(), ClaimState::Settled { transaction }).await?;
+        fault::point("gateway.recorded");
+        Ok(())
     }
 
     /// The answer to a call that another process goes on with, if that is what the error says.
@@ -165,8 +170,7 @@ impl Call {
 
     pub(super) async fn release(&self, why: &str) {
         tracing::info!(route = self.order.route.name, why, "not charged");
-        // If it cannot be written, the claim is taken back after its lease; nothing was settled in any case.
-        let _ = self.core.record(self.order.key(), ClaimState::Released { why: why.to_owned() }).await;
+        self.core.release(self.order.key(), why).await;
     }
 }
 
