@@ -15,6 +15,10 @@ pub enum Error {
     #[error("anvil is not at {0}: build farthing-devnet again (`cargo clean -p farthing-devnet` first)")]
     AnvilMissing(String),
 
+    /// No port could be had for an endpoint.
+    #[error("no port on 127.0.0.1 could be listened on: {0}")]
+    Listen(#[source] io::Error),
+
     /// The operating system didn't start the chain.
     #[error("anvil could not be started through `sh`: {0}")]
     Spawn(#[source] io::Error),

@@ -34,6 +34,7 @@ pub mod accounts;
 mod base;
 pub mod contracts;
 mod error;
+pub mod faulty;
 mod process;
 mod receipt;
 mod rpc;

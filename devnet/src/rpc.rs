@@ -47,8 +47,12 @@ struct Failure {
 
 impl Rpc {
     pub(crate) fn new(port: u16) -> Self {
+        Self::at(format!("http://127.0.0.1:{port}"))
+    }
+
+    pub(crate) fn at(url: String) -> Self {
         let client = Client::builder(TokioExecutor::new()).build_http();
-        Self { url: format!("http://127.0.0.1:{port}"), client, next_id: AtomicU64::new(1) }
+        Self { url, client, next_id: AtomicU64::new(1) }
     }
 
     pub(crate) fn url(&self) -> &str {
@@ -70,7 +74,11 @@ impl Rpc {
         }
     }
 
-    async fn exchange(&self, body: String) -> Result<Body, Box<dyn std::error::Error + Send + Sync>> {
+    /// Hands over a body and gives back the answer's, whatever they say.
+    pub(crate) async fn exchange(
+        &self,
+        body: String,
+    ) -> Result<Body, Box<dyn std::error::Error + Send + Sync>> {
         let request = Request::post(&self.url)
             .header(CONTENT_TYPE, "application/json")
             .body(Full::new(Body::from(body)))?;
