@@ -1,4 +1,5 @@
-//! What a program takes from its surroundings: time, randomness, the moment of its death, and which machine it is on.
+//! What a program takes from its surroundings: time, randomness, the moment of its death, which machine it is on, and
+//! what lies behind an error.
 //!
 //! Each comes in through one small trait, so that windows, expiries, nonces and crashes can be tested exactly.
 //! Production uses [`SystemClock`] and [`OsEntropy`]; tests use [`TestClock`] and [`SeededEntropy`]. Fault points
@@ -14,11 +15,13 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod causes;
 pub mod fault;
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
+pub use causes::causes;
 pub use jiff::Timestamp;
 use url::{Host, Url};
 
@@ -45,18 +48,19 @@ pub trait Clock: Send + Sync + std::fmt::Debug {
 pub struct SystemClock;
 
 impl Clock for SystemClock {
+    #[cfg(not(feature = "faults"))]
     fn now(&self) -> Timestamp {
         Timestamp::now()
     }
-}
-
-/// A clock that stands still until it is told to move.
-#[derive(Debug)]
 
     #[cfg(feature = "faults")]
     fn now(&self) -> Timestamp {
         Timestamp::now().checked_add(fault::clock_ahead()).unwrap_or(Timestamp::MAX)
     }
+}
+
+/// A clock that stands still until it is told to move.
+#[derive(Debug)]
 pub struct TestClock(AtomicI64);
 
 impl TestClock {
