@@ -174,6 +174,16 @@ impl Ledger {
         ask!(self, Op::Write(Write::UpdateClaim { key: key.clone(), state }), Answer::Moved(moved) => moved)
     }
 
+    /// Gives back a claim for which nobody has asked for a settlement; whether it was given back now. Unlike
+    /// [`Self::update_claim`] it does nothing to one that is being settled by now, by whichever process.
+    ///
+    /// # Errors
+    /// [`LedgerError::NotFound`]; [`LedgerError::WrongState`] when it is settling, settled or failed.
+    pub async fn release_claim(&self, key: &PaymentKey, why: String) -> Result<bool> {
+        let op = Op::Write(Write::ReleaseClaim { key: key.clone(), why });
+        ask!(self, op, Answer::Moved(moved) => moved)
+    }
+
     /// Claims that are taken or settling, oldest first: what a restarted gateway has to look after.
     ///
     /// # Errors

@@ -25,6 +25,7 @@ pub(crate) enum Write {
     ReleaseUnsigned { id: PurchaseId, why: String },
     Claim(Box<NewClaim>),
     UpdateClaim { key: PaymentKey, state: ClaimState },
+    ReleaseClaim { key: PaymentKey, why: String },
     BeginSettlement(Box<NewSettlement>),
     Broadcast(Box<BroadcastRecord>),
     UpdateSettlement { key: PaymentKey, state: SettlementState },

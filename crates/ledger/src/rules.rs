@@ -96,6 +96,21 @@ pub(crate) fn move_claim(id: &str, from: &ClaimState, to: &ClaimState) -> Result
     }
 }
 
+/// Only what nobody has asked a settlement for may be given back by who merely served it: from `settling` on the claim
+/// may be another process's, and its money on the way.
+pub(crate) fn release_claim(id: &str, from: &ClaimState) -> Result<Step> {
+    match from {
+        ClaimState::Taken => Ok(Step::Write),
+        ClaimState::Released { .. } => Ok(Step::Already),
+        _ => Err(LedgerError::WrongState {
+            what: "claim",
+            id: id.to_owned(),
+            state: from.as_str().to_owned(),
+            wanted: "released unsettled",
+        }),
+    }
+}
+
 /// Where a settlement may go. An abandoned one goes on only by beginning again.
 pub(crate) fn move_settlement(id: &str, from: &SettlementState, to: &SettlementState) -> Result<Step> {
     match from {

@@ -95,6 +95,24 @@ async fn one_of_two_is_told_that_it_moved_a_claim() {
 }
 
 #[tokio::test]
+async fn what_is_being_settled_is_not_given_back() {
+    let (ledger, _) = memory();
+    let unknown = ledger.release_claim(&key(9), "test".into()).await;
+    assert!(matches!(unknown, Err(LedgerError::NotFound { what: "claim", .. })));
+    for (n, state) in (1..).zip(every_claim_state()) {
+        assert_eq!(ledger.claim(claim(n)).await.unwrap(), Claimed::Granted);
+        ledger.update_claim(&key(n), state.clone()).await.unwrap();
+        let released = ledger.release_claim(&key(n), "the handler failed".into()).await;
+        match state {
+            ClaimState::Taken => assert!(released.unwrap()),
+            ClaimState::Released { .. } => assert!(!released.unwrap()),
+            _ => assert!(is_wrong_state(&released), "{state:?}: {released:?}"),
+        }
+    }
+    assert_whole(&ledger).await;
+}
+
+#[tokio::test]
 async fn only_a_released_claim_is_taken_again() {
     let (ledger, _) = memory();
     for (n, state) in (1..).zip(every_claim_state()) {

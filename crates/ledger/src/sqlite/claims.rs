@@ -38,6 +38,20 @@ pub(super) fn update(batch: &mut Batch<'_>, key: &PaymentKey, state: &ClaimState
     if rules::move_claim(id, &known.state, state)? == Step::Already {
         return Ok(false);
     }
+    write(batch, id, state).map(|()| true)
+}
+
+pub(super) fn release(batch: &mut Batch<'_>, key: &PaymentKey, why: &str) -> Result<bool> {
+    let id = key.as_str();
+    let known = find(batch.conn, key)?;
+    let known = known.ok_or_else(|| LedgerError::NotFound { what: CLAIMS.what, id: id.to_owned() })?;
+    if rules::release_claim(id, &known.state)? == Step::Already {
+        return Ok(false);
+    }
+    write(batch, id, &ClaimState::Released { why: why.to_owned() }).map(|()| true)
+}
+
+fn write(batch: &mut Batch<'_>, id: &str, state: &ClaimState) -> Result<()> {
     let detail = match state {
         ClaimState::Taken => Cell::Null,
         ClaimState::Released { why } => Cell::from(why),
@@ -46,7 +60,7 @@ pub(super) fn update(batch: &mut Batch<'_>, key: &PaymentKey, state: &ClaimState
         ClaimState::Failed { reason } => Cell::from(reason),
     };
     let cells = [("state", Cell::from(state.as_str())), ("detail", detail)];
-    batch.update(&CLAIMS, Kind::ClaimMoved, id, &cells).map(|()| true)
+    batch.update(&CLAIMS, Kind::ClaimMoved, id, &cells)
 }
 
 fn find(conn: &Connection, key: &PaymentKey) -> Result<Option<Claim>> {

@@ -139,6 +139,7 @@ impl<'a> Batch<'a> {
             }
             Write::Claim(claim) => claims::claim(self, claim).map(Answer::Claimed),
             Write::UpdateClaim { key, state } => claims::update(self, key, state).map(Answer::Moved),
+            Write::ReleaseClaim { key, why } => claims::release(self, key, why).map(Answer::Moved),
             Write::BeginSettlement(settlement) => settlements::begin(self, settlement).map(Answer::Started),
             Write::Broadcast(record) => settlements::broadcast(self, record).map(|()| Answer::Done),
             Write::UpdateSettlement { key, state } => {
