@@ -1,17 +1,19 @@
 //! A request with a payment, up to the task that serves it.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use farthing_ambient::fault;
 use http::{Request, Response, StatusCode};
 use http_body::Body;
-use http_body_util::{BodyExt as _, Either, Full, LengthLimitError, Limited};
+use http_body_util::{Either, Full};
 use tower_service::Service;
 
 use crate::answer::{self, Answer, GatewayBody};
+use crate::buffers::Unheld;
 use crate::charge::{Call, Handler};
 use crate::core::{Core, Unverified};
+use crate::exposure::Exposed;
 use crate::inflight::Entered;
 use crate::layer::{RequestBody, bad_request, too_large};
 use crate::order::Order;
@@ -38,11 +40,11 @@ where
         Ok(admitted) => admitted,
         Err(answer) => return Ok(answer.map(Either::Right)),
     };
-    let Admitted { gate, known, request } = admitted;
+    let Admitted { gate, known, exposed, request } = admitted;
     // Not called before it is first polled: that is after the claim.
     let handler: Handler<B2, S::Error> = Box::pin(async move { inner.call(request).await });
     let tasks = core.tasks.clone();
-    let call = Call { core, order, gate, known };
+    let call = Call { core, order, gate, known, exposed: exposed.map_or_else(OnceLock::new, OnceLock::from) };
     match tasks.spawn(call.run(handler)).await {
         Ok(answered) => Ok(answered?.map(|body| match body {
             Either::Right(held) => Either::Right(held.taken()),
@@ -60,6 +62,7 @@ where
 struct Admitted<B> {
     gate: Entered,
     known: bool,
+    exposed: Option<Exposed>,
     request: Request<RequestBody<B>>,
 }
 
@@ -74,9 +77,14 @@ where
         return Err(order.in_progress());
     };
     let mut known = core.in_flight.is_known(order.key()) || core.store.contains(order.key());
-    if !known && !order.is_upfront() {
+    let mut exposed = None;
+    // An upfront payment too: a forged one must not cost a row of the ledger.
+    if !known {
         match core.verify(order).await {
-            Ok(()) => fault::point("gateway.verified"),
+            Ok(counted) => {
+                exposed = counted;
+                fault::point("gateway.verified");
+            }
             // Used, perhaps by us, before this process began: the ledger knows.
             Err(Unverified::Used(_)) => known = true,
             Err(unverified) => return Err(*unverified.into_refusal()),
@@ -84,7 +92,7 @@ where
     }
     let mut request = gather(core, order, request).await?;
     request.extensions_mut().insert(order.paid.clone());
-    Ok(Admitted { gate, known, request })
+    Ok(Admitted { gate, known, exposed, request })
 }
 
 /// Reads the body, except where it is to be streamed, and binds the order to the request.
@@ -109,11 +117,12 @@ where
     let body = if body.is_end_stream() {
         Bytes::new()
     } else {
-        let reading = Limited::new(body, limit).collect();
+        let reading = core.buffers.read(body, limit);
         match tokio::time::timeout(core.limits.request_body, reading).await {
-            Ok(Ok(body)) => body.to_bytes(),
-            Ok(Err(error)) if error.is::<LengthLimitError>() => return Err(too_large(limit)),
-            Ok(Err(_)) => return Err(bad_request("bad_body", "the request's body broke off")),
+            Ok(Ok(body)) => body,
+            Ok(Err(Unheld::TooLarge)) => return Err(too_large(limit)),
+            Ok(Err(Unheld::NoRoom)) => return Err(core.no_room()),
+            Ok(Err(Unheld::Broken)) => return Err(bad_request("bad_body", "the request's body broke off")),
             Err(_) => {
                 let message = "the request's body took too long; nothing was charged";
                 return Err(answer::error(StatusCode::REQUEST_TIMEOUT, "body_timeout", message));

@@ -13,6 +13,8 @@ use http::StatusCode;
 use tokio_util::task::TaskTracker;
 
 use crate::answer::{self, Refusal};
+use crate::buffers::Buffers;
+use crate::exposure::{Exposed, Exposure};
 use crate::inflight::InFlight;
 use crate::order::Order;
 use crate::reload::SharedPricing;
@@ -32,6 +34,8 @@ pub(crate) struct Core {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) limits: Limits,
     pub(crate) in_flight: Arc<InFlight>,
+    pub(crate) exposure: Arc<Exposure>,
+    pub(crate) buffers: Buffers,
     pub(crate) tasks: TaskTracker,
     pub(crate) metrics: Arc<Metrics>,
     /// No other process serves calls on this ledger.
@@ -54,8 +58,21 @@ impl Unverified {
 }
 
 impl Core {
-    /// Asks the facilitator whether the payment would settle.
-    pub(crate) async fn verify(&self, order: &Order) -> Result<(), Unverified> {
+    /// Asks the facilitator whether the payment would settle, and counts it among its payer's open calls. An upfront
+    /// call is not counted: it is settled before anybody works for it.
+    pub(crate) async fn verify(&self, order: &Order) -> Result<Option<Exposed>, Unverified> {
+        self.ask(order).await?;
+        if order.is_upfront() {
+            return Ok(None);
+        }
+        let exposed = self.exposure.enter(&order.paid.payer, order.worth, self.limits.payer);
+        exposed.map(Some).ok_or_else(|| {
+            self.metrics.payer_limited.add();
+            Unverified::No(Box::new(order.too_exposed()))
+        })
+    }
+
+    async fn ask(&self, order: &Order) -> Result<(), Unverified> {
         let asked = tokio::time::timeout(self.limits.settle, self.facilitate.verify(&order.request)).await;
         let unanswered = |error: &FacilitatorError| {
             self.metrics.facilitator_errors.add();
@@ -106,6 +123,14 @@ impl Core {
         }
     }
 
+    /// The answer where too much is held in memory already.
+    pub(crate) fn no_room(&self) -> answer::Answer {
+        self.metrics.no_room.add();
+        let message =
+            "too much is being served at this moment; nothing was charged: send the same request again";
+        answer::try_again(StatusCode::SERVICE_UNAVAILABLE, "no_room", message)
+    }
+
     /// Whether nobody is at work on a claim any more. The caller holds the payment's gate, so this process is not.
     pub(crate) fn is_orphan(&self, claim: &Claim) -> bool {
         self.alone.load(Ordering::Acquire)
@@ -143,25 +168,27 @@ impl Core {
     /// Whether the claim moved by this.
     async fn move_claim(&self, key: &PaymentKey, state: ClaimState) -> Result<bool, LedgerError> {
         let is_open = matches!(state, ClaimState::Taken | ClaimState::Settling { .. });
-        let moved = self.try_to_move(key, state).await.inspect_err(|error| self.ledger_failed(key, error));
+        let moved = persist(key, || self.ledger.update_claim(key, state.clone())).await;
+        let moved = moved.inspect_err(|error| self.ledger_failed(key, error));
         if moved.is_ok() && !is_open {
             self.in_flight.let_go(key);
         }
         moved
     }
 
-    async fn try_to_move(&self, key: &PaymentKey, state: ClaimState) -> Result<bool, LedgerError> {
-        let mut failed = false;
-        for pause in [50, 200, 800] {
-            match self.ledger.update_claim(key, state.clone()).await {
-                Err(LedgerError::Database(why)) => tracing::warn!(%key, why, "a claim could not be written"),
-                // A write that failed may have been done all the same.
-                done => return done.map(|moved| moved || failed),
+    /// Gives a payment back for which nobody has asked for a settlement. Where another process is settling it by now,
+    /// it stays that one's: its money is on the way.
+    pub(crate) async fn release(&self, key: &PaymentKey, why: &str) {
+        let released = persist(key, || self.ledger.release_claim(key, why.to_owned())).await;
+        match released {
+            Ok(_) => self.in_flight.let_go(key),
+            Err(LedgerError::WrongState { state, .. }) => {
+                self.in_flight.let_go(key);
+                tracing::warn!(%key, state, "another process is at work on a payment");
             }
-            failed = true;
-            tokio::time::sleep(Duration::from_millis(pause)).await;
+            // The claim is taken back after its lease; nothing was settled in any case.
+            Err(error) => self.ledger_failed(key, &error),
         }
-        self.ledger.update_claim(key, state).await.map(|moved| moved || failed)
     }
 
     pub(crate) fn ledger_failed(&self, key: &PaymentKey, error: &dyn std::fmt::Display) {
@@ -189,7 +216,10 @@ impl Core {
             let state = match &claim.state {
                 _ if !dead => None,
                 // Settling is written before a settlement is asked for: from here nothing was sent.
-                ClaimState::Taken => Some(ClaimState::Released { why: "the gateway died serving it".into() }),
+                ClaimState::Taken => {
+                    self.release(key, "the gateway died serving it").await;
+                    None
+                }
                 ClaimState::Settling { .. } => self.settled_without_us(&claim).await?,
                 _ => None,
             };
@@ -213,6 +243,24 @@ impl Core {
             _ => None,
         })
     }
+}
+
+/// Writes, trying a few times while the database fails.
+async fn persist<F>(key: &PaymentKey, write: impl Fn() -> F) -> Result<bool, LedgerError>
+where
+    F: Future<Output = Result<bool, LedgerError>>,
+{
+    let mut failed = false;
+    for pause in [50, 200, 800] {
+        match write().await {
+            Err(LedgerError::Database(why)) => tracing::warn!(%key, why, "a claim could not be written"),
+            // A write that failed may have been done all the same.
+            done => return done.map(|moved| moved || failed),
+        }
+        failed = true;
+        tokio::time::sleep(Duration::from_millis(pause)).await;
+    }
+    write().await.map(|moved| moved || failed)
 }
 
 fn unverifiable(error: &FacilitatorError) -> answer::Answer {

@@ -20,6 +20,7 @@ use tower_service::Service;
 
 use crate::admit::charge;
 use crate::answer::{self, Answer, GatewayBody, Refusal};
+use crate::buffers::Buffers;
 use crate::charge::RESENT;
 use crate::core::Core;
 use crate::inflight::InFlight;
@@ -65,6 +66,8 @@ impl PaymentLayer {
             clock,
             limits: Limits::default(),
             in_flight: Arc::new(InFlight::default()),
+            exposure: Arc::default(),
+            buffers: Buffers::new(Limits::default().buffered_bytes),
             tasks: tokio_util::task::TaskTracker::new(),
             metrics: Arc::default(),
             alone: std::sync::atomic::AtomicBool::new(false),
@@ -81,7 +84,10 @@ impl PaymentLayer {
     /// Waits for so long and holds so much.
     #[must_use]
     pub fn with_limits(self, limits: Limits) -> Self {
-        self.change(|core| core.limits = limits)
+        self.change(|core| {
+            core.limits = limits;
+            core.buffers = Buffers::new(limits.buffered_bytes);
+        })
     }
 
     /// Says that no other process serves calls on this ledger: what is found unfinished there is nobody's. Otherwise
@@ -103,6 +109,8 @@ impl PaymentLayer {
             clock: shared.clock.clone(),
             limits: shared.limits,
             in_flight: shared.in_flight.clone(),
+            exposure: shared.exposure.clone(),
+            buffers: shared.buffers.clone(),
             tasks: shared.tasks.clone(),
             metrics: shared.metrics.clone(),
             alone: std::sync::atomic::AtomicBool::new(shared.alone.load(Ordering::Acquire)),

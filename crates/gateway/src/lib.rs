@@ -52,10 +52,12 @@
 
 mod admit;
 mod answer;
+mod buffers;
 mod charge;
 mod config;
 mod core;
 mod error;
+mod exposure;
 mod gateway;
 mod headers;
 mod inflight;
@@ -75,6 +77,7 @@ mod store;
 pub use answer::{GatewayBody, Held};
 pub use config::{Config, FacilitatorSection, Limits};
 pub use error::{ConfigError, GatewayError};
+pub use exposure::PayerLimits;
 pub use gateway::Gateway;
 pub use layer::{PaymentLayer, PaymentService, RequestBody, is_resent};
 pub use metrics::Metrics;

@@ -32,6 +32,8 @@ counters! {
     unmatched: "Requests that no route is for.",
     bad_paths: "Requests whose path was refused.",
     refused: "Payments that were not accepted.",
+    payer_limited: "Payments not accepted because too much of their payer's was unsettled.",
+    no_room: "Calls refused because too much was held in memory.",
     duplicates: "Copies of a payment that were refused.",
     served: "Paid calls whose answer was given out.",
     resent: "Answers given out again to the same request.",

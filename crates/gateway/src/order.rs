@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use farthing_money::BaseUnits;
+use farthing_money::{BaseUnits, Usd};
 use farthing_protocol::x402::{
     FacilitatorRequest, Flow, PAYMENT_RESPONSE, PAYMENT_SIGNATURE, Payment, SettleResponse, X_PAYMENT,
     X_PAYMENT_RESPONSE,
@@ -43,6 +43,8 @@ pub(crate) struct Order {
     pub(crate) route: Arc<PaidRoute>,
     pub(crate) request: FacilitatorRequest,
     pub(crate) paid: Paid,
+    /// What it is worth in dollars.
+    pub(crate) worth: Usd,
     /// The canonical path.
     pub(crate) path: String,
     /// The request's method, path and digest: what a claim is bound to.
@@ -105,6 +107,7 @@ impl Order {
         };
         Ok(Self {
             route: route.clone(),
+            worth: route.worth(terms),
             paid,
             path: path.to_owned(),
             identity: String::new(),
@@ -181,6 +184,13 @@ impl Order {
     /// Nobody may be asked to pay again here: the payment was good, and was used.
     pub(crate) fn duplicate(&self, why: &str) -> Answer {
         answer::error(StatusCode::CONFLICT, "duplicate_settlement", why)
+    }
+
+    /// The buyer has enough going on. Nothing was charged: the same payment is good later.
+    pub(crate) fn too_exposed(&self) -> Answer {
+        let why = "too many calls of this payer are not settled yet; nothing was charged: \
+                   send the same request with the same payment again when some are";
+        answer::try_again(StatusCode::TOO_MANY_REQUESTS, "payer_limit", why)
     }
 
     pub(crate) fn in_progress(&self) -> Answer {

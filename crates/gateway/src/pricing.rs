@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use farthing_money::{Asset, BaseUnits, Network, Price, Registry};
+use farthing_money::{Asset, BaseUnits, Network, Price, Registry, Usd};
 use farthing_protocol::x402::{Flow, ResourceInfo};
 use farthing_protocol::{Object, Requirements};
 use http::Method;
@@ -63,8 +63,18 @@ pub(crate) struct PaidRoute {
     /// `$0.002 on Base`
     prices: String,
     pub(crate) terms: Terms,
+    /// What each offer is worth, in the offers' order.
+    values: Vec<Usd>,
     /// For the handler.
     pub(crate) timeout: Duration,
+}
+
+impl PaidRoute {
+    /// What one of this route's offers is worth in dollars.
+    pub(crate) fn worth(&self, offer: &Requirements) -> Usd {
+        let at = self.terms.requirements().position(|known| known == offer);
+        at.and_then(|at| self.values.get(at)).copied().unwrap_or(Usd::new(u128::MAX))
+    }
 }
 
 impl Pricing {
@@ -180,7 +190,14 @@ impl<'a> Compiler<'a> {
         let terms = Terms::new(&self.public_url, pattern.fixed_path(), resource, &offers, flow)
             .map_err(|error| self.config.error(at, error.to_string()))?;
         let prices = offers.iter().map(|offer| self.price_for_people(offer)).collect::<Vec<_>>().join(" or ");
-        Ok(Charge::Paid(Arc::new(PaidRoute { name: pattern.name(), prices, terms, timeout })))
+        let values = offers.iter().map(|offer| self.value(offer)).collect();
+        Ok(Charge::Paid(Arc::new(PaidRoute { name: pattern.name(), prices, terms, values, timeout })))
+    }
+
+    /// What cannot be told in dollars counts as more than anything: one such call at a time.
+    fn value(&self, offer: &Requirements) -> Usd {
+        let asset = self.registry.get(&offer.network, &offer.asset).ok();
+        asset.and_then(|asset| asset.value(offer.amount).ok()).unwrap_or(Usd::new(u128::MAX))
     }
 
     fn price_for_people(&self, offer: &Requirements) -> String {

@@ -3,7 +3,7 @@
 mod serve;
 mod settling;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use farthing_ambient::fault;
@@ -16,6 +16,7 @@ use http_body_util::Either;
 
 use crate::answer::{self, Answer, GatewayBody};
 use crate::core::Core;
+use crate::exposure::Exposed;
 use crate::inflight::Entered;
 use crate::order::Order;
 use crate::store::StoredResponse;
@@ -37,6 +38,8 @@ pub(crate) struct Call {
     pub(crate) gate: Entered,
     /// The ledger may know the payment: it is asked first, and the facilitator after it.
     pub(crate) known: bool,
+    /// It counts among its payer's open calls, from when it was verified.
+    pub(crate) exposed: OnceLock<Exposed>,
 }
 
 /// What a claim says about going on.
@@ -99,7 +102,10 @@ impl Call {
             return Next::Serve;
         }
         match self.core.verify(&self.order).await {
-            Ok(()) => Next::Serve,
+            Ok(exposed) => {
+                exposed.into_iter().for_each(|exposed| drop(self.exposed.set(exposed)));
+                Next::Serve
+            }
             Err(unverified) => {
                 self.release("the payment is not valid").await;
                 Next::Stop(*unverified.into_refusal())

@@ -8,10 +8,11 @@ use farthing_protocol::x402::{HEADERS, SettleResponse};
 use futures::FutureExt as _;
 use http::{HeaderMap, Response, StatusCode};
 use http_body::Body;
-use http_body_util::{BodyExt as _, Either, LengthLimitError, Limited};
+use http_body_util::Either;
 
 use super::{BoxError, Call, Handler};
 use crate::answer::{self, Answer, GatewayBody};
+use crate::buffers::Unheld;
 use crate::store::StoredResponse;
 
 /// What a handler did.
@@ -34,9 +35,10 @@ impl Call {
                 Err(error) => return Served::Failed(error),
             };
             let (parts, body) = response.into_parts();
-            let body = match Limited::new(body, limit).collect().await {
-                Ok(body) => body.to_bytes(),
-                Err(error) => return Served::Bad(unreadable(&*error, limit)),
+            let body = match self.core.buffers.read(body, limit).await {
+                Ok(body) => body,
+                Err(Unheld::NoRoom) => return Served::Bad(self.core.no_room()),
+                Err(unheld) => return Served::Bad(unreadable(unheld, limit)),
             };
             let key = self.order.key().clone();
             let response = StoredResponse { key, status: parts.status, headers: parts.headers, body };
@@ -116,8 +118,8 @@ pub(super) fn strip(headers: &mut HeaderMap) {
     }
 }
 
-fn unreadable(error: &(dyn std::error::Error + 'static), limit: usize) -> Answer {
-    if error.is::<LengthLimitError>() {
+fn unreadable(unheld: Unheld, limit: usize) -> Answer {
+    if unheld == Unheld::TooLarge {
         let message = format!(
             "the answer is larger than {limit} bytes; the provider can raise limits.response_buffer or use `flow: upfront`"
         );

@@ -8,14 +8,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use farthing_facilitator::FacilitatorConfig;
-use farthing_money::{Asset, Price};
+use farthing_money::{Asset, Price, Usd};
 use serde::Deserialize;
 use serde_saphyr::{Location, Spanned};
 
 pub(crate) use accept::Accept;
 use units::{Size, Time};
 
-use crate::ConfigError;
+use crate::{ConfigError, PayerLimits};
 
 /// The largest `gateway.yaml` that is read, in bytes.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
@@ -143,12 +143,23 @@ impl Default for Timeouts {
 pub(crate) struct LimitsText {
     request_body: Size,
     response_buffer: Size,
+    buffered: Size,
     connections: usize,
+    payer_calls: usize,
+    payer_unsettled: Usd,
 }
 
 impl Default for LimitsText {
     fn default() -> Self {
-        Self { request_body: Size(10_000_000), response_buffer: Size(10_000_000), connections: 4096 }
+        Self {
+            request_body: Size(10_000_000),
+            response_buffer: Size(10_000_000),
+            buffered: Size(256_000_000),
+            connections: 4096,
+            payer_calls: 256,
+            // 100 dollars.
+            payer_unsettled: Usd::new(100 * 10_u128.pow(18)),
+        }
     }
 }
 
@@ -183,8 +194,12 @@ pub struct Limits {
     pub request_body_bytes: usize,
     /// The largest answer that is held back until it is paid, in bytes.
     pub response_buffer_bytes: usize,
+    /// The most bytes of request bodies and answers that are held at once, for all calls together.
+    pub buffered_bytes: usize,
     /// The most connections at once.
     pub connections: usize,
+    /// What one payer may have unsettled.
+    pub payer: PayerLimits,
 }
 
 impl Default for Limits {
@@ -203,7 +218,9 @@ impl Limits {
             shutdown: timeouts.shutdown.0,
             request_body_bytes: limits.request_body.0,
             response_buffer_bytes: limits.response_buffer.0,
+            buffered_bytes: limits.buffered.0,
             connections: limits.connections.max(1),
+            payer: PayerLimits { calls: limits.payer_calls, unsettled: limits.payer_unsettled },
         }
     }
 }

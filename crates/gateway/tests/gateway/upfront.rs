@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use farthing_ledger::ClaimState;
-use farthing_protocol::x402::Reason;
+use farthing_protocol::x402::{Reason, VerifyResponse};
 use http::{Method, StatusCode};
 use http_body_util::BodyExt as _;
 
@@ -21,7 +21,11 @@ async fn settled_first_and_streamed() {
     // The stream never ends: its first piece comes all the same.
     let piece = tokio::time::timeout(Duration::from_secs(5), response.body_mut().frame()).await.unwrap();
     assert_eq!(&piece.unwrap().unwrap().into_data().unwrap()[..], b"piece");
-    assert_eq!(world.script.verified.load(Ordering::SeqCst), 0, "upfront skips verify");
+    assert_eq!(
+        world.script.verified.load(Ordering::SeqCst),
+        1,
+        "before the claim, so that a forged one costs nothing"
+    );
     let copy = world.send(paid(Method::GET, "/upfront", &payment, "")).await;
     assert_eq!(copy.status, StatusCode::CONFLICT);
 }
@@ -47,6 +51,19 @@ impl<S: futures::Stream<Item = &'static str> + Send + 'static> Pieces for S {
     fn map_ok_pieces(self) -> Body {
         Body::from_stream(futures::StreamExt::map(self, Ok::<_, std::io::Error>))
     }
+}
+
+/// Known attacks, "drain or cancel between verify and settle": the upfront flow leaves no such time. And a payment that
+/// nobody signed leaves no trace in the ledger.
+#[tokio::test]
+async fn a_forged_payment_costs_no_row_of_the_ledger() {
+    let world = World::new();
+    let payment = world.payment(Method::GET, "/upfront/200", 1).await;
+    let forged = VerifyResponse { invalid_reason: Some(Reason::EVM_SIGNATURE), ..VerifyResponse::default() };
+    world.script.verify.lock().unwrap().push_back(Ok(forged));
+    let answer = world.send(paid(Method::GET, "/upfront/200", &payment, "")).await;
+    assert_eq!((answer.status, world.api.served()), (StatusCode::PAYMENT_REQUIRED, 0));
+    assert_eq!((world.script.settled(), world.ledger.verify().await.unwrap().rows), (0, 0));
 }
 
 #[tokio::test]
