@@ -47,6 +47,8 @@ pub(crate) struct Reply {
     pub(crate) answers: Vec<Answer>,
     /// An endpoint that was asked before may have done it too.
     pub(crate) doubtful: bool,
+    /// Whose answers they are, as it may be shown.
+    at: Arc<str>,
 }
 
 /// No endpoint answered.
@@ -106,16 +108,24 @@ impl Rpc {
             let mut limited = None;
             for endpoint in self.in_order() {
                 let left = deadline.saturating_duration_since(Instant::now()).min(self.timeout);
-                let fault = match endpoint.ask(&self.http, self.chain_id, calls, left).await {
-                    Ok(answers) => {
+                if left.is_zero() {
+                    break;
+                }
+                let asked = endpoint.ask(&self.http, self.chain_id, calls, left, self.now_ms());
+                let fault = match asked.await {
+                    Ok(mut answers) => {
                         endpoint.succeeded();
+                        let at = endpoint.shown();
+                        for error in answers.iter_mut().filter_map(|one| one.as_mut().err()) {
+                            error.at = Some(at.clone());
+                        }
                         if !answers
                             .iter()
                             .any(|answer| answer.as_ref().is_err_and(NodeError::is_this_nodes_own))
                         {
-                            return Ok(Reply { answers, doubtful });
+                            return Ok(Reply { answers, doubtful, at });
                         }
-                        lacking = Some(answers);
+                        lacking = Some((answers, at));
                         continue;
                     }
                     Err(fault) => fault,
@@ -127,8 +137,8 @@ impl Rpc {
                 }
                 note(&mut notes, format!("{}: {fault}", endpoint.shown()));
             }
-            if let Some(answers) = lacking {
-                return Ok(Reply { answers, doubtful });
+            if let Some((answers, at)) = lacking {
+                return Ok(Reply { answers, doubtful, at });
             }
             round += 1;
             let rounds = if limited.is_some() { MAX_ROUNDS } else { 2 };
@@ -144,7 +154,12 @@ impl Rpc {
     pub(crate) async fn get<T: DeserializeOwned>(&self, call: Call) -> Result<T, RailError> {
         let method = call.method;
         let mut reply = self.ask(&[call]).await.map_err(|silence| self.unavailable(silence))?;
-        self.read(method, &reply.answers.remove(0))
+        self.read(method, &reply.answers.remove(0)).map_err(|error| match error {
+            RailError::Nonsense { network, why } => {
+                RailError::Nonsense { network, why: format!("{}: {why}", reply.at) }
+            }
+            other => other,
+        })
     }
 
     /// Asks for several things of one endpoint.
@@ -173,7 +188,7 @@ impl Rpc {
     /// The endpoints worth asking: those of this chain, failing ones last.
     fn in_order(&self) -> impl Iterator<Item = &Endpoint> {
         let now_ms = self.now_ms();
-        let right = || self.endpoints.iter().filter(|endpoint| !endpoint.is_wrong_chain());
+        let right = move || self.endpoints.iter().filter(move |endpoint| !endpoint.is_wrong_chain(now_ms));
         let good = right().filter(move |endpoint| !endpoint.is_bad(now_ms));
         // If all were excluded, they say once more why.
         let wrong = self.endpoints.iter().filter(move |_| right().next().is_none());

@@ -145,7 +145,9 @@ async fn used_elsewhere(chain: &Chain, payment: &Payment, ours: B256, now: Times
     match receipt(&chain.rpc, found.transaction).await {
         Ok(Some(receipt)) => match receipt.effect(payment.token.address, &payment.authorization) {
             Effect::Paid => confirmed(payment, found.transaction.to_string()),
-            Effect::Mismatch | Effect::Nothing => canceled(),
+            Effect::Mismatch => canceled(),
+            // Its own log says otherwise: an endpoint that contradicts itself decides nothing.
+            Effect::Nothing => pending(payment, ours),
         },
         _ => pending(payment, ours),
     }
@@ -177,8 +179,8 @@ pub(super) async fn from_state(
             let receipt = receipt(&chain.rpc, hash).await?;
             let receipt =
                 receipt.ok_or_else(|| chain.rpc.nonsense("the receipt", "it was there just now"))?;
-            let settled = outcome(&receipt, payment);
-            Ok(settled.or_else(|| Some(failed(Reason::EVM_NONCE_ALREADY_USED, other, None))))
+            let contradiction = || chain.rpc.nonsense("the receipt", "the logs say that it used the nonce");
+            outcome(&receipt, payment).ok_or_else(contradiction).map(Some)
         }
     }
 }

@@ -271,6 +271,7 @@ impl Lane {
                 Sent::NonceUsed => {
                     why = "the signer's nonce was used by something else".to_owned();
                     self.next_nonce = None;
+                    self.await_nonce_after(nonce).await;
                 }
                 Sent::Underpriced(words) => {
                     why = words;
@@ -327,6 +328,13 @@ impl Lane {
         }
         self.next_nonce = Some(nonce);
         Ok(nonce)
+    }
+
+    /// A node that has not got the last block yet says once more what is used: it gets the time of a block.
+    async fn await_nonce_after(&self, used: u64) {
+        if matches!(free_nonce(&self.chain, self.key.address).await, Ok(next) if next <= used) {
+            tokio::time::sleep(self.chain.block_time).await;
+        }
     }
 
     /// The gas of one plain payment in the dearest of these tokens, asked once per token.

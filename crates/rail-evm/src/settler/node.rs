@@ -155,6 +155,7 @@ pub(super) async fn send(chain: &Chain, signed: &Signed) -> Sent {
     match answer.map_err(|error| judge(&error)) {
         Ok(_) => Sent::Accepted,
         Err(Sent::Refused(why) | Sent::Underpriced(why)) if doubtful => Sent::Unknown(why),
+        Err(Sent::NonceUsed) if doubtful => Sent::Unknown("the nonce is used, perhaps by this".to_owned()),
         Err(sent) => sent,
     }
 }

@@ -16,8 +16,9 @@ use crate::token::Receipt;
 /// How many receipts are asked for at once.
 const MAX_HASHES: usize = 64;
 
-/// How often a transaction without a receipt is given to the chain again: a node may have dropped it.
-const OFFER_AGAIN: Duration = Duration::from_secs(4);
+/// How many blocks' time a transaction is without a receipt before it is given to the chain again, as a node may have
+/// dropped it, or given up where its nonce is used. Nodes behind one address are not always equally far.
+const PATIENCE_BLOCKS: u32 = 2;
 
 impl Lane {
     /// Looks once for the receipts of everything in flight, and does what follows.
@@ -86,13 +87,18 @@ impl Lane {
         self.waiting.push_front(job);
     }
 
-    /// Gives up transactions whose nonce something else has used: they can never be mined. A receipt may be late, as
-    /// nodes behind one address are not always equally far; so this takes as long as being stuck does.
+    fn patience(&self) -> Duration {
+        self.chain.block_time * PATIENCE_BLOCKS
+    }
+
+    /// Gives up transactions whose nonce something else has used: they can never be mined. Where only the receipt is
+    /// late, the authorization's own nonce keeps the payment from being made twice.
     async fn give_up_passed_by(&mut self, count: u64) {
         let mut lost = Vec::new();
+        let patience = self.patience();
         for flight in self.flights.iter_mut().filter(|flight| flight.nonce() < count) {
             let since = *flight.passed_by.get_or_insert_with(Instant::now);
-            if since.elapsed() >= self.limits.stuck_after {
+            if since.elapsed() >= patience {
                 lost.push(flight.nonce());
             }
         }
@@ -119,7 +125,8 @@ impl Lane {
 
     /// Gives the chain again what it may have lost. It does nothing new where the chain still has it.
     async fn offer_again(&mut self) {
-        let due = |flight: &Flight| flight.offered_at.elapsed() >= OFFER_AGAIN;
+        let patience = self.patience();
+        let due = |flight: &Flight| flight.offered_at.elapsed() >= patience;
         for flight in self.flights.iter_mut().filter(|flight| due(flight)).take(4) {
             if let Some(signed) = flight.variants.last() {
                 let sent = send(&self.chain, signed).await;

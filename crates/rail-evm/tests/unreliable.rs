@@ -1,0 +1,316 @@
+//! A real chain behind an endpoint that fails, lies, stalls and reorders: what is said, what is kept, what is paid.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests and their helpers")]
+
+mod support;
+
+use std::time::{Duration, Instant};
+
+use alloy_primitives::U256;
+use farthing_devnet::accounts;
+use farthing_devnet::faulty::{Fault, FaultyRpc, Rule};
+use farthing_rail::{Payer, RailError, Settlement, Settler, VerifyError};
+use farthing_rail_evm::{ChainConfig, EvmPayer, SettlerConfig};
+use serde_json::{Value, json};
+use support::*;
+
+const SEND: &str = "eth_sendRawTransaction";
+const RECEIPT: &str = "eth_getTransactionReceipt";
+
+/// A network at these endpoints, with times made for tests.
+fn quick(urls: &[&str]) -> ChainConfig {
+    let endpoints = urls.iter().map(|url| url.parse().unwrap()).collect();
+    let request_timeout = Duration::from_millis(400);
+    let block_time = Duration::from_millis(200);
+    ChainConfig { request_timeout, block_time, ..ChainConfig::new(network(), endpoints) }
+}
+
+/// A settler behind one such endpoint.
+async fn behind(change: impl FnOnce(&mut SettlerConfig)) -> (World, FaultyRpc) {
+    let mut world = world(|_| {}).await;
+    let rpc = FaultyRpc::before(world.chain.rpc_url()).await.unwrap();
+    let mut config = SettlerConfig::new(vec![quick(&[&rpc.url()])], secret(accounts::FACILITATOR));
+    config.stuck_after = Duration::from_millis(1500);
+    config.receipt_wait = Duration::from_secs(8);
+    change(&mut config);
+    world.settler = settler_of(&config);
+    (world, rpc)
+}
+
+fn buyer(urls: &[&str]) -> EvmPayer {
+    EvmPayer::new(secret(accounts::BUYER), &[quick(urls)], &entropy()).unwrap()
+}
+
+/// Every way of giving no answer, and a word that has to be in the error.
+fn silences() -> Vec<(Fault, &'static str)> {
+    let limited = |retry_after_s| Fault::Http { status: 429, retry_after_s, body: "slow down" };
+    vec![
+        (Fault::Hang, "no answer in"),
+        (Fault::HangAfter, "no answer in"),
+        (Fault::Slow(Duration::from_secs(2)), "no answer in"),
+        (Fault::ResetBefore, "reset"),
+        (Fault::ResetAfter, "reset"),
+        (limited(None), "too many requests"),
+        (limited(Some(3600)), "too many requests"),
+        (Fault::page(500), "HTTP status 500"),
+        (Fault::page(502), "HTTP status 502"),
+        (Fault::page(403), "HTTP status 403"),
+        (Fault::page(200), "not an answer in JSON-RPC"),
+        (Fault::Truncated, "not an answer in JSON-RPC"),
+        (Fault::Broken, "body"),
+        (Fault::Oversized(9 * 1024 * 1024), "more than"),
+        (Fault::WrongIds, "id"),
+        (Fault::error(-32005, "daily request count exceeded"), "too many requests"),
+        (Fault::error(429, "compute units per second capacity"), "too many requests"),
+        (Fault::OneError(json!({"code": -32005, "message": "limit"})), "too many requests"),
+        (Fault::OneError(json!({"code": -32603, "message": "internal error"})), "internal error"),
+        (Fault::error(-32000, "header not found"), "header not found"),
+    ]
+}
+
+#[tokio::test]
+async fn every_silence_names_network_and_endpoint_and_ends() {
+    let world = world(|_| {}).await;
+    let checks = silences().into_iter().map(async |(fault, word)| {
+        let rpc = FaultyRpc::before(world.chain.rpc_url()).await.unwrap();
+        let buyer = buyer(&[&rpc.url()]);
+        // Before it ever answered, and after it did: the chain id is asked along with the first question.
+        for round in 0..2 {
+            rpc.add(Rule::always(fault.clone()));
+            let error = buyer.balance(&usdc()).await.unwrap_err().to_string();
+            let host = rpc.url().trim_end_matches("/v2/SECRETKEY").to_owned();
+            for part in ["eip155:84532", &host, word] {
+                assert!(error.contains(part), "{fault:?}, round {round}, lacks {part}: {error}");
+            }
+            assert!(!error.contains("SECRETKEY"), "{fault:?}: {error}");
+            rpc.heal();
+            assert_eq!(buyer.balance(&usdc()).await.unwrap().get(), 100_000_000, "{fault:?}");
+        }
+    });
+    futures::future::join_all(checks).await;
+}
+
+#[tokio::test]
+async fn a_second_endpoint_stands_in_for_every_silence() {
+    let world = world(|_| {}).await;
+    let checks = silences().into_iter().map(async |(fault, _)| {
+        let rpc = FaultyRpc::before(world.chain.rpc_url()).await.unwrap();
+        rpc.add(Rule::always(fault.clone()));
+        let buyer = buyer(&[&rpc.url(), world.chain.rpc_url()]);
+        let balance = buyer.balance(&usdc()).await;
+        assert_eq!(balance.unwrap_or_else(|error| panic!("{fault:?}: {error}")).get(), 100_000_000);
+    });
+    futures::future::join_all(checks).await;
+}
+
+#[tokio::test]
+async fn batches_may_come_back_in_any_order_but_not_in_part() {
+    for fault in [Fault::Reversed, Fault::Partial, Fault::OneError(json!({"code": -32600, "message": "no"}))]
+    {
+        let (world, rpc) = behind(|_| {}).await;
+        rpc.add(Rule::always(fault.clone()).times(3));
+        let settled = world.settle(&terms(), &world.sign(&terms())).await;
+        assert!(matches!(settled, Ok(Settlement::Confirmed { .. })), "{fault:?}: {settled:?}");
+        assert_eq!(world.paid().await, PRICE, "{fault:?}");
+    }
+}
+
+/// Settles under a fault, heals, and settles the same payment again: it must be confirmed and paid once.
+async fn settle_through(fault: Fault, on: &'static str, times: usize) {
+    let (world, rpc) = behind(|_| {}).await;
+    let (terms, signed) = (terms(), world.sign(&terms()));
+    rpc.add(Rule::on(on, fault.clone()).times(times));
+    let first = world.settle(&terms, &signed).await;
+    if matches!(first, Ok(Settlement::Confirmed { .. })) {
+        assert_eq!(world.paid().await, PRICE, "{fault:?}: confirmed what is not on the chain");
+    }
+    assert!(!matches!(first, Ok(Settlement::Failed { .. })), "{fault:?} on {on}: {first:?}");
+    assert!(!format!("{first:?}").contains("SECRETKEY"), "{first:?}");
+    rpc.heal();
+    if !matches!(first, Ok(Settlement::Confirmed { .. })) {
+        let again = world.settle(&terms, &signed).await;
+        let outcome = world.settler.outcome(&terms, &signed.payload, &world.log.all()).await;
+        assert!(
+            matches!(outcome, Ok(Settlement::Confirmed { .. })),
+            "{fault:?} on {on}: {first:?}, then {again:?}, then {outcome:?}"
+        );
+    }
+    assert_eq!(world.paid().await, PRICE, "{fault:?} on {on}");
+    // The lane still works, and its nonces have no gap.
+    transaction(world.settle(&terms, &world.sign(&terms)).await);
+}
+
+#[tokio::test]
+async fn whatever_happens_to_the_sending_it_is_paid_once() {
+    let refusals = [
+        "already known",
+        "nonce too low",
+        "replacement transaction underpriced",
+        "transaction underpriced",
+        "max fee per gas less than block base fee",
+        "insufficient funds for gas * price + value",
+        "txpool is full",
+    ];
+    let mut faults: Vec<Fault> = silences().into_iter().map(|(fault, _)| fault).collect();
+    faults.extend(refusals.map(|words| Fault::error(-32000, words)));
+    let all = faults.into_iter().map(|fault| settle_through(fault, SEND, 1));
+    let all: Vec<_> = all.collect();
+    // A few chains at a time.
+    futures::StreamExt::collect::<Vec<()>>(futures::StreamExt::buffer_unordered(
+        futures::stream::iter(all),
+        4,
+    ))
+    .await;
+}
+
+#[tokio::test]
+async fn whatever_happens_to_the_receipt_it_is_paid_once() {
+    let mut faults: Vec<Fault> = silences().into_iter().map(|(fault, _)| fault).collect();
+    faults.push(Fault::lie(|_, _| Value::Null));
+    faults.push(Fault::Behind(1));
+    let all: Vec<_> = faults.into_iter().map(|fault| settle_through(fault, RECEIPT, 2)).collect();
+    futures::StreamExt::collect::<Vec<()>>(futures::StreamExt::buffer_unordered(
+        futures::stream::iter(all),
+        4,
+    ))
+    .await;
+}
+
+#[tokio::test]
+async fn two_endpoints_and_a_lost_answer_send_one_transaction() {
+    let mut world = world(|_| {}).await;
+    let rpc = FaultyRpc::before(world.chain.rpc_url()).await.unwrap();
+    let chain = quick(&[&rpc.url(), world.chain.rpc_url()]);
+    world.settler = settler_of(&SettlerConfig::new(vec![chain], secret(accounts::FACILITATOR)));
+    for fault in [Fault::ResetAfter, Fault::HangAfter, Fault::Truncated, Fault::Broken] {
+        let before = world.log.all().len();
+        rpc.heal();
+        rpc.add(Rule::on(SEND, fault.clone()));
+        // Without the penalty of the last failure it is asked first again.
+        let hash = transaction(world.settle(&terms(), &world.sign(&terms())).await);
+        let sent = world.log.all();
+        assert_eq!(sent.len(), before + 1, "{fault:?}: one transaction");
+        assert_eq!(sent[before].transaction, hash);
+    }
+    assert_eq!(world.paid().await, 4 * PRICE);
+}
+
+#[tokio::test]
+async fn a_receipt_that_contradicts_the_chain_ends_nothing() {
+    let (world, rpc) = behind(|config| config.receipt_wait = Duration::from_secs(2)).await;
+    let (terms, signed) = (terms(), world.sign(&terms()));
+    rpc.add(Rule::on(
+        RECEIPT,
+        Fault::lie(|_, mut receipt| {
+            if receipt.is_object() {
+                receipt["status"] = json!("0x0");
+                receipt["logs"] = json!([]);
+            }
+            receipt
+        }),
+    ));
+    let settled = world.settle(&terms, &signed).await;
+    assert!(matches!(settled, Ok(Settlement::Pending { .. })), "it was paid: {settled:?}");
+    let outcome = world.settler.outcome(&terms, &signed.payload, &world.log.all()).await;
+    assert!(!matches!(outcome, Ok(Settlement::Failed { .. } | Settlement::Confirmed { .. })), "{outcome:?}");
+    rpc.heal();
+    let outcome = world.settler.outcome(&terms, &signed.payload, &world.log.all()).await;
+    transaction(outcome.map_err(VerifyError::Rail));
+    assert_eq!(world.paid().await, PRICE);
+}
+
+#[tokio::test]
+async fn a_simulation_that_lies_settles_nothing() {
+    let (world, rpc) = behind(|_| {}).await;
+    let (terms, signed) = (terms(), world.sign(&terms()));
+    world.chain.set_balance(accounts::BUYER.address, 1).await.unwrap();
+    rpc.add(Rule::on("eth_call", Fault::lie(|_, _| json!("0x"))).times(1));
+    let settled = world.settle(&terms, &signed).await;
+    assert!(!matches!(settled, Ok(Settlement::Confirmed { .. })), "{settled:?}");
+    assert_eq!(world.paid().await, 0);
+}
+
+#[tokio::test]
+async fn an_endpoint_that_turns_into_another_chain_is_found_out_and_comes_back() {
+    let world = world(|_| {}).await;
+    let rpc = FaultyRpc::before(world.chain.rpc_url()).await.unwrap();
+    let buyer = buyer(&[&rpc.url()]);
+    assert_eq!(buyer.balance(&usdc()).await.unwrap().get(), 100_000_000);
+    // It goes away and comes back as something else, as when a provider or an operator mixes up two nodes.
+    rpc.add(Rule::always(Fault::page(502)));
+    buyer.balance(&usdc()).await.unwrap_err();
+    rpc.heal();
+    rpc.add(Rule::on("eth_chainId", Fault::lie(|_, _| json!("0x2105"))));
+    let error = buyer.balance(&usdc()).await.unwrap_err().to_string();
+    assert!(error.contains("the chain 8453 instead of 84532"), "{error}");
+    rpc.heal();
+    assert_eq!(buyer.balance(&usdc()).await.unwrap().get(), 100_000_000);
+}
+
+#[tokio::test]
+async fn a_stale_nonce_of_a_lagging_endpoint_is_waited_for() {
+    let (world, rpc) = behind(|_| {}).await;
+    let terms = terms();
+    transaction(world.settle(&terms, &world.sign(&terms)).await);
+    // Another process of the same signer starts and asks a node that has not got the last block.
+    let next = settler_of(&SettlerConfig::new(vec![quick(&[&rpc.url()])], secret(accounts::FACILITATOR)));
+    rpc.add(Rule::on("eth_getTransactionCount", Fault::Behind(1)).times(2));
+    let signed = world.sign(&terms);
+    transaction(next.settle(&terms, &signed.payload, &*world.log).await);
+    assert_eq!(world.paid().await, 2 * PRICE);
+}
+
+#[tokio::test]
+async fn gas_above_the_cap_sends_nothing_and_below_it_works_again() {
+    let (world, rpc) = behind(|_| {}).await;
+    let dear = |_: &Value, mut history: Value| {
+        let fees = history["baseFeePerGas"].as_array_mut().unwrap();
+        *fees.last_mut().unwrap() = json!("0x174876e800");
+        history
+    };
+    rpc.add(Rule::on("eth_feeHistory", Fault::lie(dear)));
+    let (terms, signed) = (terms(), world.sign(&terms()));
+    let error = world.settle(&terms, &signed).await.unwrap_err().to_string();
+    assert!(error.contains("above the cap") && error.contains("nothing was sent"), "{error}");
+    assert!(world.log.all().is_empty());
+    rpc.heal();
+    tokio::time::sleep(Duration::from_millis(250)).await;
+    transaction(world.settle(&terms, &signed).await);
+}
+
+#[tokio::test]
+async fn a_stuck_transaction_stops_at_the_fee_cap() {
+    let (world, _rpc) = behind(|config| {
+        config.stuck_after = Duration::from_millis(200);
+        config.max_fee_per_gas_wei = 6_000_000_000;
+        config.receipt_wait = Duration::from_secs(2);
+    })
+    .await;
+    world.chain.stop_mining().await.unwrap();
+    let (terms, signed) = (terms(), world.sign(&terms()));
+    let settled = world.settle(&terms, &signed).await;
+    assert!(matches!(settled, Ok(Settlement::Pending { .. })), "{settled:?}");
+    for sent in world.log.all() {
+        assert_eq!((sent.nonce, sent.payments.len()), (0, 1));
+        let pool = world.chain.rpc("eth_getTransactionByHash", json!([sent.transaction])).await.unwrap();
+        if let Some(fee) = pool["maxFeePerGas"].as_str() {
+            assert!(fee.parse::<U256>().unwrap() <= U256::from(6_000_000_000u64), "{fee}");
+        }
+    }
+    world.chain.start_mining().await.unwrap();
+    world.chain.mine().await.unwrap();
+    let outcome = world.settler.outcome(&terms, &signed.payload, &world.log.all()).await;
+    transaction(outcome.map_err(VerifyError::Rail));
+    assert_eq!(world.paid().await, PRICE);
+}
+
+#[tokio::test]
+async fn a_dead_endpoint_costs_no_more_than_its_bound() {
+    let (world, rpc) = behind(|_| {}).await;
+    rpc.add(Rule::always(Fault::Hang));
+    let started = Instant::now();
+    let error = world.settle(&terms(), &world.sign(&terms())).await.unwrap_err();
+    assert!(matches!(error, VerifyError::Rail(RailError::Unavailable { .. })), "{error}");
+    assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
+    assert!(world.log.all().is_empty(), "nothing was recorded as sent");
+}
