@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use farthing_facilitator::FacilitatorConfig;
 use farthing_money::{Asset, Price, Usd};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de};
 use serde_saphyr::{Location, Spanned};
 
 pub(crate) use accept::Accept;
@@ -108,11 +108,19 @@ pub(crate) enum FlowText {
 #[serde(deny_unknown_fields)]
 pub struct FacilitatorSection {
     /// A facilitator behind HTTP.
+    #[serde(default, deserialize_with = "address")]
     pub url: Option<url::Url>,
     /// The environment variable that holds its bearer key.
     pub bearer_env: Option<String>,
     /// A facilitator in this process, described as in `facilitator.yaml`. Who builds the gateway builds it.
     pub in_process: Option<FacilitatorConfig>,
+}
+
+/// Reads an address that may hold a password: the error does not repeat it.
+fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<url::Url>, D::Error> {
+    let Some(text) = Option::<String>::deserialize(deserializer)? else { return Ok(None) };
+    let why = |error| de::Error::custom(format_args!("`url` is not a URL: {error}"));
+    url::Url::parse(&text).map(Some).map_err(why)
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -263,7 +271,22 @@ impl Config {
                 message: without_place(&error.to_string()),
             }
         })?;
-        Ok(Self { file: file.to_owned(), text, default_responses_dir: None })
+        let config = Self { file: file.to_owned(), text, default_responses_dir: None };
+        config.check_limits()?;
+        Ok(config)
+    }
+
+    /// What is let in one by one must have room at least once.
+    fn check_limits(&self) -> Result<(), ConfigError> {
+        let Limits { request_body_bytes, response_buffer_bytes, buffered_bytes, payer, .. } = self.limits();
+        let message = if buffered_bytes < request_body_bytes.max(response_buffer_bytes) {
+            "`limits.buffered` is for all bodies together: it must be as large as `request_body` and `response_buffer`"
+        } else if payer.calls == 0 {
+            "`limits.payer_calls` must be at least 1"
+        } else {
+            return Ok(());
+        };
+        Err(ConfigError { file: self.file.clone(), line: 0, column: 0, message: message.to_owned() })
     }
 
     /// Where buyers connect.

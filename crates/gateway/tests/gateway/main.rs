@@ -8,6 +8,7 @@
     reason = "test code: a panic is a failed test"
 )]
 
+mod attacks;
 mod charging;
 mod configuration;
 mod copies;
