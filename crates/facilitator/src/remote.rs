@@ -3,6 +3,7 @@ use std::time::{Duration, Instant};
 
 use ::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use async_trait::async_trait;
+use farthing_ambient::causes;
 use farthing_protocol::MAX_BODY_BYTES;
 use farthing_protocol::x402::{
     FacilitatorRequest, Reason, SettleResponse, SupportedResponse, VerifyResponse,
@@ -152,7 +153,7 @@ impl HttpFacilitator {
         };
         result.map_err(|failure| match failure {
             Failure::Transport(error) => {
-                let why = if error.is_timeout() { "it took too long".to_owned() } else { chain(&error) };
+                let why = if error.is_timeout() { "it took too long".to_owned() } else { causes(&error) };
                 FacilitatorError::Unreachable { at: self.at(), why }
             }
             Failure::TooLarge => {
@@ -241,18 +242,6 @@ impl Failure {
     fn transport(error: reqwest::Error) -> Self {
         Self::Transport(error.without_url())
     }
-}
-
-/// The whole chain of causes: reqwest's own message says only that sending failed.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }
 
 fn endpoint(base: &Url, path: &str) -> Url {

@@ -135,8 +135,6 @@ pub(crate) struct FundArgs {
 /// What identifies a request.
 #[derive(Debug, Args)]
 pub(crate) struct RequestArgs {
-    /// The address to call.
-    pub(crate) url: String,
     /// The method; POST when there is a body, else GET.
     #[arg(short = 'X', long, value_name = "METHOD")]
     pub(crate) method: Option<http::Method>,
@@ -166,6 +164,8 @@ Examples:
   farthing check https://api.example.com/weather
   farthing check https://api.example.com/render -d '{\"size\":1024}' --json")]
 pub(crate) struct CheckArgs {
+    /// The address to call.
+    pub(crate) url: String,
     #[command(flatten)]
     pub(crate) request: RequestArgs,
 }
@@ -177,8 +177,11 @@ Examples:
   farthing fetch https://api.example.com/render -d @scene.json -o scene.png
   farthing fetch https://api.example.com/weather --max-amount '$0.01' --network base
   farthing fetch https://api.example.com/weather --dry-run      signs nothing
-  farthing fetch https://api.example.com/weather --resume 01J…  an earlier payment again")]
+  farthing fetch --resume 01J…                                  an earlier payment again")]
 pub(crate) struct FetchArgs {
+    /// The address to call.
+    #[arg(required_unless_present = "resume")]
+    pub(crate) url: Option<String>,
     #[command(flatten)]
     pub(crate) request: RequestArgs,
     /// Write the body to a file.
@@ -190,7 +193,8 @@ pub(crate) struct FetchArgs {
     /// Print the answer's status and headers to stderr.
     #[arg(short = 'i', long)]
     pub(crate) include: bool,
-    /// Send the payment of this earlier purchase again instead of making a new one.
+    /// Send the payment of this earlier purchase again instead of making a new one: the same call, with -d and -H as
+    /// they were.
     #[arg(long, value_name = "PURCHASE", conflicts_with = "dry_run")]
     pub(crate) resume: Option<String>,
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use farthing_keystore::Unlock;
 use farthing_money::{Asset, Network, Registry};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use crate::exit::{Code, Failure};
 use crate::home;
@@ -19,8 +19,8 @@ pub(crate) const STARTER: &str = include_str!("starter-config.yaml");
 #[serde(deny_unknown_fields)]
 pub(crate) struct Config {
     /// The file format's version.
-    #[serde(default = "one")]
-    version: u8,
+    #[serde(default = "one", deserialize_with = "number")]
+    version: u64,
     /// Networks that may be paid on; Base and Base Sepolia where none is named.
     #[serde(default)]
     networks: BTreeMap<Network, NetworkConfig>,
@@ -34,8 +34,10 @@ pub(crate) struct Config {
     #[serde(default)]
     pub(crate) plain_http_hosts: Vec<String>,
     /// How many seconds an answer may take to begin.
+    #[serde(default, deserialize_with = "number")]
     timeout_seconds: Option<u64>,
     /// The longest paid body that is kept.
+    #[serde(default, deserialize_with = "number")]
     max_body_bytes: Option<u64>,
     /// Where the passphrase comes from when FARTHING_PASSPHRASE is not set.
     pub(crate) unlock: Option<Unlock>,
@@ -50,8 +52,18 @@ pub(crate) struct NetworkConfig {
     pub(crate) rpc: Vec<String>,
 }
 
-fn one() -> u8 {
+fn one() -> u64 {
     1
+}
+
+/// A number that is written as one. A text in its place is a mistake, and mistakes are not guessed at.
+fn number<'de, T: From<u64>, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "expected a whole number, without quotes")]
+    enum Number {
+        Whole(u64),
+    }
+    Number::deserialize(deserializer).map(|Number::Whole(number)| number.into())
 }
 
 impl Config {
@@ -66,9 +78,15 @@ impl Config {
 
     /// The error begins with its place, as far as it has one: it follows the file's name and a colon.
     fn parse(text: &str) -> Result<Self, String> {
-        let options = serde_saphyr::options! { with_snippet: false };
-        let config: Self =
-            serde_saphyr::from_str_with_options(text, options).map_err(|error| with_place(&error))?;
+        let options = serde_saphyr::options! { with_snippet: false, no_schema: true };
+        let mut field = String::new();
+        let read = serde_saphyr::with_deserializer_from_str_with_options(text, options, |yaml| {
+            serde_path_to_error::deserialize(yaml).map_err(|error| {
+                field = error.path().to_string();
+                error.into_inner()
+            })
+        });
+        let config: Self = read.map_err(|error| with_place(&error, &field))?;
         config.check().map_err(|why| format!(" {why}"))?;
         Ok(config)
     }
@@ -117,16 +135,18 @@ impl Config {
     }
 }
 
-/// `3:10: what is wrong`, as an editor reads it.
-fn with_place(error: &serde_saphyr::Error) -> String {
+/// "3:10: `timeout_seconds`: what is wrong", as an editor reads it.
+fn with_place(error: &serde_saphyr::Error, field: &str) -> String {
     let error = error.without_snippet();
     let text = error.to_string();
     let message = text.lines().next().unwrap_or_default();
     // The parser ends its messages with the place, which stands in front here.
     let message = message.rsplit_once(" at line ").map_or(message, |(message, _)| message);
+    // The whole file's path is a point.
+    let field = if matches!(field, "" | ".") { String::new() } else { format!("`{field}`: ") };
     match error.location() {
-        Some(at) => format!("{}:{}: {message}", at.line(), at.column()),
-        None => format!(" {message}"),
+        Some(at) => format!("{}:{}: {field}{message}", at.line(), at.column()),
+        None => format!(" {field}{message}"),
     }
 }
 
@@ -147,6 +167,23 @@ mod tests {
             ("version: 2", "version"),
             ("timeout_seconds: 0", "timeout_seconds"),
             ("timeout_seconds: soon", "1:18: "),
+            ("prefer: [base]\ntimeout_seconds: \"60\"", "2:18: `timeout_seconds`"),
+            ("timeout_seconds: 1.5", "1:18: `timeout_seconds`"),
+            ("timeout_seconds: -1", "1:18: `timeout_seconds`"),
+            ("timeout_seconds: [60]", "1:18: `timeout_seconds`"),
+            ("timeout_seconds: true", "1:18: `timeout_seconds`"),
+            ("timeout_seconds:", "timeout_seconds"),
+            ("version: '1'", "1:10: `version`"),
+            ("max_body_bytes: '1024'", "1:17: `max_body_bytes`"),
+            ("unlock: {fd: '3'}", "1:14: `unlock.fd`"),
+            ("plain_http_hosts: [10.5]", "1:20: `plain_http_hosts[0]`"),
+            ("plain_http_hosts: [yes]", "1:20: "),
+            ("networks:\n  base:\n    rpc: [8545]", "3:11: `networks.base.rpc[0]`"),
+            ("networks:\n  base:\n    rpc: http://127.0.0.1", "3:10: `networks.base.rpc`"),
+            (
+                "assets: [{network: base, address: \"0x11\", symbol: X, decimals: \"6\"}]",
+                "`assets[0].decimals`",
+            ),
             ("networks:\n  base: {rpcs: []}", "2:10: "),
             ("networks: {base: {rpc: [\"not an address\"]}}", "no http or https"),
             ("networks: {mars: {}}", "mars"),

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::process::ExitCode;
 
+use farthing_ambient::causes;
 use farthing_ledger::LedgerError;
 use farthing_policy::Denial;
 use farthing_wallet::{FetchError, WalletError};
@@ -125,9 +126,11 @@ impl From<WalletError> for Failure {
             WalletError::NoPayableOffer(_) | WalletError::NoPayer(_) => {
                 Self::new(Code::Unpayable, error).hint("nothing was paid")
             }
-            WalletError::NotResumable { .. } | WalletError::BadLimit(_) => {
-                Self::new(Code::Configuration, error)
-            }
+            WalletError::Short(_) => Self::new(Code::Unpayable, error)
+                .hint("nothing was paid; `farthing fund` shows where to send USDC"),
+            WalletError::NotResumable { .. } => Self::new(Code::Configuration, error)
+                .hint("`farthing receipt` shows how it stands; -X, -d and the address must be as they were"),
+            WalletError::BadLimit(_) => Self::new(Code::Configuration, error),
             WalletError::Ledger(error) => error.into(),
             WalletError::Rail(farthing_rail::RailError::Unpayable(why)) => Self::new(Code::Unpayable, why),
             WalletError::Rail(error @ farthing_rail::RailError::Locked(_)) => Self::new(Code::Locked, error)
@@ -157,18 +160,4 @@ impl From<FetchError> for Failure {
         };
         Self::new(code, causes(&error))
     }
-}
-
-/// An error with its causes, each said once.
-pub(crate) fn causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        source = cause.source();
-    }
-    text
 }

@@ -8,6 +8,7 @@ mod exit;
 mod home;
 mod local_chain;
 mod output;
+mod progress;
 mod sellers;
 mod session;
 
@@ -69,7 +70,11 @@ fn start(cli: Cli) -> Result<(), Failure> {
         }
         _ => tokio::runtime::Builder::new_current_thread().enable_all().build(),
     };
-    runtime.map_err(|error| Failure::new(Code::Unexpected, error))?.block_on(run(cli))
+    let runtime = runtime.map_err(|error| Failure::new(Code::Unexpected, error))?;
+    let ended = runtime.block_on(run(cli));
+    // Not waited for: a write to a reader that does not read, for one.
+    runtime.shutdown_background();
+    ended
 }
 
 async fn run(cli: Cli) -> Result<(), Failure> {

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write as _};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anstyle::{AnsiColor, Style};
 use farthing_ambient::Timestamp;
@@ -66,8 +67,27 @@ impl Output {
     }
 }
 
+/// Whether a line about the work under way stands on the terminal.
+static STATUS_SHOWN: AtomicBool = AtomicBool::new(false);
+
+/// Shows what is being waited for, on one line of the terminal, in the place of what stood there.
+pub(crate) fn status(line: impl std::fmt::Display) {
+    STATUS_SHOWN.store(true, Ordering::Relaxed);
+    let mut stderr = anstream::stderr();
+    write!(stderr, "\r\x1b[2K{DIM}{line}{DIM:#}").and_then(|()| stderr.flush()).ok();
+}
+
+/// Takes that line away, before anything else is written.
+pub(crate) fn clear_status() {
+    if STATUS_SHOWN.swap(false, Ordering::Relaxed) {
+        let mut stderr = anstream::stderr();
+        write!(stderr, "\r\x1b[2K").and_then(|()| stderr.flush()).ok();
+    }
+}
+
 /// Writes a line to stdout; what goes wrong is kept for [`stdout_failure`].
 pub(crate) fn print(line: impl std::fmt::Display) {
+    clear_status();
     let mut stdout = anstream::stdout();
     if let Err(error) = writeln!(stdout, "{line}").and_then(|()| stdout.flush()) {
         // A later failure says nothing new.
@@ -77,6 +97,7 @@ pub(crate) fn print(line: impl std::fmt::Display) {
 
 /// Writes a line to stderr. When that fails, nobody is left to be told.
 pub(crate) fn say(line: impl std::fmt::Display) {
+    clear_status();
     writeln!(anstream::stderr(), "{line}").ok();
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use farthing_ambient::{Clock, Entropy, OsEntropy, SystemClock};
+use farthing_ambient::{Clock, Entropy, OsEntropy, SystemClock, causes};
 use farthing_facilitator::{Facilitator, KeySource, Limits, NetworkConfig};
 use farthing_keystore::EvmKey;
 use farthing_ledger::Ledger;
@@ -12,7 +12,7 @@ use farthing_money::{Asset, Network, Registry};
 use farthing_rail::Settler;
 use farthing_rail_evm::{EvmSettler, SettlerConfig};
 
-use crate::exit::{Code, Failure, causes};
+use crate::exit::{Code, Failure};
 use crate::home::Home;
 use crate::session::{self, open_ledger};
 

@@ -119,7 +119,9 @@ impl Session {
         let address = keystore.info().evm.to_checksum(None);
         let configured = self.config.unlock.clone();
         let unlock = move || {
-            let locked = |error: &dyn std::error::Error| RailError::Locked(crate::exit::causes(error));
+            // Somebody may be asked now, on a line of its own.
+            crate::output::clear_status();
+            let locked = |error: &dyn std::error::Error| RailError::Locked(farthing_ambient::causes(error));
             let environment = std::env::var_os(PASSPHRASE_VARIABLE);
             let passphrase = Unlock::passphrase(configured.as_ref(), keystore.info().evm, environment);
             let keys = keystore.unlock(&passphrase.map_err(|error| locked(&error))?);

@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use farthing_ambient::causes;
 use futures::future::BoxFuture;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderValue, Request, Response, StatusCode, Uri, Version};
@@ -230,22 +231,11 @@ impl Shared {
     }
 
     fn unreachable(&self, error: &hyper_util::client::legacy::Error) -> Answer {
-        tracing::warn!(upstream = %self.authority, error = %Chain(error), "the upstream failed");
+        tracing::warn!(upstream = %self.authority, error = causes(error), "the upstream failed");
         answer::error(
             StatusCode::BAD_GATEWAY,
             "upstream_failed",
             "the upstream cannot be reached, or broke off",
         )
-    }
-}
-
-/// An error with everything behind it.
-struct Chain<'a>(&'a (dyn std::error::Error + 'static));
-
-impl std::fmt::Display for Chain<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", self.0)?;
-        std::iter::successors(self.0.source(), |error| error.source())
-            .try_for_each(|error| write!(f, ": {error}"))
     }
 }

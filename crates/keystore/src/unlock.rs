@@ -1,5 +1,5 @@
 use alloy_primitives::Address;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use zeroize::Zeroizing;
 
 use crate::{Passphrase, UnlockError, command, descriptor, keyring, prompt};
@@ -16,7 +16,7 @@ use crate::{Passphrase, UnlockError, command, descriptor, keyring, prompt};
 #[serde(rename_all = "snake_case")]
 pub enum Unlock {
     /// The first line that a file descriptor gives, which the parent process opened: `fd: 3`.
-    Fd(u32),
+    Fd(#[serde(deserialize_with = "whole")] u32),
     /// The first line that a program prints, within ten seconds: `command: [pass, show, farthing]`. No shell is
     /// involved.
     Command(Vec<String>),
@@ -24,6 +24,16 @@ pub enum Unlock {
     Keyring,
     /// The person at the terminal: `prompt`.
     Prompt,
+}
+
+/// A number that is written as one: a text is a mistake, whatever a reader of YAML could make of it.
+fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "expected the number of a descriptor, without quotes")]
+    enum Number {
+        Whole(u32),
+    }
+    Number::deserialize(deserializer).map(|Number::Whole(number)| number)
 }
 
 /// The environment variable that holds the passphrase.

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{BaseUnits, Decimal, MoneyError, Network, Usd};
 
@@ -12,6 +12,16 @@ pub struct Eip712Domain {
     pub name: String,
     /// The domain's version.
     pub version: String,
+}
+
+/// A number that is written as one: `"6"` is a text, whatever a reader of YAML could make of it.
+fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u8, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "expected a whole number from 0 to 18, without quotes")]
+    enum Number {
+        Whole(u8),
+    }
+    Number::deserialize(deserializer).map(|Number::Whole(number)| number)
 }
 
 /// A token that Farthing knows: where it lives, how it counts, and that it is worth a dollar.
@@ -28,6 +38,7 @@ pub struct Asset {
     /// The symbol for people: `USDC`.
     pub symbol: String,
     /// How many decimals one whole unit has; at most 18.
+    #[serde(deserialize_with = "whole")]
     pub decimals: u8,
     /// What it signs under, for EVM tokens with EIP-3009 or EIP-2612.
     #[serde(default, skip_serializing_if = "Option::is_none")]

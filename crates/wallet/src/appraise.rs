@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use farthing_money::{Asset, Network, Registry, Usd};
+use farthing_money::{Asset, BaseUnits, Network, Registry, Usd};
 use farthing_policy::{Clearance, Denial, Limit, Policy, Terms, Usage};
 use farthing_protocol::x402::Flow;
 use farthing_protocol::{Challenge, Offer};
@@ -40,8 +40,41 @@ pub enum Verdict {
         /// Which rule, and why.
         denial: Denial,
     },
+    /// The policy allows it, but the wallet does not hold so much.
+    Short {
+        /// The asset.
+        asset: Arc<Asset>,
+        /// What it holds.
+        held: BaseUnits,
+    },
     /// It cannot be paid, or the caller forced something else.
     Unpayable(String),
+}
+
+/// Money that is missing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shortage {
+    /// In which asset.
+    pub asset: Arc<Asset>,
+    /// What the call costs.
+    pub price: BaseUnits,
+    /// What the wallet holds.
+    pub held: BaseUnits,
+}
+
+impl std::fmt::Display for Shortage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { asset, price, held } = self;
+        let missing = BaseUnits::new(price.get().saturating_sub(held.get()));
+        let (symbol, network) = (&asset.symbol, asset.network.display_name());
+        write!(
+            f,
+            "the call costs {} in {symbol} on {network} and the wallet holds {}: {} is missing",
+            asset.format(*price),
+            asset.format(*held),
+            asset.format(missing)
+        )
+    }
 }
 
 /// Everything that an offer is held against.
@@ -68,7 +101,7 @@ impl Appraiser<'_> {
     }
 
     /// Cheapest first, then the user's order of networks, then v2 before v1, then the seller's order.
-    fn cheapest(&self, offers: &[(Offer, Verdict)]) -> Option<usize> {
+    pub(crate) fn cheapest(&self, offers: &[(Offer, Verdict)]) -> Option<usize> {
         let payable = |(index, (offer, verdict)): (usize, &(Offer, Verdict))| {
             Some((self.price_and_preference(offer, verdict)?, offer.protocol, index))
         };
@@ -162,6 +195,9 @@ impl Appraisal {
             let why = match verdict {
                 Verdict::Payable { .. } => return None,
                 Verdict::Denied { denial, .. } => denial.to_string(),
+                Verdict::Short { asset, held } => {
+                    format!("the wallet holds {} of it", asset.format(*held))
+                }
                 Verdict::Unpayable(why) => why.clone(),
             };
             let terms = &offer.requirements;
@@ -175,6 +211,28 @@ impl Appraisal {
             ))
         });
         offers.chain(self.unreadable.iter().map(|why| format!("  {why}"))).collect()
+    }
+
+    /// What is missing for the first offer that the policy allows and the wallet's money does not cover.
+    #[must_use]
+    pub fn shortage(&self) -> Option<Shortage> {
+        self.offers.iter().find_map(|(offer, verdict)| match verdict {
+            Verdict::Short { asset, held } => {
+                Some(Shortage { asset: asset.clone(), price: offer.requirements.amount, held: *held })
+            }
+            _ => None,
+        })
+    }
+
+    /// Takes back what was said of all offers in this asset that cost more than `held`.
+    pub(crate) fn hold(&mut self, asset: &Arc<Asset>, held: BaseUnits) {
+        for (offer, verdict) in &mut self.offers {
+            if matches!(verdict, Verdict::Payable { asset: of, .. } if of == asset)
+                && offer.requirements.amount > held
+            {
+                *verdict = Verdict::Short { asset: asset.clone(), held };
+            }
+        }
     }
 
     /// The one denial that stands in the way, when every offer that could be paid was denied by the policy.

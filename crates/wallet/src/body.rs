@@ -30,6 +30,9 @@ pub struct KeptBody {
 
 const FOLDER: &str = "bodies";
 
+/// How the name of a body ends of which not all came, or not yet.
+const PARTIAL: &str = ".part";
+
 /// How many answers of one purchase are kept, at most.
 const MOST_FILES: u32 = 1_000;
 
@@ -38,6 +41,12 @@ impl BodyStore {
     #[must_use]
     pub fn new(home: impl Into<PathBuf>, max_bytes: u64) -> Self {
         Self { home: home.into(), max_bytes }
+    }
+
+    /// Whether the file that a receipt names holds only a part of what was paid for.
+    #[must_use]
+    pub fn is_partial(file: &str) -> bool {
+        file.ends_with(PARTIAL)
     }
 
     /// The path of a kept body, from its name relative to the wallet's folder.
@@ -68,34 +77,42 @@ impl BodyStore {
         purchase: &PurchaseId,
         body: impl Stream<Item = Result<Bytes, E>>,
     ) -> io::Result<KeptBody> {
-        let (file_name, file) = self.create(purchase).await?;
-        let kept = write(file, body, self.max_bytes).await;
-        match kept {
-            Ok((digest, bytes, cut_off)) => Ok(KeptBody { file: file_name, digest, bytes, cut_off }),
+        let (partial, whole, file) = self.create(purchase).await?;
+        let kept = match write(file, body, self.max_bytes).await {
+            Ok(kept) => kept,
             Err(error) => {
                 // The seller can be asked again; on a full disk the ledger needs the room.
-                tokio::fs::remove_file(self.path(&file_name)).await.ok();
-                Err(error)
+                tokio::fs::remove_file(self.path(&partial)).await.ok();
+                return Err(error);
             }
+        };
+        let (digest, bytes, cut_off) = kept;
+        if cut_off.is_some() {
+            return Ok(KeptBody { file: partial, digest, bytes, cut_off });
         }
+        tokio::fs::rename(self.path(&partial), self.path(&whole)).await?;
+        Ok(KeptBody { file: whole, digest, bytes, cut_off })
     }
 
-    /// Makes the purchase's next file: an answer never takes the place of an earlier one.
-    async fn create(&self, purchase: &PurchaseId) -> io::Result<(String, File)> {
-        let mut number = 1u32;
-        loop {
-            let name = match number {
-                1 => format!("{FOLDER}/{purchase}.body"),
-                _ => format!("{FOLDER}/{purchase}.{number}.body"),
+    /// Makes the purchase's next file, and names what it is called once it is whole: an answer never takes the place of
+    /// an earlier one.
+    async fn create(&self, purchase: &PurchaseId) -> io::Result<(String, String, File)> {
+        for number in 1..=MOST_FILES {
+            let stem = match number {
+                1 => format!("{FOLDER}/{purchase}"),
+                _ => format!("{FOLDER}/{purchase}.{number}"),
             };
-            match open_private(&self.path(&name), OpenOptions::new().create_new(true)).await {
-                Ok(file) => return Ok((name, file)),
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists && number < MOST_FILES => {
-                    number += 1;
+            let (partial, whole) = (format!("{stem}{PARTIAL}"), format!("{stem}.body"));
+            match open_private(&self.path(&partial), OpenOptions::new().create_new(true)).await {
+                Ok(_) if tokio::fs::try_exists(self.path(&whole)).await? => {
+                    tokio::fs::remove_file(self.path(&partial)).await?;
                 }
+                Ok(file) => return Ok((partial, whole, file)),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(error),
             }
         }
+        Err(io::Error::other(format!("{MOST_FILES} answers to purchase {purchase} are kept already")))
     }
 }
 
@@ -183,6 +200,7 @@ mod tests {
         let kept = store.keep(&id(), stream::iter(chunks)).await.unwrap();
         assert_eq!(std::fs::read(store.path(&kept.file)).unwrap(), b"half");
         assert!(kept.cut_off.unwrap().contains("reset"));
+        assert!(BodyStore::is_partial(&kept.file));
     }
 
     #[tokio::test]
@@ -194,6 +212,11 @@ mod tests {
         let second = store.keep(&id(), chunk(b"409")).await.unwrap();
         assert_eq!(std::fs::read(store.path(&first.file)).unwrap(), b"treasure");
         assert_eq!(std::fs::read(store.path(&second.file)).unwrap(), b"409");
+        assert_eq!(
+            (first.file.as_str(), second.file.as_str()),
+            ("bodies/01TEST.body", "bodies/01TEST.2.body")
+        );
+        assert_eq!(std::fs::read_dir(home.path().join("bodies")).unwrap().count(), 2);
     }
 
     #[tokio::test]

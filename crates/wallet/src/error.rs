@@ -4,6 +4,8 @@ use farthing_policy::Denial;
 use farthing_protocol::ProtocolError;
 use farthing_rail::RailError;
 
+use crate::Shortage;
+
 /// Why the wallet did not sign, or could not record. Unless it says otherwise nothing has left the machine.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -14,6 +16,9 @@ pub enum WalletError {
     /// None of the offers can be paid; the reason stands beside each.
     #[error("none of the {} offers can be paid:\n{}", .0.len(), .0.join("\n"))]
     NoPayableOffer(Vec<String>),
+    /// The chain says that the wallet does not hold enough for any offer.
+    #[error("{0}")]
+    Short(Shortage),
     /// The caller's own limits cannot be applied.
     #[error("{0}")]
     BadLimit(String),
@@ -93,10 +98,7 @@ pub enum FetchError {
     #[error(transparent)]
     Wallet(#[from] WalletError),
     /// The payment left the machine and no answer came back. It stays reserved.
-    #[error(
-        "the payment was sent and no answer came back ({why}). Purchase {purchase} stays reserved: \
-         `farthing fetch --resume {purchase}` sends the same payment again, `farthing reconcile` asks the chain"
-    )]
+    #[error("the payment was sent and no answer came back: {why}. Purchase {purchase} stays reserved")]
     Lost {
         /// The purchase.
         purchase: PurchaseId,
@@ -107,10 +109,7 @@ pub enum FetchError {
     #[error("the answer could not be kept, so nothing was paid: {0}")]
     NoPlace(String),
     /// The answer is there, but keeping it failed.
-    #[error(
-        "the answer to purchase {purchase}, whose payment was sent, could not be kept: {why}. \
-         `farthing fetch --resume {purchase}` asks for it again with the same payment"
-    )]
+    #[error("the answer to purchase {purchase}, whose payment was sent, could not be kept: {why}")]
     NotKept {
         /// The purchase.
         purchase: PurchaseId,
@@ -120,7 +119,7 @@ pub enum FetchError {
     /// The payment left the machine and was answered, but the ledger could not take that down. It stays reserved.
     #[error(
         "the payment of purchase {purchase} was sent and answered, but that could not be recorded: {source}. It stays \
-         reserved: `farthing fetch --resume {purchase}` sends the same payment again, `farthing reconcile` asks the chain"
+         reserved"
     )]
     NotRecorded {
         /// The purchase.

@@ -1,5 +1,4 @@
 use std::sync::{Arc, RwLock};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use farthing_ambient::{Clock, Entropy, fault};
@@ -7,7 +6,7 @@ use farthing_ledger::{
     Ledger, LedgerError, NewPurchase, Outcome, Purchase, PurchaseFilter, PurchaseId, PurchaseState, Reserved,
     SignedRecord,
 };
-use farthing_money::{Asset, Network, Registry};
+use farthing_money::{Asset, BaseUnits, Network, Registry};
 use farthing_policy::{Clearance, Limit, Policy, Usage};
 use farthing_protocol::x402::{Payment, PaymentId};
 use farthing_protocol::{Challenge, Offer};
@@ -18,14 +17,12 @@ use sha2::{Digest as _, Sha256};
 use ulid::Ulid;
 
 use crate::appraise::Appraiser;
-use crate::client::failed;
+use crate::funds::Funds;
+use crate::pay::failed;
 use crate::{
-    Appraisal, Authorization, Balance, CallLimits, PurchaseResult, Reconciled, Request, Verdict, Wallet,
-    WalletError,
+    Appraisal, Authorization, Balance, BodyStore, CallLimits, PurchaseResult, Reconciled, Request, Verdict,
+    Wallet, WalletError,
 };
-
-/// How long a chain is asked for a balance that decides between equally good offers.
-const BALANCE_PATIENCE: Duration = Duration::from_secs(2);
 
 /// What a [`LocalWallet`] is made of.
 #[derive(Debug)]
@@ -56,6 +53,7 @@ pub struct LocalWallet {
     preference: Vec<Network>,
     pub(crate) clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
+    funds: Funds,
 }
 
 impl LocalWallet {
@@ -63,7 +61,8 @@ impl LocalWallet {
     #[must_use]
     pub fn new(config: LocalWalletConfig) -> Self {
         let LocalWalletConfig { payers, registry, policy, ledger, preference, clock, entropy } = config;
-        Self { payers, registry, policy: RwLock::new(Arc::new(policy)), ledger, preference, clock, entropy }
+        let (policy, funds) = (RwLock::new(Arc::new(policy)), Funds::default());
+        Self { payers, registry, policy, ledger, preference, clock, entropy, funds }
     }
 
     /// Replaces the policy, for the decisions from now on.
@@ -92,25 +91,39 @@ impl LocalWallet {
         let Self { payers, registry, preference, .. } = self;
         let appraiser = Appraiser { payers, registry, policy, preference, limits };
         let mut appraisal = appraiser.appraise(request, challenge);
-        let ties = appraiser.ties(&appraisal);
-        if !ties.is_empty() {
-            appraisal.chosen = self.best_funded(&appraisal, &ties).await.or(appraisal.chosen);
+        // Every round takes an asset's offers out, so it ends.
+        while let Some(chosen) = appraisal.chosen {
+            let ties = appraiser.ties(&appraisal);
+            let chosen = self.best_funded(&appraisal, &ties).await.unwrap_or(chosen);
+            appraisal.chosen = Some(chosen);
+            let Some((asset, held)) = self.held(&appraisal, chosen).await else { break };
+            appraisal.hold(&asset, held);
+            if matches!(appraisal.offers.get(chosen), Some((_, Verdict::Payable { .. }))) {
+                break;
+            }
+            appraisal.chosen = appraiser.cheapest(&appraisal.offers);
         }
         appraisal
     }
 
-    /// Of equally good offers the first on the network where the wallet holds most. Only then is a chain asked before a
-    /// payment, and not for long; one that does not answer counts as empty.
+    /// Of equally good offers the first on the network where the wallet holds most. A chain that does not answer soon
+    /// counts as empty.
     async fn best_funded(&self, appraisal: &Appraisal, ties: &[usize]) -> Option<usize> {
         let held = ties.iter().map(|index| async move {
-            let Some((_, Verdict::Payable { asset, .. })) = appraisal.offers.get(*index) else { return None };
-            let balance = self.payer(&asset.network).ok()?.balance(asset);
-            let balance = tokio::time::timeout(BALANCE_PATIENCE, balance).await.ok()?.ok()?;
-            asset.value(balance).ok()
+            let (asset, held) = self.held(appraisal, *index).await?;
+            asset.value(held).ok()
         });
         let held = join_all(held).await;
         let most = held.iter().flatten().max()?;
         ties.iter().zip(&held).find(|(_, value)| value.as_ref() == Some(most)).map(|(index, _)| *index)
+    }
+
+    /// What the wallet holds of a payable offer's asset, when the chain says so soon.
+    async fn held(&self, appraisal: &Appraisal, index: usize) -> Option<(Arc<Asset>, BaseUnits)> {
+        let (offer, Verdict::Payable { asset, .. }) = appraisal.offers.get(index)? else { return None };
+        let payer = self.payer(&asset.network).ok()?;
+        let held = self.funds.held(&**payer, asset, offer.requirements.amount, &*self.clock).await?;
+        Some((asset.clone(), held))
     }
 
     fn new_purchase(
@@ -253,10 +266,12 @@ fn identifier(id: &PurchaseId) -> Result<PaymentId, WalletError> {
     Ok(PaymentId::try_from(format!("pay_{}", digest.get(..32).unwrap_or(&digest)))?)
 }
 
-/// Whether what was bought has arrived. When not, the seller can be asked for it with the payment that he has.
+/// Whether what was bought has arrived, and whole. When not, the seller can be asked for it with the payment that he
+/// has.
 fn answered(purchase: &Purchase) -> bool {
-    let status = purchase.response.as_ref().and_then(|answer| StatusCode::from_u16(answer.status).ok());
-    status.is_some_and(|status| !failed(status))
+    let Some(answer) = &purchase.response else { return false };
+    let partial = answer.body_file.as_deref().is_some_and(BodyStore::is_partial);
+    StatusCode::from_u16(answer.status).is_ok_and(|status| !failed(status)) && !partial
 }
 
 #[async_trait]
@@ -293,9 +308,10 @@ impl Wallet for LocalWallet {
         let Some((offer, Verdict::Payable { asset, clearance })) =
             appraisal.chosen.and_then(|i| appraisal.offers.get(i))
         else {
-            return Err(match appraisal.only_denial() {
-                Some(denial) => WalletError::Denied(Box::new(denial.clone())),
-                None => WalletError::NoPayableOffer(appraisal.reasons()),
+            return Err(match (appraisal.shortage(), appraisal.only_denial()) {
+                (Some(shortage), _) => WalletError::Short(shortage),
+                (None, Some(denial)) => WalletError::Denied(Box::new(denial.clone())),
+                (None, None) => WalletError::NoPayableOffer(appraisal.reasons()),
             });
         };
         let choice = Choice { asset, clearance, policy_hash: policy.hash() };
@@ -310,6 +326,7 @@ impl Wallet for LocalWallet {
             self.release_unsigned(&purchase.id, &error).await;
             return Err(error);
         }
+        self.funds.spend(asset, offer.requirements.amount);
         let signed = self.ledger.purchase(&purchase.id).await?;
         if signed.state != PurchaseState::Signed {
             // Somebody else ended it between two steps of ours: it has no reservation any more.

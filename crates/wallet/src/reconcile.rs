@@ -22,14 +22,14 @@ const PATIENCE: Duration = Duration::from_secs(10);
 impl LocalWallet {
     /// Asks the chains about everything that is not final.
     pub(crate) async fn reconcile_all(&self) -> Result<Vec<Reconciled>, WalletError> {
-        let filter = PurchaseFilter { unresolved: true, limit: None };
+        let filter = PurchaseFilter { unresolved: true, ..PurchaseFilter::default() };
         self.reconcile_these(self.ledger.purchases(filter).await?).await
     }
 
     /// Asks only about payments that can have expired, for a bounded time, and says whether any reservation may have
     /// been given back.
     pub(crate) async fn reconcile_expired(&self) -> Result<bool, WalletError> {
-        let filter = PurchaseFilter { unresolved: true, limit: None };
+        let filter = PurchaseFilter { unresolved: true, ..PurchaseFilter::default() };
         let now = self.clock.now();
         let expired = |purchase: &Purchase| match &purchase.signed {
             Some(signed) => signed.valid_before.checked_add(CHAIN_MARGIN).is_ok_and(|end| end < now),

@@ -98,16 +98,21 @@ async fn paid_on(wallet: &LocalWallet, prices: [u128; 2]) -> Network {
 
 #[tokio::test]
 async fn price_then_preference_then_balance() {
-    let richer_on_sepolia = [Some(10), Some(5_000_000)];
+    let richer_on_sepolia = [Some(2_000), Some(5_000_000)];
     let no_preference = wallet(richer_on_sepolia, Vec::new());
     assert_eq!(paid_on(&no_preference, [2_000, 2_000]).await, Network::BASE_SEPOLIA, "the balance decides");
     assert_eq!(paid_on(&no_preference, [1_999, 2_000]).await, Network::BASE, "the price comes first");
     let prefers_base = wallet(richer_on_sepolia, vec![Network::BASE]);
     assert_eq!(paid_on(&prefers_base, [2_000, 2_000]).await, Network::BASE, "the preference comes before it");
+    let empty_on_base = wallet([Some(10), Some(5_000_000)], vec![Network::BASE]);
+    assert_eq!(paid_on(&empty_on_base, [1_000, 2_000]).await, Network::BASE_SEPOLIA, "where there is money");
 }
 
 #[tokio::test]
 async fn a_silent_chain_is_no_reason_not_to_pay() {
     assert_eq!(paid_on(&wallet([None, None], Vec::new()), [2_000, 2_000]).await, Network::BASE);
-    assert_eq!(paid_on(&wallet([None, Some(1)], Vec::new()), [2_000, 2_000]).await, Network::BASE_SEPOLIA);
+    assert_eq!(
+        paid_on(&wallet([None, Some(9_000)], Vec::new()), [2_000, 2_000]).await,
+        Network::BASE_SEPOLIA
+    );
 }

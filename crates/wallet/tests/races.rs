@@ -69,7 +69,7 @@ impl Payer for OnChain {
     }
 
     async fn balance(&self, _: &Asset) -> Result<BaseUnits, RailError> {
-        Ok(BaseUnits::ZERO)
+        Ok(BaseUnits::new(5_000_000))
     }
 
     async fn lookup(&self, _: &Network, _: &PaymentKey, _: Timestamp) -> Result<PaymentState, RailError> {

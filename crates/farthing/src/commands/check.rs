@@ -1,26 +1,42 @@
 //! `farthing check`, and what `fetch --dry-run` shows.
 
-use farthing_ledger::PurchaseId;
+use std::sync::Arc;
+
+use farthing_ledger::{Purchase, PurchaseFilter};
 use farthing_policy::{Limit, Measure, Usage};
 use farthing_protocol::{Challenge, Offer};
-use farthing_wallet::{Appraisal, Probe, Verdict};
+use farthing_wallet::{Appraisal, FetchError, Probe, Request, Verdict};
 use serde_json::{Value, json};
 
 use super::request;
-use crate::cli::CheckArgs;
+use crate::cli::{CheckArgs, RequestArgs};
 use crate::exit::{Code, Failure};
 use crate::output::{BAD, DIM, GOOD, Output, STRONG, printable};
+use crate::progress::{self, Watch};
 use crate::session::Session;
 
 pub(crate) async fn run(session: &Session, args: &CheckArgs, output: Output) -> Result<(), Failure> {
-    let client = session.client(args.request.timeout)?;
-    let probe = client.probe(&request::request(&args.request)?, &request::limits(&args.request)?).await?;
-    show(&probe, output)
+    let call = request::request(&args.request, &args.url)?;
+    probe(session, &call, &args.request, output).await
+}
+
+/// Asks for the price and prints what the wallet thinks of it.
+pub(crate) async fn probe(
+    session: &Session,
+    call: &Request,
+    args: &RequestArgs,
+    output: Output,
+) -> Result<(), Failure> {
+    let limits = request::limits(args)?;
+    let watch = Arc::new(Watch::new(call));
+    let client = session.client(args.timeout)?.observed_by(watch.clone());
+    let probe = progress::shown(output, || watch.doing(), client.probe(call, &limits)).await?;
+    show(probe, output)
 }
 
 /// Prints a probe. A call that the wallet would refuse is an error, so that scripts can ask.
-pub(crate) fn show(probe: &Probe, output: Output) -> Result<(), Failure> {
-    let (challenge, appraisal) = match probe {
+fn show(probe: Probe, output: Output) -> Result<(), Failure> {
+    let (challenge, appraisal, refused) = match probe {
         Probe::Free(status, _) => {
             if output.json {
                 output.json(&json!({"priced": false, "status": status.as_u16()}));
@@ -30,16 +46,24 @@ pub(crate) fn show(probe: &Probe, output: Output) -> Result<(), Failure> {
             }
             return Ok(());
         }
-        Probe::Priced { challenge, appraisal } => (challenge, appraisal),
+        Probe::Priced { challenge, appraisal, refused } => (challenge, appraisal, refused),
     };
+    let ending = verdict(&appraisal, refused);
     if output.json {
-        return output.json_ending(to_json(challenge, appraisal), verdict(appraisal));
+        return output.json_ending(to_json(&challenge, &appraisal, ending.is_ok()), ending);
     }
-    print(challenge, appraisal, output);
-    verdict(appraisal)
+    print(&challenge, &appraisal, ending.is_ok(), output);
+    ending
 }
 
-fn verdict(appraisal: &Appraisal) -> Result<(), Failure> {
+/// What `fetch` would say.
+fn verdict(appraisal: &Appraisal, refused: Option<FetchError>) -> Result<(), Failure> {
+    if let Some(refused) = refused {
+        return Err(refused.into());
+    }
+    if let (None, Some(shortage)) = (appraisal.chosen, appraisal.shortage()) {
+        return Err(farthing_wallet::WalletError::Short(shortage).into());
+    }
     let denial = appraisal.denied.as_ref().or_else(|| match appraisal.chosen {
         None => appraisal.only_denial(),
         Some(_) => None,
@@ -53,7 +77,7 @@ fn verdict(appraisal: &Appraisal) -> Result<(), Failure> {
     }
 }
 
-fn print(challenge: &Challenge, appraisal: &Appraisal, output: Output) {
+fn print(challenge: &Challenge, appraisal: &Appraisal, allowed: bool, output: Output) {
     for (index, (offer, verdict)) in appraisal.offers.iter().enumerate() {
         output.line(offer_line(offer, verdict, appraisal.chosen == Some(index)));
     }
@@ -64,7 +88,7 @@ fn print(challenge: &Challenge, appraisal: &Appraisal, output: Output) {
     if let Some(description) = descriptions.find(|text| !text.is_empty()) {
         output.line(format!("{DIM}sells{DIM:#}   {}", printable(description)));
     }
-    if appraisal.chosen.is_some() && appraisal.denied.is_none() {
+    if allowed {
         output.line(format!("{GOOD}allowed{GOOD:#} by the policy"));
     }
     for (limit, used) in &appraisal.used {
@@ -90,6 +114,10 @@ fn offer_line(offer: &Offer, verdict: &Verdict, chosen: bool) -> String {
             let price = asset.format(terms.amount);
             format!("{BAD}✗{BAD:#} {price} in {} {place}: {denial}", asset.symbol)
         }
+        Verdict::Short { asset, held } => {
+            let (price, held) = (asset.format(terms.amount), asset.format(*held));
+            format!("{BAD}✗{BAD:#} {price} in {} {place}: the wallet holds {held}", asset.symbol)
+        }
         Verdict::Unpayable(why) => {
             let amount = terms.amount;
             format!(
@@ -101,7 +129,7 @@ fn offer_line(offer: &Offer, verdict: &Verdict, chosen: bool) -> String {
     }
 }
 
-fn to_json(challenge: &Challenge, appraisal: &Appraisal) -> Value {
+fn to_json(challenge: &Challenge, appraisal: &Appraisal, allowed: bool) -> Value {
     let offers: Vec<Value> = appraisal
         .offers
         .iter()
@@ -110,7 +138,7 @@ fn to_json(challenge: &Challenge, appraisal: &Appraisal) -> Value {
         .collect();
     json!({
         "priced": true,
-        "allowed": appraisal.chosen.is_some() && appraisal.denied.is_none(),
+        "allowed": allowed,
         "offers": offers,
         "unreadable": appraisal.unreadable,
         "seller_says": challenge.error,
@@ -121,13 +149,15 @@ fn to_json(challenge: &Challenge, appraisal: &Appraisal) -> Value {
 
 fn offer_json(offer: &Offer, verdict: &Verdict, chosen: bool) -> Value {
     let terms = &offer.requirements;
-    let (price, symbol, denial, why) = match verdict {
-        Verdict::Payable { asset, .. } => (Some(asset.format(terms.amount)), Some(&asset.symbol), None, None),
-        Verdict::Denied { asset, denial } => {
-            (Some(asset.format(terms.amount)), Some(&asset.symbol), Some(denial), None)
+    let (asset, denial, why) = match verdict {
+        Verdict::Payable { asset, .. } => (Some(asset), None, None),
+        Verdict::Denied { asset, denial } => (Some(asset), Some(denial), None),
+        Verdict::Short { asset, held } => {
+            (Some(asset), None, Some(format!("the wallet holds {}", asset.format(*held))))
         }
-        Verdict::Unpayable(why) => (None, None, None, Some(why)),
+        Verdict::Unpayable(why) => (None, None, Some(why.clone())),
     };
+    let (price, symbol) = (asset.map(|asset| asset.format(terms.amount)), asset.map(|asset| &asset.symbol));
     json!({
         "chosen": chosen, "protocol": offer.protocol.as_str(), "scheme": terms.scheme, "network": terms.network,
         "asset": terms.asset, "symbol": symbol, "amount": terms.amount, "price": price, "pay_to": terms.pay_to,
@@ -153,8 +183,8 @@ pub(crate) fn budgets_json(used: &[(Limit, Usage)]) -> Vec<Value> {
 /// How many of an id's last characters name a purchase, at least.
 const FEWEST_CHARACTERS: usize = 4;
 
-/// The full id of a purchase from its end, as people copy it.
-pub(crate) async fn find_purchase(session: &Session, id: &str) -> Result<PurchaseId, Failure> {
+/// A purchase by the end of its id, as people copy it.
+pub(crate) async fn find_purchase(session: &Session, id: &str) -> Result<Purchase, Failure> {
     let wanted = id.trim().to_ascii_uppercase();
     if wanted.len() < FEWEST_CHARACTERS {
         return Err(Failure::new(
@@ -166,10 +196,10 @@ pub(crate) async fn find_purchase(session: &Session, id: &str) -> Result<Purchas
         )
         .hint("`farthing history` lists purchases"));
     }
-    let all = session.ledger()?.purchases(farthing_ledger::PurchaseFilter::default()).await?;
-    let mut found = all.iter().map(|purchase| &purchase.terms.id).filter(|known| known.0.ends_with(&wanted));
+    let filter = PurchaseFilter { id_ends_with: Some(wanted), limit: Some(2), unresolved: false };
+    let mut found = session.ledger()?.purchases(filter).await?.into_iter();
     match (found.next(), found.next()) {
-        (Some(one), None) => Ok(one.clone()),
+        (Some(one), None) => Ok(one),
         (Some(_), _) => Err(Failure::new(
             Code::Configuration,
             format!("`{}` names more than one purchase", printable(id)),

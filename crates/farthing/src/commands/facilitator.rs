@@ -1,10 +1,11 @@
 //! `farthing facilitator`.
 
+use farthing_ambient::causes;
 use farthing_facilitator::{Facilitate as _, FacilitatorConfig, http};
 use serde_json::json;
 
 use crate::cli::FacilitatorArgs;
-use crate::exit::{Code, Failure, causes};
+use crate::exit::{Code, Failure};
 use crate::home::{self, Home};
 use crate::output::{GOOD, Output};
 use crate::sellers;

@@ -2,10 +2,11 @@
 
 use std::io::IsTerminal as _;
 use std::path::Path;
+use std::sync::Arc;
 
 use base64::Engine as _;
-use farthing_ledger::Outcome;
-use farthing_wallet::{Fetched, FetchedBody, PaidCall};
+use farthing_ledger::{Outcome, PurchaseId, PurchaseState};
+use farthing_wallet::{FetchError, Fetched, FetchedBody, PaidCall};
 use futures::StreamExt as _;
 use http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
@@ -14,7 +15,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use super::{check, request};
 use crate::cli::FetchArgs;
 use crate::exit::{Code, Failure};
-use crate::output::{DIM, GOOD, Output, STRONG, WARN, printable, say};
+use crate::output::{DIM, GOOD, Output, STRONG, WARN, clear_status, printable, say};
+use crate::progress::{self, Watch};
 use crate::session::Session;
 
 /// The longest body that `--json` carries inside its object; a longer one is named by its file.
@@ -22,20 +24,82 @@ const INLINE_BODY_BYTES: u64 = 1 << 20;
 
 pub(crate) async fn run(session: &Session, args: &FetchArgs, output: Output) -> Result<(), Failure> {
     let limits = request::limits(&args.request)?;
-    let call = request::request(&args.request)?;
+    let earlier = match &args.resume {
+        Some(id) => Some(check::find_purchase(session, id).await?),
+        None => None,
+    };
+    let call = match &earlier {
+        Some(earlier) => request::again(&args.request, args.url.as_deref(), earlier)?,
+        None => request::request(&args.request, args.url.as_deref().unwrap_or_default())?,
+    };
     if args.dry_run {
-        let client = session.client(args.request.timeout)?;
-        return check::show(&client.probe(&call, &limits).await?, output);
+        return check::probe(session, &call, &args.request, output).await;
     }
     if let Some(file) = &args.output {
         writable(file)?;
     }
-    let client = session.client(args.request.timeout)?;
-    let fetched = match &args.resume {
-        Some(id) => client.resume(call, &check::find_purchase(session, id).await?).await?,
-        None => client.fetch(call, limits).await?,
+    let watch = Arc::new(Watch::new(&call));
+    let client = session.client(args.request.timeout)?.observed_by(watch.clone());
+    let work = async {
+        let answer = async {
+            match &earlier {
+                Some(earlier) => client.resume(call, &earlier.terms.id).await,
+                None => client.fetch(call, limits).await,
+            }
+        };
+        let fetched = progress::shown(output, || watch.doing(), answer).await;
+        deliver(fetched.map_err(|error| sent(error, args))?, args, output).await
     };
-    deliver(fetched, args, output).await
+    tokio::select! {
+        biased;
+        done = work => done,
+        purchase = watch.broken_off() => Err(broken_off(session, &purchase, args).await?),
+    }
+}
+
+/// A failed call; when its payment is out, with what can be done about it.
+fn sent(error: FetchError, args: &FetchArgs) -> Failure {
+    let purchase = match &error {
+        FetchError::Lost { purchase, .. }
+        | FetchError::NotKept { purchase, .. }
+        | FetchError::NotRecorded { purchase, .. } => purchase.clone(),
+        _ => return error.into(),
+    };
+    Failure::from(error).hint(how_to_go_on(&purchase, args))
+}
+
+/// What the user is told who has broken a paid call off.
+async fn broken_off(session: &Session, id: &PurchaseId, args: &FetchArgs) -> Result<Failure, Failure> {
+    let purchase = session.ledger()?.purchase(id).await?;
+    if purchase.state == PurchaseState::Paid && purchase.response.is_some() {
+        let failure = Failure::new(Code::Unexpected, "interrupted; the call is paid, and its answer is kept");
+        return Ok(failure.hint(format!("`farthing receipt {} --body` prints it", tail(&id.0))));
+    }
+    let value = purchase.terms.value;
+    let why = format!("interrupted: the payment of {value} was sent. Purchase {id} stays reserved");
+    Ok(Failure::new(Code::Unknown, why).hint(how_to_go_on(id, args)))
+}
+
+/// The command that goes on with a purchase, to be copied. Headers may hold secrets, and stay out.
+fn how_to_go_on(id: &PurchaseId, args: &FetchArgs) -> String {
+    let mut command = format!("farthing fetch --resume {id}");
+    if let Some(data) = &args.request.data {
+        command = format!("{command} -d {}", quoted(data));
+    }
+    if let Some(file) = &args.output {
+        command = format!("{command} -o {}", quoted(&file.to_string_lossy()));
+    }
+    let headers = if args.request.headers.is_empty() { "" } else { ", with the same -H" };
+    format!("`{command}`{headers} asks for it with the same payment; `farthing reconcile` asks the chain")
+}
+
+/// A word as a shell reads it.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "@%+=:,./_-".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
 }
 
 async fn deliver(fetched: Fetched, args: &FetchArgs, output: Output) -> Result<(), Failure> {
@@ -66,6 +130,7 @@ async fn deliver(fetched: Fetched, args: &FetchArgs, output: Output) -> Result<(
             Err(failure) => output.json_ending(value, Err(kept_all_the_same(failure, payment.as_ref()))),
         };
     }
+    clear_status();
     let written = write_body(body, args.output.as_deref()).await;
     if let Some(paid) = &payment {
         say_payment(paid, output);
@@ -243,7 +308,7 @@ async fn pour(
             let mut chunks = answer.bytes_stream();
             while let Some(chunk) = chunks.next().await {
                 let broken = |error: reqwest::Error| {
-                    Failure::new(Code::Unreachable, crate::exit::causes(&error.without_url()))
+                    Failure::new(Code::Unreachable, farthing_ambient::causes(&error.without_url()))
                 };
                 let chunk = chunk.map_err(|error| Stopped::Reading(broken(error)))?;
                 out.write_all(&chunk).await.map_err(Stopped::Writing)?;
@@ -276,7 +341,7 @@ async fn body_json(body: FetchedBody, file: Option<&Path>) -> Result<Value, Fail
             let mut chunks = answer.bytes_stream();
             while let Some(chunk) = chunks.next().await {
                 let broken = |error: reqwest::Error| {
-                    Failure::new(Code::Unreachable, crate::exit::causes(&error.without_url()))
+                    Failure::new(Code::Unreachable, farthing_ambient::causes(&error.without_url()))
                 };
                 content.extend_from_slice(&chunk.map_err(broken)?);
                 if content.len() as u64 > INLINE_BODY_BYTES {

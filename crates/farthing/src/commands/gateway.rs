@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use farthing_ambient::causes;
 use farthing_facilitator::{Facilitate, Facilitator, HttpFacilitator, RemoteConfig};
 use farthing_gateway::{Config, FacilitatorSection, Gateway, GatewayError, Pricing};
 use farthing_ledger::Ledger;
@@ -10,7 +11,7 @@ use serde_json::json;
 use tokio::net::TcpListener;
 
 use crate::cli::GatewayArgs;
-use crate::exit::{Code, Failure, causes};
+use crate::exit::{Code, Failure};
 use crate::home::Home;
 use crate::output::{GOOD, Output};
 use crate::sellers;

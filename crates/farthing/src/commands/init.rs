@@ -3,7 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::path::Path;
 
-use farthing_ambient::{Entropy as _, OsEntropy};
+use farthing_ambient::{Entropy as _, OsEntropy, causes};
 use farthing_keystore::{
     EvmKey, KeyInfo, Keystore, KeystoreError, NewKey, PASSPHRASE_VARIABLE, Passphrase, Phrase, Unlock,
     UnlockError, Words,
@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 
 use crate::cli::{ImportKind, InitArgs};
 use crate::config::{Config, STARTER};
-use crate::exit::{Code, Failure, causes};
+use crate::exit::{Code, Failure};
 use crate::home::Home;
 use crate::output::{DIM, GOOD, Output, STRONG, WARN};
 

@@ -1,6 +1,7 @@
 //! `farthing receipt`.
 
 use farthing_ledger::{Outcome, Purchase};
+use farthing_wallet::BodyStore;
 use serde_json::Value;
 
 use super::check::find_purchase;
@@ -10,8 +11,7 @@ use crate::output::{DIM, Output, STRONG, printable, state, time};
 use crate::session::Session;
 
 pub(crate) async fn run(session: &Session, args: &ReceiptArgs, output: Output) -> Result<(), Failure> {
-    let id = find_purchase(session, &args.id).await?;
-    let purchase = session.ledger()?.purchase(&id).await?;
+    let purchase = find_purchase(session, &args.id).await?;
     if args.body {
         return print_body(session, &purchase);
     }
@@ -58,7 +58,8 @@ fn lines(purchase: &Purchase) -> Vec<(&'static str, String)> {
         ));
         lines.push(("sha-256", response.body_digest.clone()));
         if let Some(file) = &response.body_file {
-            lines.push(("kept in", file.clone()));
+            let part = if BodyStore::is_partial(file) { " (not the whole body)" } else { "" };
+            lines.push(("kept in", format!("{file}{part}")));
         }
     }
     lines.push(("policy", terms.policy_hash.clone()));

@@ -2,6 +2,7 @@
 
 use std::io::Read as _;
 
+use farthing_ledger::Purchase;
 use farthing_protocol::Protocol;
 use farthing_wallet::{CallLimits, Request};
 use http::{HeaderName, HeaderValue, Method};
@@ -13,10 +14,26 @@ use crate::exit::{Code, Failure};
 const MAX_BODY_BYTES: u64 = 64 << 20;
 
 /// The request that the arguments describe.
-pub(crate) fn request(args: &RequestArgs) -> Result<Request, Failure> {
+pub(crate) fn request(args: &RequestArgs, url: &str) -> Result<Request, Failure> {
+    let method = if args.data.is_some() { Method::POST } else { Method::GET };
+    build(args, args.method.clone().unwrap_or(method), url)
+}
+
+/// The request of an earlier purchase: what the arguments leave out is as it was.
+pub(crate) fn again(args: &RequestArgs, url: Option<&str>, earlier: &Purchase) -> Result<Request, Failure> {
+    let terms = &earlier.terms;
+    match url {
+        Some(url) => request(args, url),
+        None => {
+            let recorded = terms.method.parse().map_err(|error| Failure::new(Code::Damaged, error))?;
+            build(args, args.method.clone().unwrap_or(recorded), &terms.url)
+        }
+    }
+}
+
+fn build(args: &RequestArgs, method: Method, url: &str) -> Result<Request, Failure> {
     let body = args.data.as_deref().map(body).transpose()?;
-    let default = if body.is_some() { Method::POST } else { Method::GET };
-    let mut request = Request::new(args.method.clone().unwrap_or(default), &args.url)?;
+    let mut request = Request::new(method, url)?;
     for header in &args.headers {
         let (name, value) = parse_header(header)?;
         request.headers.append(name, value);

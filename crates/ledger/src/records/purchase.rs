@@ -194,4 +194,6 @@ pub struct PurchaseFilter {
     pub unresolved: bool,
     /// At most so many; all where `None`.
     pub limit: Option<u32>,
+    /// Only those whose id ends so, as people copy it.
+    pub id_ends_with: Option<String>,
 }

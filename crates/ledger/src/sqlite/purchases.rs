@@ -143,13 +143,14 @@ fn find(conn: &Connection, id: &PurchaseId) -> Result<Option<(Purchase, BTreeSet
 }
 
 pub(super) fn list(conn: &Connection, filter: &PurchaseFilter) -> Result<Vec<Purchase>> {
-    let sql = if filter.unresolved {
-        "SELECT * FROM purchases WHERE state IN ('reserved', 'signed', 'unknown') ORDER BY number DESC LIMIT ?1"
-    } else {
-        "SELECT * FROM purchases ORDER BY number DESC LIMIT ?1"
-    };
+    let unresolved = if filter.unresolved { "state IN ('reserved', 'signed', 'unknown')" } else { "true" };
+    let sql = format!(
+        "SELECT * FROM purchases WHERE {unresolved} AND (?2 IS NULL OR substr(id, -length(?2)) = ?2) \
+         ORDER BY number DESC LIMIT ?1"
+    );
     // A negative limit is none.
-    collect(conn, sql, [filter.limit.map_or(-1, i64::from)], read)
+    let limit = filter.limit.map_or(-1, i64::from);
+    collect(conn, &sql, rusqlite::params![limit, filter.id_ends_with], read)
 }
 
 fn read(row: &Row<'_>) -> Result<Purchase> {

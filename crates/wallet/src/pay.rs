@@ -1,0 +1,215 @@
+//! From a signed payment to a recorded answer.
+
+use std::time::Duration;
+
+use farthing_ambient::{causes, fault};
+use farthing_ledger::{Outcome, Purchase, PurchaseState, ResponseRecord};
+use farthing_protocol::x402::{self, Reason, SettleResponse};
+use farthing_protocol::{Challenge, MAX_BODY_BYTES};
+use futures::TryStreamExt as _;
+use http::{HeaderMap, StatusCode};
+use reqwest::Response;
+
+use crate::client::{Fetched, FetchedBody, PaidCall};
+use crate::{Authorization, Client, FetchError, KeptBody, PurchaseResult, Request, Step};
+
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
+
+/// How often a seller who is still at work on a payment may ask for it again.
+const ASKED_AGAIN_AT_MOST: u32 = 5;
+
+/// The longest pause that a seller may ask for.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// How many characters of a seller's words on a refusal are kept.
+const LONGEST_WORDS: usize = 300;
+
+/// The pauses before the same payment is sent again after a broken connection.
+const RESEND_AFTER: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(1)];
+
+impl Client {
+    pub(crate) async fn pay(
+        &self,
+        request: &Request,
+        authorization: Authorization,
+    ) -> Result<Fetched, FetchError> {
+        let id = authorization.purchase.terms.id.clone();
+        fault::point("wallet.before_send");
+        match self.send_paid(request, &authorization).await {
+            Ok(answer) => self.keep(answer, authorization).await,
+            Err(why) => {
+                let outcome = Outcome::Unknown { why: format!("no answer: {why}") };
+                if let Err(error) = self.wallet.record(&id, PurchaseResult { response: None, outcome }).await
+                {
+                    // Signed is as good as unknown: it stays reserved, and can be resumed and reconciled.
+                    tracing::warn!(purchase = %id, %error, "the lost answer could not be recorded");
+                }
+                Err(FetchError::Lost { purchase: id, why })
+            }
+        }
+    }
+
+    /// Sends the request with its payment, and the same bytes again while the seller asks for it.
+    async fn send_paid(&self, request: &Request, authorization: &Authorization) -> Result<Response, String> {
+        self.tell(Step::Paying(&authorization.purchase));
+        let mut answer = self.send_through(request, authorization).await?;
+        for _ in 0..ASKED_AGAIN_AT_MOST {
+            let Some(pause) = asked_again(&answer) else { break };
+            self.tell(Step::SellerAtWork);
+            tokio::time::sleep(pause).await;
+            answer = self.send_through(request, authorization).await?;
+        }
+        Ok(answer)
+    }
+
+    /// Sends the payment once. A broken connection is tried again; a timeout is not, because the seller may be at work
+    /// on it.
+    async fn send_through(
+        &self,
+        request: &Request,
+        authorization: &Authorization,
+    ) -> Result<Response, String> {
+        let mut pauses = RESEND_AFTER.into_iter();
+        loop {
+            let error =
+                match tokio::time::timeout(self.config.timeout, self.paid(request, authorization).send())
+                    .await
+                {
+                    Ok(Ok(answer)) => return Ok(answer),
+                    Ok(Err(error)) if error.is_timeout() => return Err("it took too long".to_owned()),
+                    Ok(Err(error)) => causes(&error.without_url()),
+                    Err(_) => return Err(format!("nothing came within {} s", self.config.timeout.as_secs())),
+                };
+            let Some(pause) = pauses.next() else { return Err(error) };
+            tracing::debug!(purchase = %authorization.purchase.terms.id, error, "sending the same payment again");
+            self.tell(Step::Again);
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// The request with its payment. The purchase's id, which nobody else knows, goes along as the idempotency key: a
+    /// payment can be read off the chain once it is settled, and only the key shows whose retry it is.
+    fn paid(&self, request: &Request, authorization: &Authorization) -> reqwest::RequestBuilder {
+        let paid = self.build(request).header(&authorization.header_name, &authorization.header_value);
+        if request.headers.contains_key(IDEMPOTENCY_KEY) {
+            return paid;
+        }
+        paid.header(IDEMPOTENCY_KEY, &authorization.purchase.terms.id.0)
+    }
+
+    async fn keep(&self, answer: Response, authorization: Authorization) -> Result<Fetched, FetchError> {
+        let Authorization { purchase, asset, used, .. } = authorization;
+        let id = purchase.terms.id.clone();
+        let (status, headers) = (answer.status(), answer.headers().clone());
+        fault::point("wallet.answered");
+        let settlement = read_settlement(&headers);
+        let mut came = 0u64;
+        let body = answer.bytes_stream().inspect_ok(|chunk| {
+            came = came.saturating_add(chunk.len() as u64);
+            self.tell(Step::Receiving(came));
+        });
+        let kept = self.config.bodies.keep(&id, body.map_err(|error| causes(&error.without_url()))).await;
+        fault::point("wallet.kept");
+        let refusal = self.refusal(status, &headers, &kept).await;
+        let outcome = judge(&purchase, status, settlement.as_ref(), refusal);
+        // The record holds one answer: a failure neither takes the place of a success, nor of the one that a paid
+        // purchase still waits for. Such an answer is only kept.
+        let paid_before = purchase.state == PurchaseState::Paid;
+        let answered = purchase.response.as_ref().is_some_and(|known| known.status < 400);
+        let recorded = !(failed(status) && (paid_before || answered));
+        let response = kept.as_ref().ok().filter(|_| recorded).map(|kept| ResponseRecord {
+            status: status.as_u16(),
+            content_type: header_text(&headers, "content-type"),
+            body_digest: kept.digest.clone(),
+            body_bytes: kept.bytes,
+            body_file: Some(kept.file.clone()),
+            settlement: settlement.as_ref().and_then(|settlement| serde_json::to_string(settlement).ok()),
+        });
+        let outcome = match self.wallet.record(&id, PurchaseResult { response, outcome }).await {
+            Ok(outcome) => outcome,
+            Err(source) => return Err(FetchError::NotRecorded { purchase: id, source }),
+        };
+        let kept = kept.map_err(|error| FetchError::NotKept { purchase: id, why: error.to_string() })?;
+        let path = self.config.bodies.path(&kept.file);
+        let body = FetchedBody::Kept { path, bytes: kept.bytes, cut_off: kept.cut_off };
+        Ok(Fetched {
+            status,
+            headers,
+            body,
+            payment: Some(PaidCall { purchase, asset, outcome, settlement, used }),
+        })
+    }
+
+    /// Why a seller who answers a payment with 402 again did not take it, in his words.
+    async fn refusal(
+        &self,
+        status: StatusCode,
+        headers: &HeaderMap,
+        kept: &std::io::Result<KeptBody>,
+    ) -> Option<String> {
+        let kept = kept.as_ref().ok().filter(|kept| kept.bytes <= MAX_BODY_BYTES as u64)?;
+        if status != StatusCode::PAYMENT_REQUIRED {
+            return None;
+        }
+        let body = tokio::fs::read(self.config.bodies.path(&kept.file)).await.ok()?;
+        let header = headers.get(x402::PAYMENT_REQUIRED).map(|value| value.as_bytes());
+        let words = Challenge::read(header, &body).ok()?.error?;
+        Some(words.chars().take(LONGEST_WORDS).flat_map(char::escape_debug).collect())
+    }
+}
+
+/// Whether the answer is not what was asked for.
+pub(crate) fn failed(status: StatusCode) -> bool {
+    status.is_client_error() || status.is_server_error()
+}
+
+/// The pause after which the seller wants the same payment again: it is still being served or settled.
+fn asked_again(answer: &Response) -> Option<Duration> {
+    let at_work = matches!(answer.status(), StatusCode::CONFLICT | StatusCode::GATEWAY_TIMEOUT);
+    let settled = read_settlement(answer.headers()).is_some_and(|settlement| settlement.success);
+    let seconds = header_text(answer.headers(), "retry-after")?.parse().ok()?;
+    (at_work && !settled).then(|| Duration::from_secs(seconds).min(LONGEST_PAUSE))
+}
+
+fn read_settlement(headers: &HeaderMap) -> Option<SettleResponse> {
+    [x402::PAYMENT_RESPONSE, x402::X_PAYMENT_RESPONSE].into_iter().find_map(|name| {
+        let value = headers.get(name)?;
+        x402::decode_header::<SettleResponse>("PAYMENT-RESPONSE", value.as_bytes())
+            .inspect_err(|error| tracing::warn!(%error, "the seller's word on the settlement cannot be read"))
+            .ok()
+    })
+}
+
+/// How a purchase stands after its answer. The seller's yes is believed, because it only costs us; the seller's no is
+/// not, because the signature is out and can be settled until it expires.
+fn judge(
+    purchase: &Purchase,
+    status: StatusCode,
+    settlement: Option<&SettleResponse>,
+    refusal: Option<String>,
+) -> Outcome {
+    let Some(settlement) = settlement else {
+        let why = match refusal {
+            Some(words) => format!("the seller answered {status}: {words}"),
+            None => format!("the seller answered {status} and did not say whether it settled"),
+        };
+        return Outcome::Unknown { why };
+    };
+    let network = settlement.network.parse::<farthing_money::Network>();
+    let here = network.is_ok_and(|network| network == purchase.terms.network);
+    if settlement.success && here && !settlement.transaction.is_empty() {
+        return Outcome::Paid { transaction: Some(settlement.transaction.clone()) };
+    }
+    let reason = settlement.error_reason.as_ref().map_or("no reason", Reason::as_str);
+    Outcome::Unknown {
+        why: if settlement.success {
+            "the seller says it settled, but names no transaction on this network".to_owned()
+        } else {
+            format!("the seller answered {status} and says it did not settle: {}", reason.escape_debug())
+        },
+    }
+}
+
+fn header_text(headers: &HeaderMap, name: &str) -> Option<String> {
+    headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
+}
