@@ -9,7 +9,7 @@ use farthing_protocol::MAX_BODY_BYTES;
 use serde::{Deserialize, Deserializer, de};
 use url::Url;
 
-use crate::config_text::{ConfigError, Gwei, KeySource, PayeeAddress, by_network, parse};
+use crate::config_text::{ConfigError, Gwei, KeySource, PayeeAddress, by_network, endpoints, parse};
 use crate::http::{ApiKey, HttpConfig, KeyHash, RateLimit, ServeLimits};
 use crate::{Limits, Payees};
 
@@ -45,7 +45,7 @@ pub struct FacilitatorConfig {
 #[serde(deny_unknown_fields)]
 pub struct NetworkConfig {
     /// The RPC endpoints, tried in this order; public ones where none is named.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "endpoints")]
     pub rpc: Vec<Url>,
     /// Where the keys come from that send the transactions and pay their gas.
     pub signers: Vec<KeySource>,
@@ -235,12 +235,6 @@ impl NetworkConfig {
                 "`networks`: {network} has no `signers`: nobody could send its transactions"
             ));
         }
-        if let Some(url) = self.rpc.iter().find(|url| !matches!(url.scheme(), "http" | "https")) {
-            return Err(format!(
-                "`networks`: {network} has an `rpc` that is `{}`, not http(s)",
-                url.scheme()
-            ));
-        }
         Ok(())
     }
 
@@ -332,6 +326,29 @@ mod tests {
         }
         let float = "{signers: [{env: A}], max_fee_per_gas_gwei: 0.5}";
         assert!(network("base-sepolia", float).contains("quotes"), "{}", network("base-sepolia", float));
+    }
+
+    /// Found by fuzz/targets/config_secrets.rs: the parser's errors repeat what they cannot read, and people write a
+    /// key where its source belongs.
+    #[test]
+    fn no_error_repeats_an_endpoint_or_a_key() {
+        let key = "5ec4e7c0ffee".repeat(6);
+        for network in [
+            format!("{{signers: [{{env: A}}], rpc: [\"{key}\"]}}"),
+            format!("{{signers: [{{env: A}}], rpc: [\"ftp://rpc.example/{key}\"]}}"),
+            format!("{{signers: [{{env: A}}], rpc: {key}}}"),
+            format!("{{signers: [0x{key}]}}"),
+            format!("{{signers: 0x{key}}}"),
+            format!("{{signers: [{{env: 0x{key}}}]}}"),
+            format!("{{signers: [{{env: e{key}}}]}}"),
+            format!("{{signers: [{{key: {key}}}]}}"),
+            format!("{{signers: [{{{key}: }}]}}"),
+        ] {
+            let text = format!("networks:\n  base: {network}\n");
+            let error = FacilitatorConfig::parse("f.yaml", &text).unwrap_err();
+            assert!(!format!("{error} {error:?}").contains("5ec4e7c0ffee"), "{error}");
+            assert!(error.to_string().starts_with("f.yaml:2:"), "{error}");
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use farthing_money::{Decimal, Network};
 use serde::de::{self, DeserializeOwned, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
+use url::Url;
 use zeroize::Zeroizing;
 
 use crate::config::gwei_to_wei;
@@ -60,12 +61,55 @@ pub(crate) fn parse<T: DeserializeOwned>(file: &str, text: &str) -> Result<T, Co
 
 /// Where a signer's private key comes from: `env: NAME` or `file: PATH`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(try_from = "KeySourceText")]
 pub enum KeySource {
     /// An environment variable.
     Env(String),
     /// A file that only its owner may read.
     File(PathBuf),
+}
+
+/// Untagged, because such an error repeats nothing: people write the key itself here.
+#[derive(Deserialize)]
+#[serde(
+    untagged,
+    deny_unknown_fields,
+    expecting = "expected `env: NAME` or `file: PATH`: a key itself never stands in a configuration"
+)]
+enum KeySourceText {
+    Env { env: String },
+    File { file: PathBuf },
+}
+
+impl TryFrom<KeySourceText> for KeySource {
+    type Error = &'static str;
+
+    fn try_from(text: KeySourceText) -> Result<Self, Self::Error> {
+        match text {
+            KeySourceText::Env { env } if is_variable(&env) => Ok(Self::Env(env)),
+            KeySourceText::Env { .. } => Err(
+                "`env` takes the name of an environment variable (letters, digits and _), not the key itself",
+            ),
+            KeySourceText::File { file } => Ok(Self::File(file)),
+        }
+    }
+}
+
+/// Whether it can be a variable's name, and is not as long as a key.
+fn is_variable(name: &str) -> bool {
+    name.len() < 64
+        && name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+}
+
+/// Reads addresses that may hold keys: an error repeats none of them.
+pub(crate) fn endpoints<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Url>, D::Error> {
+    let texts = Vec::<String>::deserialize(deserializer)?;
+    let read = |text: &String| {
+        let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+        url.ok_or_else(|| de::Error::custom("an `rpc` is no http or https address"))
+    };
+    texts.iter().map(read).collect()
 }
 
 impl KeySource {

@@ -119,8 +119,8 @@ pub struct FacilitatorSection {
 /// Reads an address that may hold a password: the error does not repeat it.
 fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<url::Url>, D::Error> {
     let Some(text) = Option::<String>::deserialize(deserializer)? else { return Ok(None) };
-    let why = |error| de::Error::custom(format_args!("`url` is not a URL: {error}"));
-    url::Url::parse(&text).map(Some).map_err(why)
+    let url = url::Url::parse(&text).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+    url.map(Some).ok_or_else(|| de::Error::custom("`url` is no http or https address"))
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]

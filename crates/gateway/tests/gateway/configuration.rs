@@ -105,3 +105,19 @@ fn the_example_in_the_guide_is_good() {
         config.upstream().unwrap_or_else(|e| panic!("{number}: {e}"));
     }
 }
+
+/// Found by fuzz/targets/config_secrets.rs: the parser's errors repeat what they cannot read.
+#[test]
+fn no_error_repeats_an_address_or_a_key() {
+    for facilitator in [
+        "{url: \"htps:/user:5ec4e7c0ffee@pay.example\\n\"}",
+        "{url: \"5ec4e7c0ffee\"}",
+        "{in_process: {networks: {base: {signers: [{env: A}], rpc: [\"5ec4e7c0ffee\"]}}}}",
+        "{in_process: {networks: {base: {signers: [0x5ec4e7c0ffee]}}}}",
+    ] {
+        let text = format!("facilitator: {facilitator}\nroutes: []\n");
+        let error = Config::parse("gateway.yaml", &text).unwrap_err();
+        assert!(!format!("{error} {error:?}").contains("5ec4e7c0ffee"), "{error}");
+        assert_eq!(error.line, 1, "{error}");
+    }
+}
