@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::answer::invalid;
 use crate::flights::Flights;
-use crate::lane::Lane;
+use crate::lane::{Lane, LedgerLog};
 use crate::settlement::Core;
 use crate::{Facilitate, FacilitatorError, Health, Limits, Metrics, check, sweeper};
 
@@ -45,6 +45,7 @@ impl Facilitator {
     ) -> Arc<Self> {
         let core = Arc::new(Core {
             lanes: settlers.into_iter().map(|settler| Arc::new(Lane::new(settler))).collect(),
+            log: Arc::new(LedgerLog(ledger.clone())),
             ledger,
             clock,
             limits,
@@ -76,7 +77,7 @@ impl Facilitator {
                 sweeper::sweep(Arc::downgrade(&self.core), self.metrics.clone(), self.ledger_ok.clone());
             tokio::spawn(self.stop.clone().run_until_cancelled_owned(sweep));
         }
-        let ready = self.core.lanes.iter().map(|lane| lane.ready(&self.core.ledger));
+        let ready = self.core.lanes.iter().map(|lane| lane.ready(&self.core.log));
         futures::future::join_all(ready).await.into_iter().collect()
     }
 

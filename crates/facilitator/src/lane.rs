@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use async_trait::async_trait;
+use farthing_ambient::fault;
 use farthing_ledger::{BroadcastRecord, Ledger, LedgerError};
 use farthing_money::Network;
-use farthing_rail::{Broadcast, RailError, Settler};
+use farthing_rail::{Broadcast, RailError, SettlementLog, Settler};
 use tokio::sync::OnceCell;
 
 use crate::FacilitatorError;
@@ -45,7 +47,8 @@ impl Lane {
 
     /// Hands the settler what an earlier process sent, once, and before anything else is sent from its accounts:
     /// otherwise their nonces would be used twice. Where it fails the next caller tries again.
-    pub(crate) async fn ready(&self, ledger: &Ledger) -> Result<(), FacilitatorError> {
+    pub(crate) async fn ready(&self, log: &Arc<LedgerLog>) -> Result<(), FacilitatorError> {
+        let ledger = &log.0;
         let resume = || async {
             let sent = ledger.open_broadcasts().await.map_err(unreachable)?;
             let signers = self.settler.signers();
@@ -53,7 +56,7 @@ impl Lane {
                 signers.iter().any(|(net, address)| *net == b.network && net.same_address(address, &b.signer))
             };
             let sent = sent.into_iter().filter(ours).map(broadcast).collect();
-            self.noted(self.settler.resume(sent).await).map_err(unreachable)
+            self.noted(self.settler.resume(sent, log.clone()).await).map_err(unreachable)
         };
         self.resumed.get_or_try_init(resume).await.copied()
     }
@@ -70,6 +73,22 @@ impl Lane {
 
     pub(crate) fn in_trouble(&self) -> bool {
         self.in_trouble.load(Ordering::Relaxed)
+    }
+}
+
+/// Writes transactions to the ledger before they are sent. A facilitator has one, so that a settler can tell that the
+/// payments of one transaction share it and writes that transaction once.
+#[derive(Debug)]
+pub(crate) struct LedgerLog(pub(crate) Ledger);
+
+#[async_trait]
+impl SettlementLog for LedgerLog {
+    async fn record(&self, broadcast: &Broadcast) -> Result<(), RailError> {
+        let Broadcast { network, signer, nonce, transaction, raw, payments } = broadcast.clone();
+        let record = BroadcastRecord { network, signer, nonce, transaction, raw, payments };
+        self.0.broadcast(record).await.map_err(|error| RailError::NotRecorded(error.to_string()))?;
+        fault::point("facilitator.recorded");
+        Ok(())
     }
 }
 

@@ -5,18 +5,17 @@
 
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use farthing_ambient::{Clock, fault};
-use farthing_ledger::{BroadcastRecord, Ledger, NewSettlement, SettlementRecord, SettlementState, Started};
+use farthing_ledger::{Ledger, NewSettlement, SettlementRecord, SettlementState, Started};
 use farthing_protocol::x402::{FacilitatorRequest, SettleResponse};
-use farthing_rail::{Broadcast, RailError, Settlement, SettlementLog, VerifyError};
+use farthing_rail::{Settlement, VerifyError};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::task::TaskTracker;
 
 use crate::answer::{Refusal, Voice, invalid, unreachable};
 use crate::flights::{Boarding, Flight, Flights};
-use crate::lane::{Lane, sent_for};
+use crate::lane::{Lane, LedgerLog, sent_for};
 use crate::{FacilitatorError, Limits, check};
 
 type Answer = Result<SettleResponse, FacilitatorError>;
@@ -26,6 +25,8 @@ type Answer = Result<SettleResponse, FacilitatorError>;
 pub(crate) struct Core {
     pub(crate) lanes: Vec<Arc<Lane>>,
     pub(crate) ledger: Ledger,
+    /// The same ledger, for the rails.
+    pub(crate) log: Arc<LedgerLog>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) limits: Limits,
     pub(crate) flights: Flights,
@@ -115,7 +116,7 @@ impl Core {
     }
 
     async fn begin(&self, job: &Job) -> Answer {
-        job.lane.ready(&self.ledger).await?;
+        job.lane.ready(&self.log).await?;
         match self.ledger.begin_settlement(job.new.clone()).await.map_err(unreachable)? {
             Started::New => self.send(job).await,
             Started::Known(record) if self.is_orphan(&record) => {
@@ -131,9 +132,8 @@ impl Core {
 
     async fn send(&self, job: &Job) -> Answer {
         fault::point("facilitator.begun");
-        let log = LedgerLog(&self.ledger);
         let terms = &job.request.requirements;
-        let result = job.lane.settler.settle(terms, job.request.payment.payload(), &log).await;
+        let result = job.lane.settler.settle(terms, job.request.payment.payload(), &*self.log).await;
         job.lane.note(matches!(result, Err(VerifyError::Rail(_))));
         fault::point("facilitator.settled");
         match result {
@@ -270,7 +270,7 @@ impl Core {
     pub(crate) async fn advance(&self, record: SettlementRecord) {
         let Boarding::Mine(_flight) = self.flights.board(&record.settlement.key) else { return };
         let Some(job) = Job::resumed(self, &record) else { return };
-        if let Err(error) = job.lane.ready(&self.ledger).await {
+        if let Err(error) = job.lane.ready(&self.log).await {
             tracing::warn!(%error, "a rail cannot take up what was sent before");
             return;
         }
@@ -289,19 +289,5 @@ impl Core {
             }
             _ => {}
         }
-    }
-}
-
-/// Writes transactions to the ledger before they are sent.
-struct LedgerLog<'a>(&'a Ledger);
-
-#[async_trait]
-impl SettlementLog for LedgerLog<'_> {
-    async fn record(&self, broadcast: &Broadcast) -> Result<(), RailError> {
-        let Broadcast { network, signer, nonce, transaction, raw, payments } = broadcast.clone();
-        let record = BroadcastRecord { network, signer, nonce, transaction, raw, payments };
-        self.0.broadcast(record).await.map_err(|error| RailError::NotRecorded(error.to_string()))?;
-        fault::point("facilitator.recorded");
-        Ok(())
     }
 }

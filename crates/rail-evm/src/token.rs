@@ -79,6 +79,10 @@ pub(crate) fn read_state(data: &Bytes) -> Option<(u64, bool)> {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Receipt {
     pub(crate) transaction_hash: B256,
+    #[serde(default)]
+    pub(crate) block_hash: Option<B256>,
+    #[serde(default)]
+    block_number: Option<U64>,
     status: U64,
     #[serde(default)]
     logs: Vec<Log>,
@@ -116,6 +120,11 @@ pub(crate) enum Effect {
 impl Receipt {
     pub(crate) fn succeeded(&self) -> bool {
         self.status == U64::from(1)
+    }
+
+    /// How many blocks there are from its own to `head`, both counted.
+    pub(crate) fn depth(&self, head: u64) -> u64 {
+        self.block_number.map_or(0, |block| (head + 1).saturating_sub(block.to::<u64>()))
     }
 
     /// What it proves about a payment in this token.
@@ -184,7 +193,8 @@ mod tests {
     }
 
     fn effect(status: u64, logs: Vec<Log>) -> Effect {
-        let receipt = Receipt { transaction_hash: B256::ZERO, status: U64::from(status), logs };
+        let (transaction_hash, status) = (B256::ZERO, U64::from(status));
+        let receipt = Receipt { transaction_hash, block_hash: None, block_number: None, status, logs };
         receipt.effect(TOKEN, &payment())
     }
 

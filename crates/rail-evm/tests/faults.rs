@@ -252,7 +252,7 @@ async fn a_restarted_settler_takes_its_transactions_up_again() {
     for one in &sent {
         world.chain.drop_transaction(one.transaction.parse().unwrap()).await.unwrap();
     }
-    next.resume(sent.clone()).await.unwrap();
+    next.resume(sent.clone(), world.log.clone()).await.unwrap();
     // A new payment takes the nonce after those of the earlier process, and an old one is not sent again.
     let fresh = world.sign(&terms());
     let terms = terms();
@@ -284,7 +284,7 @@ async fn a_broken_record_is_not_taken_up() {
     let (world, _, next) = crashed().await;
     let mut broken: Broadcast = world.log.all()[0].clone();
     broken.nonce += 1;
-    assert!(matches!(next.resume(vec![broken]).await, Err(RailError::Configuration(_))));
+    assert!(matches!(next.resume(vec![broken], world.log.clone()).await, Err(RailError::Configuration(_))));
 }
 
 #[tokio::test]

@@ -304,6 +304,88 @@ async fn a_stuck_transaction_stops_at_the_fee_cap() {
     assert_eq!(world.paid().await, PRICE);
 }
 
+/// Takes the last block away, with what is in it; the pool does not get it back.
+async fn lose_last_block(world: &World) {
+    world.chain.rpc("anvil_reorg", json!([1, []])).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_payment_that_a_reorganisation_took_away_is_paid_again_by_the_same_bytes() {
+    let (world, _rpc) = behind(|_| {}).await;
+    let terms = terms();
+    transaction(world.settle(&terms, &world.sign(&terms)).await);
+    let hash = transaction(world.settle(&terms, &world.sign(&terms)).await);
+    assert_eq!(world.paid().await, 2 * PRICE);
+    lose_last_block(&world).await;
+    assert_eq!(world.paid().await, PRICE, "the second is gone");
+    world.until("it is paid again", async || world.paid().await == 2 * PRICE).await;
+    assert_eq!(world.log.all().len(), 2, "no new transaction");
+    assert!(world.chain.receipt(hash.parse().unwrap()).await.unwrap().unwrap().succeeded());
+    transaction(world.settle(&terms, &world.sign(&terms)).await);
+    assert_eq!(world.log.all()[2].nonce, 2, "its nonce was not given to another");
+}
+
+#[tokio::test]
+async fn a_payment_after_a_reorganisation_does_not_take_the_lost_ones_nonce() {
+    let (world, _rpc) = behind(|_| {}).await;
+    let terms = terms();
+    transaction(world.settle(&terms, &world.sign(&terms)).await);
+    lose_last_block(&world).await;
+    let (first, second) = (world.sign(&terms), world.sign(&terms));
+    let both = tokio::join!(world.settle(&terms, &first), world.settle(&terms, &second));
+    transaction(both.0);
+    transaction(both.1);
+    assert_eq!(world.paid().await, 3 * PRICE);
+}
+
+#[tokio::test]
+async fn a_settlement_waits_for_its_confirmations() {
+    let (world, rpc) = behind(|config| config.confirmations = 3).await;
+    let (terms, signed) = (terms(), world.sign(&terms()));
+    let settle = world.settle(&terms, &signed);
+    let mine = async {
+        let looks = async |more: usize| {
+            let before = rpc.calls("eth_blockNumber").len();
+            world
+                .until("it was looked at", async || rpc.calls("eth_blockNumber").len() >= before + more)
+                .await;
+        };
+        looks(3).await;
+        let outcome = world.settler.outcome(&terms, &signed.payload, &world.log.all()).await;
+        assert!(matches!(outcome, Ok(Settlement::Pending { .. })), "in one block only: {outcome:?}");
+        lose_last_block(&world).await;
+        world.until("it is sent again", async || world.paid().await == PRICE).await;
+        world.chain.mine().await.unwrap();
+        looks(3).await;
+        assert_eq!(world.log.all().len(), 1);
+        world.chain.mine().await.unwrap();
+    };
+    let (settled, ()) = tokio::join!(settle, mine);
+    let hash = transaction(settled);
+    let outcome = world.settler.outcome(&terms, &signed.payload, &world.log.all()).await;
+    assert_eq!(transaction(outcome.map_err(VerifyError::Rail)), hash);
+}
+
+#[tokio::test]
+async fn a_stuck_transaction_is_replaced_also_when_nobody_waits() {
+    let (world, _rpc) = behind(|config| {
+        config.receipt_wait = Duration::from_millis(300);
+        config.stuck_after = Duration::from_millis(600);
+        config.max_fee_per_gas_wei = 100_000_000_000;
+    })
+    .await;
+    world.settler.resume(Vec::new(), world.log.clone()).await.unwrap();
+    world.chain.stop_mining().await.unwrap();
+    let settled = world.settle(&terms(), &world.sign(&terms())).await;
+    assert!(matches!(settled, Ok(Settlement::Pending { .. })), "its caller is gone: {settled:?}");
+    world.until("it is replaced", async || world.log.all().len() >= 2).await;
+    world.chain.start_mining().await.unwrap();
+    world.chain.mine().await.unwrap();
+    assert_eq!(world.paid().await, PRICE);
+    let sent = world.log.all();
+    assert!(sent.iter().all(|one| one.nonce == 0 && one.payments == sent[0].payments));
+}
+
 #[tokio::test]
 async fn a_dead_endpoint_costs_no_more_than_its_bound() {
     let (world, rpc) = behind(|_| {}).await;

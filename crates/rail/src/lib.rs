@@ -11,6 +11,8 @@
 //! - An answer of [`Settlement::Confirmed`] means that the payee has been paid that amount on the chain.
 #![forbid(unsafe_code)]
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use farthing_ambient::{Entropy, Timestamp};
 use farthing_money::{Asset, BaseUnits, Network};
@@ -147,9 +149,12 @@ pub trait Settler: Send + Sync + std::fmt::Debug {
     /// Takes up transactions that an earlier process sent: sends them again where the chain does not have them, and
     /// keeps their nonces from being used twice. To be called before the first [`Self::settle`].
     ///
+    /// `log` is for what is sent when no caller of [`Self::settle`] is there to write it down: the replacement of a
+    /// transaction that is stuck.
+    ///
     /// # Errors
     /// [`RailError::Unavailable`]
-    async fn resume(&self, sent: Vec<Broadcast>) -> Result<(), RailError>;
+    async fn resume(&self, sent: Vec<Broadcast>, log: Arc<dyn SettlementLog>) -> Result<(), RailError>;
 
     /// What became of a payment, asked of the chain and, for a known transaction, of its receipt.
     ///

@@ -190,7 +190,7 @@ impl Settler for ScriptedSettler {
         }
     }
 
-    async fn resume(&self, sent: Vec<Broadcast>) -> Result<(), RailError> {
+    async fn resume(&self, sent: Vec<Broadcast>, _log: Arc<dyn SettlementLog>) -> Result<(), RailError> {
         if let Some(gate) = &self.0.resume_gate {
             gate.acquire().await.unwrap().forget();
         }

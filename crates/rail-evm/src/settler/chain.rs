@@ -56,6 +56,8 @@ pub(super) struct Chain {
     pub(super) caps: Caps,
     pub(super) log_range: u64,
     pub(super) block_time: Duration,
+    /// How many blocks make a receipt final, at least 1.
+    pub(super) confirmations: u64,
     /// Whom simulations are sent from.
     pub(super) sender: Address,
     pub(super) plain: Facts,

@@ -39,12 +39,19 @@ pub struct SettlerConfig {
     pub max_waiting: usize,
     /// After this time without a receipt a transaction is replaced by one with higher fees.
     pub stuck_after: Duration,
+    /// How many blocks a transaction must be in before its payments are settled, its own block included. The payer
+    /// waits for them.
+    pub confirmations: u64,
+    /// How long a settled payment's transaction is watched for reorganisations, to be sent again if it leaves its
+    /// block; zero: not at all.
+    pub reorg_watch: Duration,
 }
 
 impl SettlerConfig {
     /// One signer with the tokens of [`Registry::builtin`] and limits made for Base: 2 gwei per gas at most, 150,000
     /// gas for a plain payment, 400,000 for a smart wallet's, 1,500,000 with its deployment (allowed for no factory),
-    /// 30 s for a receipt, 16 transactions in flight, 50 payments in one, 1,000 waiting, replacement after 12 s.
+    /// 30 s for a receipt, 16 transactions in flight, 50 payments in one, 1,000 waiting, replacement after 12 s, one
+    /// confirmation, and a minute's watch for reorganisations.
     #[must_use]
     pub fn new(chains: Vec<ChainConfig>, signer: SecretKey) -> Self {
         Self {
@@ -62,6 +69,8 @@ impl SettlerConfig {
             gather: Duration::from_millis(100),
             max_waiting: 1000,
             stuck_after: Duration::from_secs(12),
+            confirmations: 1,
+            reorg_watch: Duration::from_secs(60),
         }
     }
 }

@@ -4,6 +4,7 @@ use alloy_consensus::TxEip1559;
 use alloy_primitives::B256;
 use farthing_ambient::Timestamp;
 use farthing_money::BaseUnits;
+use farthing_protocol::PaymentKey;
 use farthing_protocol::x402::Reason;
 use farthing_rail::{PaymentState, Settlement, VerifyError};
 use tokio::time::Instant;
@@ -23,12 +24,18 @@ pub(super) struct Flight {
     /// What was sent, the last one with the highest fees. Any of them may be mined.
     pub(super) variants: Vec<Signed>,
     pub(super) jobs: Vec<Job>,
+    /// The payments in it, also those that nobody waits for.
+    pub(super) keys: Vec<PaymentKey>,
     /// When the last variant went out.
     pub(super) sent_at: Instant,
-    /// When any variant was last given to the chain.
-    pub(super) offered_at: Instant,
+    /// When any variant was last given to the chain; `None`: it is due.
+    pub(super) offered_at: Option<Instant>,
     /// Since when the chain counts its nonce as used, without a receipt of any variant.
     pub(super) passed_by: Option<Instant>,
+    /// It is in a block, but not deep enough yet.
+    pub(super) mined: bool,
+    /// Its payments were confirmed before a reorganisation.
+    pub(super) revived: bool,
 }
 
 impl Flight {

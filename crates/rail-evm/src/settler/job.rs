@@ -86,9 +86,7 @@ impl Recorder {
                 .map_err(|_| "the caller has gone away")?;
             answer.await.map_err(|_| "the caller has gone away".to_owned())?
         };
-        tokio::time::timeout(RECORD_TIMEOUT, recorded)
-            .await
-            .unwrap_or_else(|_| Err(format!("the record took longer than {} s", RECORD_TIMEOUT.as_secs())))
+        tokio::time::timeout(RECORD_TIMEOUT, recorded).await.unwrap_or_else(|_| Err(late()))
     }
 }
 
@@ -99,6 +97,16 @@ impl RecordRequest {
         // Nobody listens any more where the lane gave up waiting; it does not send then.
         let _ = self.done.send(recorded);
     }
+}
+
+/// Records in a log that needs no caller.
+pub(super) async fn record_in(log: &dyn SettlementLog, broadcast: &Broadcast) -> Result<(), String> {
+    let recorded = tokio::time::timeout(RECORD_TIMEOUT, log.record(broadcast)).await;
+    recorded.map_err(|_| late())?.map_err(|error| error.to_string())
+}
+
+fn late() -> String {
+    format!("the record took longer than {} s", RECORD_TIMEOUT.as_secs())
 }
 
 /// Records with every log among these once. One whose caller has gone is passed over while another has the same log.

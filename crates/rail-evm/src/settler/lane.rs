@@ -8,14 +8,17 @@ use std::time::Duration;
 
 use alloy_primitives::Address;
 use farthing_ambient::{Clock, fault};
+use farthing_protocol::PaymentKey;
 use farthing_protocol::x402::Reason;
 use farthing_rail::Broadcast;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
+use super::StandingLog;
 use super::chain::Chain;
 use super::flight::Flight;
-use super::job::{Job, Recorder, call_of, record_with};
+use super::job::{Job, Recorder, call_of, record_in, record_with};
+use super::landed::Watch;
 use super::node::{FeeCache, Purse, Sent, free_nonce, plain_gas, poll_wait, receipts, send, unavailable};
 use super::progress::Refusal;
 use super::transaction::{Signed, sign, unsigned};
@@ -32,6 +35,7 @@ pub(super) struct Limits {
     pub(super) gather: Duration,
     pub(super) max_waiting: usize,
     pub(super) stuck_after: Duration,
+    pub(super) reorg_watch: Duration,
 }
 
 /// What a lane is told.
@@ -49,11 +53,13 @@ pub(super) struct Lane {
     pub(super) key: Arc<Key>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) limits: Limits,
+    log: StandingLog,
     pub(super) commands: mpsc::Receiver<Command>,
     pub(super) open: bool,
     pub(super) waiting: VecDeque<Job>,
     /// By ascending nonce.
     pub(super) flights: Vec<Flight>,
+    pub(super) landed: Watch,
     /// The next nonce to use; `None`: the chain has to be asked.
     next_nonce: Option<u64>,
     pub(super) fees: FeeCache,
@@ -70,6 +76,7 @@ impl Lane {
         key: Arc<Key>,
         clock: Arc<dyn Clock>,
         limits: Limits,
+        log: StandingLog,
         commands: mpsc::Receiver<Command>,
     ) -> Self {
         Self {
@@ -77,10 +84,12 @@ impl Lane {
             key,
             clock,
             limits,
+            log,
             commands,
             open: true,
             waiting: VecDeque::new(),
             flights: Vec::new(),
+            landed: Watch::default(),
             next_nonce: None,
             fees: FeeCache::default(),
             purse: Purse::default(),
@@ -106,7 +115,7 @@ impl Lane {
             while self.may_launch() {
                 self.launch().await;
             }
-            if !self.flights.is_empty() && self.look_at <= Instant::now() {
+            if self.is_watching() && self.look_at <= Instant::now() {
                 self.look().await;
             }
         }
@@ -128,7 +137,11 @@ impl Lane {
     }
 
     fn is_idle(&self) -> bool {
-        self.waiting.is_empty() && self.flights.is_empty()
+        self.waiting.is_empty() && !self.is_watching()
+    }
+
+    fn is_watching(&self) -> bool {
+        !self.flights.is_empty() || !self.landed.is_empty()
     }
 
     /// Whether any caller still waits here.
@@ -138,7 +151,7 @@ impl Lane {
     }
 
     fn next_wake(&self) -> Instant {
-        let look = (!self.flights.is_empty()).then_some(self.look_at);
+        let look = self.is_watching().then_some(self.look_at);
         let launch = self.waiting.front().map(|job| job.queued + self.limits.gather);
         let late = self.waiting.iter().map(|job| job.send_by).min();
         let now = Instant::now();
@@ -246,7 +259,8 @@ impl Lane {
             let transaction = unsigned(self.chain.rpc.chain_id, nonce, to, input.clone(), gas_limit);
             let signed = sign(&self.key, &transaction, fees);
             let recorders: Vec<Recorder> = jobs.iter().filter_map(|job| job.recorder.clone()).collect();
-            if let Err(why) = self.record(&recorders, nonce, &signed, &jobs).await {
+            let keys: Vec<PaymentKey> = jobs.iter().map(|job| job.ticket.key().clone()).collect();
+            if let Err(why) = self.record(&recorders, nonce, &signed, &keys).await {
                 return Err((jobs, Refusal::NotRecorded(why)));
             }
             for job in &jobs {
@@ -259,9 +273,12 @@ impl Lane {
                         transaction,
                         variants: vec![signed],
                         jobs,
+                        keys,
                         sent_at: Instant::now(),
-                        offered_at: Instant::now(),
+                        offered_at: Some(Instant::now()),
                         passed_by: None,
+                        mined: false,
+                        revived: false,
                     });
                     self.flights.sort_by_key(Flight::nonce);
                     self.next_nonce = Some(nonce + 1);
@@ -304,7 +321,7 @@ impl Lane {
         recorders: &[Recorder],
         nonce: u64,
         signed: &Signed,
-        jobs: &[Job],
+        keys: &[PaymentKey],
     ) -> Result<(), String> {
         let broadcast = Broadcast {
             network: self.chain.rpc.network.clone(),
@@ -312,9 +329,12 @@ impl Lane {
             nonce,
             transaction: signed.hash.to_string(),
             raw: signed.raw.to_string(),
-            payments: jobs.iter().map(|job| job.ticket.key().clone()).collect(),
+            payments: keys.to_vec(),
         };
-        record_with(recorders, &broadcast).await
+        match self.log.get() {
+            Some(log) if recorders.is_empty() => record_in(&**log, &broadcast).await,
+            _ => record_with(recorders, &broadcast).await,
+        }
     }
 
     /// The lowest nonce that nothing of ours and nothing on the chain has.
@@ -323,7 +343,8 @@ impl Lane {
             Some(nonce) => nonce,
             None => free_nonce(&self.chain, self.key.address).await?,
         };
-        while self.flights.iter().any(|flight| flight.nonce() == nonce) {
+        // After a reorganisation the chain may call a nonce free whose transaction is about to be sent again.
+        while self.landed.has(nonce) || self.flights.iter().any(|flight| flight.nonce() == nonce) {
             nonce += 1;
         }
         self.next_nonce = Some(nonce);

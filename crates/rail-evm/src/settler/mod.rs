@@ -2,6 +2,7 @@ mod chain;
 mod config;
 mod flight;
 mod job;
+mod landed;
 mod lane;
 mod node;
 mod outcome;
@@ -49,7 +50,12 @@ pub struct EvmSettler {
     limits: Limits,
     receipt_wait: Duration,
     in_flight: InFlight,
+    /// Where transactions are written down that no caller waits for any more.
+    log: StandingLog,
 }
+
+/// A log for as long as the settler lives, once it has been given one.
+type StandingLog = Arc<OnceLock<Arc<dyn SettlementLog>>>;
 
 /// A network and its signers' lanes.
 struct Lanes {
@@ -84,6 +90,7 @@ impl EvmSettler {
             limits: limits_of(config),
             receipt_wait: config.receipt_wait,
             in_flight: InFlight::default(),
+            log: StandingLog::default(),
         })
     }
 
@@ -100,8 +107,8 @@ impl EvmSettler {
     fn commands<'a>(&self, chain: &Arc<Chain>, lane: &'a LaneHandle) -> &'a mpsc::Sender<Command> {
         lane.commands.get_or_init(|| {
             let (sender, commands) = mpsc::channel(self.limits.max_waiting.max(1));
-            let (key, clock) = (lane.key.clone(), self.clock.clone());
-            tokio::spawn(Lane::new(chain.clone(), key, clock, self.limits.clone(), commands).run());
+            let (key, clock, log) = (lane.key.clone(), self.clock.clone(), self.log.clone());
+            tokio::spawn(Lane::new(chain.clone(), key, clock, self.limits.clone(), log, commands).run());
             sender
         })
     }
@@ -153,6 +160,7 @@ fn limits_of(config: &SettlerConfig) -> Limits {
         gather: config.gather,
         max_waiting: config.max_waiting.max(1),
         stuck_after: config.stuck_after,
+        reorg_watch: config.reorg_watch,
     }
 }
 
@@ -175,6 +183,7 @@ fn lanes_of(
         },
         log_range: chain.log_range_blocks,
         block_time: chain.block_time,
+        confirmations: config.confirmations.max(1),
         sender,
         plain: Facts::plain_accounts(),
         sound: Facts::sound_tokens(),
@@ -253,7 +262,9 @@ impl Settler for EvmSettler {
         )
     }
 
-    async fn resume(&self, sent: Vec<Broadcast>) -> Result<(), RailError> {
+    async fn resume(&self, sent: Vec<Broadcast>, log: Arc<dyn SettlementLog>) -> Result<(), RailError> {
+        // Another call after one that failed brings the same log.
+        let _ = self.log.set(log);
         resume::resume(self, sent).await
     }
 

@@ -196,6 +196,12 @@ pub(super) async fn receipts(
     Ok((answers[1..].iter().map(read).collect::<Result<_, _>>()?, count.to()))
 }
 
+/// The number of the latest block.
+pub(super) async fn head(chain: &Chain) -> Result<u64, farthing_rail::RailError> {
+    let head: U64 = chain.rpc.get(Call::new("eth_blockNumber", json!([]))).await?;
+    Ok(head.to())
+}
+
 /// How long to wait between two looks for receipts: soon at first, as local and preconfirming chains are fast, and
 /// ten times per block at last, within 100 to 250 ms.
 pub(super) fn poll_wait(looks: u32, block_time: Duration) -> Duration {

@@ -10,9 +10,10 @@ use serde_json::value::RawValue;
 use super::EvmSettler;
 use super::chain::Chain;
 use super::flight::{failed, from_state, nonce_of, outcome as of_receipt, pending};
-use super::node::receipts;
+use super::node::{head, receipts};
 use super::payment::Payment;
 use crate::lookup::payment_state;
+use crate::token::Receipt;
 
 /// How far back the search for what used a nonce goes: a payment lives a day at most, and records are looked into
 /// within days.
@@ -34,8 +35,11 @@ pub(super) async fn outcome(
     let payment = Payment::known(terms, payload, &lanes.chain.tokens)?;
     let sent: Vec<&Broadcast> = sent.iter().filter(|one| one.network == terms.network).collect();
     let fate = of_transactions(&lanes.chain, &payment, &sent).await?;
-    if let Fate::Ended(end) = fate {
-        return Ok(end);
+    match fate {
+        Fate::Ended(end) => return Ok(end),
+        // It is in a block that is not deep enough yet.
+        Fate::Shallow(hash) => return Ok(pending(&payment, hash)),
+        _ => {}
     }
     let now = settler.clock.now();
     let since = Timestamp::from_second(now.as_second().saturating_sub(SEARCH_S)).unwrap_or(Timestamp::MIN);
@@ -51,6 +55,8 @@ pub(super) async fn outcome(
 enum Fate {
     /// One of them settled it.
     Ended(Settlement),
+    /// This one is in a block, which is too young to tell.
+    Shallow(B256),
     /// This one may still be mined.
     Open(B256),
     /// This one was mined, to no effect for the payment.
@@ -69,6 +75,7 @@ async fn of_transactions(chain: &Chain, payment: &Payment, sent: &[&Broadcast]) 
         };
         let (found, count) = receipts(chain, signer, &[hash]).await?;
         match found.into_iter().next().flatten() {
+            Some(receipt) if !is_final(chain, &receipt).await? => return Ok(Fate::Shallow(hash)),
             Some(receipt) => match of_receipt(&receipt, payment) {
                 Some(end) => return Ok(Fate::Ended(end)),
                 None if matches!(fate, Fate::None) => fate = Fate::Failed(hash),
@@ -79,6 +86,11 @@ async fn of_transactions(chain: &Chain, payment: &Payment, sent: &[&Broadcast]) 
         }
     }
     Ok(fate)
+}
+
+/// Whether enough blocks are on top of it.
+async fn is_final(chain: &Chain, receipt: &Receipt) -> Result<bool, RailError> {
+    Ok(chain.confirmations <= 1 || receipt.depth(head(chain).await?) >= chain.confirmations)
 }
 
 /// The answer for a payment whose nonce is unused.
@@ -96,7 +108,7 @@ fn unused(
             Ok(failed(Reason::EVM_TRANSACTION_FAILED, message, Some(hash.to_string())))
         }
         _ if expired => Ok(failed(Reason::EVM_VALID_BEFORE, "the payment expired before it was settled", None)),
-        Fate::Open(hash) => Ok(pending(payment, hash)),
+        Fate::Open(hash) | Fate::Shallow(hash) => Ok(pending(payment, hash)),
         Fate::Ended(end) => Ok(end),
         Fate::None => Err(RailError::Unavailable {
             network: chain.rpc.network.clone(),

@@ -64,8 +64,17 @@ async fn resume_lane(
             tracing::info!(nonce, transaction = %signed.hash, ?answer, "taken up again");
         }
         let jobs = payments.iter().filter_map(|key| adopt(settler, chain, key, &variants)).collect();
-        let now = Instant::now();
-        flights.push(Flight { transaction, variants, jobs, sent_at: now, offered_at: now, passed_by: None });
+        flights.push(Flight {
+            transaction,
+            variants,
+            jobs,
+            keys: payments,
+            sent_at: Instant::now(),
+            offered_at: Some(Instant::now()),
+            passed_by: None,
+            mined: false,
+            revived: false,
+        });
     }
     let (done, adopted) = oneshot::channel();
     let command = Command::Adopt(flights, done);

@@ -8,8 +8,9 @@ use tokio::time::Instant;
 
 use super::flight::{Flight, Verdict, failed, judge, outcome, passed_by, pending};
 use super::job::{Job, Recorder};
+use super::landed::report_undone;
 use super::lane::Lane;
-use super::node::{Sent, poll_wait, receipts, send};
+use super::node::{Sent, head, poll_wait, receipts, send};
 use super::transaction::sign;
 use crate::token::Receipt;
 
@@ -39,12 +40,35 @@ impl Lane {
                 return;
             }
         };
-        for receipt in found.into_iter().flatten() {
+        for receipt in self.final_ones(found.into_iter().flatten().collect()).await {
             self.land(receipt).await;
         }
+        self.revive_vanished(count);
+        self.release_ripe().await;
         self.give_up_passed_by(count).await;
         self.offer_again().await;
         self.replace_stuck().await;
+        if self.flights.is_empty() {
+            // Only a reorganisation is watched for.
+            self.look_at = Instant::now() + self.patience();
+        }
+    }
+
+    /// Those of the receipts that are deep enough; the transactions of the others are marked as mined.
+    async fn final_ones(&mut self, mut found: Vec<Receipt>) -> Vec<Receipt> {
+        if self.chain.confirmations > 1 && !found.is_empty() {
+            // Without an answer none is deep enough for now.
+            let head = head(&self.chain).await.unwrap_or_default();
+            for flight in &mut self.flights {
+                let is_of =
+                    |receipt: &Receipt| flight.variants.iter().any(|v| v.hash == receipt.transaction_hash);
+                flight.mined = found.iter().any(is_of);
+            }
+            found.retain(|receipt| receipt.depth(head) >= self.chain.confirmations);
+        } else if self.chain.confirmations > 1 {
+            self.flights.iter_mut().for_each(|flight| flight.mined = false);
+        }
+        found
     }
 
     /// A transaction is in a block: tells every payment in it what came of it.
@@ -53,9 +77,16 @@ impl Lane {
         let at =
             self.flights.iter().position(|flight| flight.variants.iter().any(|signed| signed.hash == hash));
         let Some(at) = at else { return };
-        let flight = self.flights.remove(at);
+        let mut flight = self.flights.remove(at);
         self.look_soon();
-        let shared = flight.jobs.len() > 1;
+        let shared = flight.keys.len() > 1;
+        let signed = flight.variants.iter().position(|signed| signed.hash == hash);
+        if let Some(signed) = signed.map(|at| flight.variants.swap_remove(at)) {
+            if flight.revived {
+                report_undone(&self.chain, &receipt, &signed, &flight.keys);
+            }
+            self.keep_watching(signed, flight.transaction.nonce, flight.keys, &receipt);
+        }
         let mut unsettled = Vec::new();
         for job in flight.jobs {
             match outcome(&receipt, &job.payment) {
@@ -87,7 +118,7 @@ impl Lane {
         self.waiting.push_front(job);
     }
 
-    fn patience(&self) -> Duration {
+    pub(super) fn patience(&self) -> Duration {
         self.chain.block_time * PATIENCE_BLOCKS
     }
 
@@ -96,7 +127,7 @@ impl Lane {
     async fn give_up_passed_by(&mut self, count: u64) {
         let mut lost = Vec::new();
         let patience = self.patience();
-        for flight in self.flights.iter_mut().filter(|flight| flight.nonce() < count) {
+        for flight in self.flights.iter_mut().filter(|flight| !flight.mined && flight.nonce() < count) {
             let since = *flight.passed_by.get_or_insert_with(Instant::now);
             if since.elapsed() >= patience {
                 lost.push(flight.nonce());
@@ -126,19 +157,24 @@ impl Lane {
     /// Gives the chain again what it may have lost. It does nothing new where the chain still has it.
     async fn offer_again(&mut self) {
         let patience = self.patience();
-        let due = |flight: &Flight| flight.offered_at.elapsed() >= patience;
+        let due = |flight: &Flight| {
+            !flight.mined && flight.offered_at.is_none_or(|offered_at| offered_at.elapsed() >= patience)
+        };
         for flight in self.flights.iter_mut().filter(|flight| due(flight)).take(4) {
             if let Some(signed) = flight.variants.last() {
                 let sent = send(&self.chain, signed).await;
                 tracing::debug!(nonce = flight.transaction.nonce, ?sent, "offered again");
             }
-            flight.offered_at = Instant::now();
+            flight.offered_at = Some(Instant::now());
         }
     }
 
     /// Replaces the transaction that all others wait for, if it has been out for too long.
     async fn replace_stuck(&mut self) {
-        let stuck = self.flights.first().filter(|first| first.sent_at.elapsed() >= self.limits.stuck_after);
+        let stuck = self
+            .flights
+            .first()
+            .filter(|first| !first.mined && first.sent_at.elapsed() >= self.limits.stuck_after);
         let Some((old, flight)) = stuck.and_then(|flight| Some((flight.last()?, flight))) else { return };
         self.fees.forget();
         let cap = self.chain.caps.max_fee_per_gas_wei;
@@ -150,7 +186,7 @@ impl Lane {
         };
         let signed = sign(&self.key, &flight.transaction, fees);
         let recorders = self.recorders_for(flight);
-        if let Err(why) = self.record(&recorders, flight.nonce(), &signed, &flight.jobs).await {
+        if let Err(why) = self.record(&recorders, flight.nonce(), &signed, &flight.keys).await {
             tracing::warn!(nonce = flight.nonce(), why, "a stuck transaction is not replaced");
             self.postpone();
             return;
