@@ -89,6 +89,11 @@ async fn handle(State(api): State<Api>, request: Request<Body>) -> Response {
             let body = axum::body::to_bytes(request.into_body(), 1 << 20).await.unwrap();
             ([("content-type", "application/octet-stream")], body).into_response()
         }
+        // In pieces, of no length that is known beforehand.
+        "/stream" | "/stream/upfront" => {
+            let pieces = (0..64_u8).map(|n| Ok::<_, std::convert::Infallible>(vec![n; 4096]));
+            Body::from_stream(futures::stream::iter(pieces)).into_response()
+        }
         path => axum::Json(serde_json::json!({"path": path})).into_response(),
     }
 }
@@ -111,13 +116,19 @@ impl World {
 
     /// The same with these routes and further keys of gateway.yaml.
     pub(crate) async fn selling(routes: &str, more: &str) -> Self {
-        let chain = Arc::new(Base::builder().chain_id(BASE_SEPOLIA).start().await.unwrap());
+        let chain = local_chain().await;
+        let in_process = in_process(&chain);
+        Self::settled_by(chain, &in_process, routes, more).await
+    }
+
+    /// The same on this chain, with this value of `facilitator` in gateway.yaml.
+    pub(crate) async fn settled_by(chain: Arc<Base>, facilitator: &str, routes: &str, more: &str) -> Self {
         let upstream = Upstream::start(chain.clone()).await;
         let folder = tempfile::tempdir().unwrap();
         let port = free_port();
         let config = folder.path().join("gateway.yaml");
         let url = format!("http://127.0.0.1:{port}");
-        std::fs::write(&config, gateway_yaml(port, &upstream.url, &chain, routes, more)).unwrap();
+        std::fs::write(&config, gateway_yaml(port, &upstream.url, facilitator, routes, more)).unwrap();
         let gateway = start_server("gateway", &config, &url).await;
         let wallet = Wallet::new(folder.path().join("wallet"), &chain).await;
         Self { chain, upstream, url, folder, wallet, gateway }
@@ -147,9 +158,15 @@ impl World {
 
 /// Starts `farthing gateway` or `farthing facilitator` and waits until it listens.
 pub(crate) async fn start_server(command: &str, config: &Path, url: &str) -> Child {
-    let log = config.with_extension("log");
-    let file = std::fs::File::create(&log).unwrap();
-    let mut child = Command::new(FARTHING)
+    listening(server(command, config).spawn().unwrap(), config, url).await
+}
+
+/// `farthing gateway` or `farthing facilitator`, with a home and a log beside its configuration.
+pub(crate) fn server(command: &str, config: &Path) -> Command {
+    let log = std::fs::OpenOptions::new().create(true).append(true).open(config.with_extension("log"));
+    let file = log.unwrap();
+    let mut server = Command::new(FARTHING);
+    server
         .args([command, "-c"])
         .arg(config)
         .env("FARTHING_HOME", config.parent().unwrap().join(command))
@@ -157,17 +174,20 @@ pub(crate) async fn start_server(command: &str, config: &Path, url: &str) -> Chi
         .stdin(Stdio::null())
         .stdout(file.try_clone().unwrap())
         .stderr(file)
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
+        .kill_on_drop(true);
+    server
+}
+
+/// Waits until a server listens.
+pub(crate) async fn listening(mut child: Child, config: &Path, url: &str) -> Child {
     let deadline = Instant::now() + Duration::from_secs(20);
     drop(rustls::crypto::ring::default_provider().install_default());
     let address = url.trim_start_matches("http://").to_owned();
     while tokio::net::TcpStream::connect(&address).await.is_err() {
         let ended = child.try_wait().unwrap();
-        let text = || std::fs::read_to_string(&log).unwrap();
-        assert!(ended.is_none(), "farthing {command} ended: {}", text());
-        assert!(Instant::now() < deadline, "farthing {command} does not answer: {}", text());
+        let text = || std::fs::read_to_string(config.with_extension("log")).unwrap();
+        assert!(ended.is_none(), "{} ended: {}", config.display(), text());
+        assert!(Instant::now() < deadline, "{} does not answer: {}", config.display(), text());
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     child
@@ -179,13 +199,27 @@ pub(crate) fn terminate(child: &Child) {
     assert!(std::process::Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
 }
 
-fn gateway_yaml(port: u16, upstream: &str, chain: &Base, routes: &str, more: &str) -> String {
+/// A chain with USDC, as Base Sepolia.
+pub(crate) async fn local_chain() -> Arc<Base> {
+    Arc::new(Base::builder().chain_id(BASE_SEPOLIA).start().await.unwrap())
+}
+
+/// A facilitator within the gateway.
+fn in_process(chain: &Base) -> String {
+    format!("{{in_process: {{{}}}}}", networks(chain))
+}
+
+/// The key `networks` of gateway.yaml and facilitator.yaml.
+pub(crate) fn networks(chain: &Base) -> String {
+    let rpc = chain.rpc_url();
+    format!("networks: {{base-sepolia: {{rpc: [\"{rpc}\"], signers: [{{env: SIGNER_KEY}}]}}}}")
+}
+
+fn gateway_yaml(port: u16, upstream: &str, facilitator: &str, routes: &str, more: &str) -> String {
     format!(
         "listen: 127.0.0.1:{port}\npublic_url: http://127.0.0.1:{port}\nupstream: {upstream}\npay_to: \"{}\"\n\
-         accepts: [base-sepolia]\nunmatched: free\nfacilitator:\n  in_process:\n    networks:\n      \
-         base-sepolia: {{rpc: [\"{}\"], signers: [{{env: SIGNER_KEY}}]}}\n{more}\nroutes:{routes}",
-        PAYEE.address,
-        chain.rpc_url()
+         accepts: [base-sepolia]\nunmatched: free\nfacilitator: {facilitator}\n{more}\nroutes:{routes}",
+        PAYEE.address
     )
 }
 

@@ -17,26 +17,36 @@ const options = args(
     v1: { type: "boolean", default: false },
     method: { type: "string", short: "X", default: "GET" },
     data: { type: "string", short: "d" },
+    base64: { type: "boolean", default: false },
+    stream: { type: "boolean", default: false },
+    alter: { type: "string", default: "{}" },
     header: { type: "string", short: "H", multiple: true, default: [] },
   },
   ["url", "key"],
 );
+
+/** Signs other terms than it was asked to, and claims that they are those: what a buyer does who cheats. */
+const altered = (scheme) => ({
+  scheme: scheme.scheme,
+  createPaymentPayload: (version, requirements, context) =>
+    scheme.createPaymentPayload(version, { ...requirements, ...JSON.parse(options.alter) }, context),
+});
 
 const account = privateKeyToAccount(prefixed(options.key));
 const client = new x402Client();
 // Tests bring tokens and prices of their own; the caps under test are ours, not the reference's.
 client.setSpendControls(false);
 if (options.v1) {
-  for (const network of ["base", "base-sepolia"]) client.registerV1(network, new ExactEvmSchemeV1(account));
+  for (const network of ["base", "base-sepolia"]) client.registerV1(network, altered(new ExactEvmSchemeV1(account)));
 } else {
   const signer = options.rpc ? toClientEvmSigner(account, await publicClient(options.rpc)) : account;
-  client.register("eip155:*", new ExactEvmScheme(signer));
+  client.register("eip155:*", altered(new ExactEvmScheme(signer)));
 }
 
 const sent = [];
 const watchedFetch = async (request) => {
   const copy = request.clone();
-  sent.push({ method: copy.method, headers: Object.fromEntries(copy.headers), body: await copy.text() });
+  sent.push({ method: copy.method, headers: Object.fromEntries(copy.headers), body: await textOf(copy) });
   const response = await fetch(request);
   return options.v1 ? withoutV2(response) : response;
 };
@@ -49,11 +59,19 @@ function withoutV2(response) {
   return new Response(response.body, { status: response.status, headers });
 }
 
+const textOf = async (message) => Buffer.from(await message.arrayBuffer()).toString(options.base64 ? "base64" : "utf8");
+
 const headers = options.header.map((line) => [line.slice(0, line.indexOf(":")).trim(), line.slice(line.indexOf(":") + 1).trim()]);
 if (options.data !== undefined && !headers.some(([name]) => name.toLowerCase() === "content-type")) {
   headers.push(["content-type", "application/json"]);
 }
-const init = { method: options.data !== undefined && options.method === "GET" ? "POST" : options.method, headers, body: options.data };
+const data = options.data !== undefined && options.base64 ? Buffer.from(options.data, "base64") : options.data;
+const init = {
+  method: data !== undefined && options.method === "GET" ? "POST" : options.method,
+  headers,
+  // A stream has no length that is known beforehand: it goes out in chunks.
+  ...(options.stream ? { body: new Blob([data]).stream(), duplex: "half" } : { body: data }),
+};
 
 try {
   const response = await wrapFetchWithPayment(watchedFetch, new x402HTTPClient(client))(options.url, init);
@@ -62,7 +80,7 @@ try {
     status: response.status,
     headers: Object.fromEntries(response.headers),
     paymentResponse: receipt ? decodePaymentResponseHeader(receipt) : null,
-    body: await response.text(),
+    body: await textOf(response),
     sent,
   });
 } catch (error) {

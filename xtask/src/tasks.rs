@@ -1,5 +1,7 @@
 //! The small tasks: each hands over to a program of its own.
 
+use std::path::PathBuf;
+
 use crate::invocation::{Failure, Invocation, text};
 use crate::npm;
 use crate::workspace::target_dir;
@@ -28,14 +30,30 @@ pub(crate) fn demo(passed: &Passed) -> Result<(), Failure> {
     Err(run.with(&passed.arguments).replace_this_process())
 }
 
-/// Builds the peers in their own workspace, then becomes the benchmark.
-pub(crate) fn bench(passed: &Passed) -> Result<(), Failure> {
-    let target = target_dir().join("peers-rs");
+/// Builds programs of tests/peers-rs, a workspace of its own, into a folder of its own.
+pub(crate) fn build_peers(what: &[&str]) -> Invocation {
+    let target = text(&peers_dir());
     let build =
-        ["build", "--release", "--locked", "--manifest-path", "tests/peers-rs/Cargo.toml", "--target-dir"];
-    Invocation::cargo(&build).with(&[text(&target)]).run()?;
-    let run = Invocation::cargo(&["run", "--quiet", "--release", "--package", "farthing-bench", "--"]);
-    let run = run.with(&passed.arguments).env("FARTHING_PEERS", text(&target.join("release/farthing-peers")));
+        ["build", "--locked", "--manifest-path", "tests/peers-rs/Cargo.toml", "--target-dir", &target];
+    Invocation::cargo(&[&build, what].concat())
+}
+
+fn peers_dir() -> PathBuf {
+    target_dir().join("peers-rs")
+}
+
+/// Builds the peers and the binary, then becomes the benchmark.
+pub(crate) fn bench(passed: &Passed) -> Result<(), Failure> {
+    let peers = ["--package", "farthing-peers", "--package", "farthing-peer-facilitator"];
+    build_peers(&[&["--release"], &peers[..]].concat()).run()?;
+    let ours = ["--package", "farthing", "--package", "farthing-bench"];
+    Invocation::cargo(&["build", "--release"]).with(&ours.map(str::to_owned)).run()?;
+    let (built, peers) = (target_dir().join("release"), peers_dir().join("release"));
+    let run = Invocation::new(text(&built.join("farthing-bench")), &[]).with(&passed.arguments);
+    let run = run
+        .env("FARTHING", text(&built.join("farthing")))
+        .env("FARTHING_PEERS", text(&peers.join("farthing-peers")))
+        .env("FARTHING_PEER_FACILITATOR", text(&peers.join("farthing-peer-facilitator")));
     Err(run.replace_this_process())
 }
 

@@ -2,7 +2,7 @@
 
 use crate::invocation::{Failure, Invocation};
 use crate::run::{Check, Outcome};
-use crate::{commands, deny, links, npm, run, toolchain};
+use crate::{commands, deny, links, npm, run, tasks, toolchain};
 
 /// What to leave out.
 #[derive(clap::Args)]
@@ -54,6 +54,7 @@ fn everything() -> Vec<Check> {
         clippy(),
         // The end-to-end tests start programs that no test target depends on.
         passes("build", Invocation::cargo(&["build", "--workspace"])),
+        passes("peers", tasks::build_peers(&["--package", "farthing-peer-buyers"])),
         Check::new("tests", || tests(&[])),
         Check::new("golden", golden_files),
         passes(
