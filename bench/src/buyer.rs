@@ -5,8 +5,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use alloy_primitives::{Address, B256, U256, keccak256};
 use alloy_sol_types::{Eip712Domain, SolStruct, sol};
-use farthing_protocol::x402::{self, ExactEvmPayload, PAYMENT_REQUIRED, Payment};
-use farthing_protocol::{Challenge, Offer, Protocol};
+use farthing_money::{BaseUnits, Network, Registry};
+use farthing_protocol::x402::{
+    self, ExactEvmPayload, FacilitatorRequest, PAYMENT_REQUIRED, Payment, Paywall, ResourceInfo,
+};
+use farthing_protocol::{Challenge, Offer, Protocol, Requirements};
 use secp256k1::{Message, SECP256K1, SecretKey};
 use serde_json::value::to_raw_value;
 
@@ -52,11 +55,7 @@ pub(crate) async fn ask(port: u16, path: &str) -> Result<Price, Failure> {
     if status != 402 {
         return Err(format!("{path} answered {status}, not 402").into());
     }
-    let challenge = Challenge::read(Some(header.as_bytes()), connection.body())?;
-    let v2 = challenge.offers.iter().find(|offer| offer.protocol == Protocol::X402V2);
-    let offer = v2.ok_or("the 402 has no offer of version 2")?.clone();
-    let domain = domain(&offer)?;
-    Ok(Price { challenge, offer, domain })
+    Price::read(Challenge::read(Some(header.as_bytes()), connection.body())?)
 }
 
 fn domain(offer: &Offer) -> Result<Eip712Domain, Failure> {
@@ -73,12 +72,44 @@ fn domain(offer: &Offer) -> Result<Eip712Domain, Failure> {
 }
 
 impl Price {
+    fn read(challenge: Challenge) -> Result<Self, Failure> {
+        let v2 = challenge.offers.iter().find(|offer| offer.protocol == Protocol::X402V2);
+        let offer = v2.ok_or("the 402 has no offer of version 2")?.clone();
+        let domain = domain(&offer)?;
+        Ok(Self { challenge, offer, domain })
+    }
+
+    /// One base unit of USDC on Base Sepolia, without a seller who asks for it.
+    pub(crate) fn of_one_unit() -> Result<Self, Failure> {
+        let network = Network::BASE_SEPOLIA;
+        let usdc = Registry::builtin().usdc(&network)?.address.clone();
+        let terms = Requirements {
+            scheme: "exact".into(),
+            network,
+            amount: BaseUnits::new(1),
+            asset: usdc,
+            pay_to: PAYEE.into(),
+            max_timeout_seconds: 3600,
+            extra: serde_json::from_str(r#"{"name":"USDC","version":"2"}"#)?,
+        };
+        let paywall = Paywall::new(&ResourceInfo::new("http://localhost/paid"), &[terms])?;
+        Self::read(Challenge::read(Some(paywall.v2_header().as_bytes()), b"")?)
+    }
+
+    /// What a seller sends to a facilitator, for a new payment.
+    pub(crate) fn facilitator_request(&self) -> Result<String, Failure> {
+        Ok(FacilitatorRequest::to_body(&self.payment()?, &self.offer.raw)?)
+    }
+
     /// A paid request: all its bytes.
     pub(crate) fn paid_request(&self, path: &str) -> Result<Vec<u8>, Failure> {
-        let payload = to_raw_value(&self.sign()?)?;
-        let payment = Payment::answer(&self.challenge, &self.offer, payload)?;
-        let (name, value) = payment.to_header()?;
+        let (name, value) = self.payment()?.to_header()?;
         Ok(http1::get(path, Some((name, &value))))
+    }
+
+    fn payment(&self) -> Result<Payment, Failure> {
+        let payload = to_raw_value(&self.sign()?)?;
+        Ok(Payment::answer(&self.challenge, &self.offer, payload)?)
     }
 
     fn sign(&self) -> Result<ExactEvmPayload, Failure> {

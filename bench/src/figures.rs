@@ -33,7 +33,8 @@ fn percentile(latencies: &[Duration], percent: usize) -> f64 {
     latencies.get(at).map_or(f64::NAN, |latency| latency.as_secs_f64() * 1e6)
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
+/// The middle one.
+pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::figures::{self, Comparison, Round, say};
+use crate::load::Expected;
 use crate::process::{self, Server};
 use crate::{Failure, buyer, http1, load, stub};
 
@@ -87,7 +88,7 @@ async fn compare(options: &Options) -> Result<(), Failure> {
 }
 
 /// This program is our seller too, as a process of its own.
-fn our_seller(seller: &[&str], folder: &Path) -> Result<Server, Failure> {
+pub(crate) fn our_seller(seller: &[&str], folder: &Path) -> Result<Server, Failure> {
     let own = std::env::current_exe()?;
     let ledger = folder.join("ledger.db");
     let ledger = ["--ledger", &ledger.to_string_lossy()];
@@ -115,7 +116,8 @@ async fn round(
 async fn measure(options: &Options, kind: Kind, server: &Server) -> Result<Round, Failure> {
     let requests = requests(options, kind, server.port).await?;
     let before = server.cpu_time()?;
-    let took = load::send(server.port, options.connections, &requests, kind.status).await?;
+    let expected = Expected { status: kind.status, saying: "" };
+    let took = load::send(server.port, options.connections, &requests, expected).await?;
     let cpu = server.cpu_time()?.saturating_sub(before);
     Ok(Round::new(&took, cpu))
 }

@@ -5,9 +5,12 @@
 #![allow(clippy::float_arithmetic, reason = "rates and ratios are measurements, not money")]
 
 mod buyer;
+mod cli;
+mod facilitator;
 mod figures;
 mod gateway;
 mod http1;
+mod inside;
 mod load;
 mod process;
 mod seller;
@@ -32,14 +35,24 @@ struct Arguments {
 enum Benchmark {
     /// Free, unpaid and paid requests of the gateway's layer, beside x402-axum 2.0.2
     Gateway(gateway::Options),
+    /// Payments verified and settled on a local chain, beside x402-rs's facilitator
+    Facilitator(facilitator::Options),
+    /// How long the command line takes, and what it holds, beside agentcash
+    Cli(cli::Options),
     /// Our side of the gateway's benchmark, started by it as a process of its own
     #[command(hide = true)]
     Seller(seller::Options),
+    /// Our side of the facilitator's benchmark, likewise
+    #[command(hide = true)]
+    Settler(inside::Options),
 }
 
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().benchmark {
         Benchmark::Gateway(options) => gateway::run(&options),
+        Benchmark::Facilitator(options) => facilitator::run(&options),
+        Benchmark::Cli(options) => cli::run(&options),
+        Benchmark::Settler(options) => inside::run(&options),
         Benchmark::Seller(options) => seller::run(&options),
     };
     match outcome {

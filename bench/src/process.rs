@@ -40,21 +40,12 @@ impl Server {
 
     /// The processor time that it has used, to 10 ms.
     pub(crate) fn cpu_time(&self) -> Result<Duration, Failure> {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
-        // The program's name, in brackets, may hold anything; utime and stime are fields 14 and 15.
-        let (_, rest) = stat.rsplit_once(')').ok_or("/proc/…/stat has no name")?;
-        let fields: Vec<&str> = rest.split_whitespace().collect();
-        let ticks = |at: usize| fields.get(at).and_then(|field| field.parse::<u32>().ok());
-        let (user, system) = ticks(11).zip(ticks(12)).ok_or("/proc/…/stat has no times")?;
-        Ok(TICK * (user + system))
+        cpu_time(&self.child.id().to_string())
     }
 
     /// The memory that it holds now, in KiB.
     pub(crate) fn memory_kib(&self) -> Result<u64, Failure> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let number = line.and_then(|line| line.split_whitespace().next()).and_then(|n| n.parse().ok());
-        number.ok_or_else(|| "/proc/…/status has no VmRSS".into())
+        memory_kib(self.child.id(), "VmRSS:")
     }
 }
 
@@ -64,6 +55,29 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The processor time that this process has used, to 10 ms.
+pub(crate) fn own_cpu_time() -> Result<Duration, Failure> {
+    cpu_time("self")
+}
+
+fn cpu_time(process: &str) -> Result<Duration, Failure> {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat"))?;
+    // The program's name, in brackets, may hold anything; utime and stime are fields 14 and 15.
+    let (_, rest) = stat.rsplit_once(')').ok_or("/proc/…/stat has no name")?;
+    let fields: Vec<&str> = rest.split_whitespace().collect();
+    let ticks = |at: usize| fields.get(at).and_then(|field| field.parse::<u32>().ok());
+    let (user, system) = ticks(11).zip(ticks(12)).ok_or("/proc/…/stat has no times")?;
+    Ok(TICK * (user + system))
+}
+
+/// A line of `/proc/…/status`: `VmRSS:` is what the process holds now, `VmHWM:` the most that it ever held.
+pub(crate) fn memory_kib(process: u32, which: &str) -> Result<u64, Failure> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix(which));
+    let number = line.and_then(|line| line.split_whitespace().next()).and_then(|n| n.parse().ok());
+    number.ok_or_else(|| format!("/proc/…/status has no {which}").into())
 }
 
 /// Moves this process off the servers' core. To be called before it starts threads.
