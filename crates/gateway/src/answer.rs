@@ -14,6 +14,9 @@ use http_body_util::Either;
 /// What a browser's script may read of our headers.
 pub(crate) const EXPOSED: &str = "PAYMENT-REQUIRED, PAYMENT-RESPONSE, X-PAYMENT-RESPONSE";
 
+/// How much of a body goes out at once: so that a slow reader's progress is seen.
+const PIECE_BYTES: usize = 64 * 1024;
+
 /// A body that is in memory, and tells whether it went out whole.
 pub struct Held {
     bytes: Option<Bytes>,
@@ -67,7 +70,10 @@ impl Body for Held {
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        Poll::Ready(self.bytes.take().map(Frame::data).map(Ok))
+        let Some(mut bytes) = self.bytes.take() else { return Poll::Ready(None) };
+        let piece = bytes.split_to(bytes.len().min(PIECE_BYTES));
+        self.bytes = Some(bytes).filter(|rest| !rest.is_empty());
+        Poll::Ready(Some(Ok(Frame::data(piece))))
     }
 
     fn is_end_stream(&self) -> bool {

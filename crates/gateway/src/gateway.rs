@@ -67,7 +67,9 @@ impl Gateway {
                 Arc::new(opened.map_err(|error| GatewayError::Answers(error.to_string()))?)
             }
             // Out of the memory that all answers share, so that kept ones never take all of it.
-            None => Arc::new(MemoryStore::new(clock, keep, max_bytes.min(config.limits().buffered_bytes / 2))),
+            None => {
+                Arc::new(MemoryStore::new(clock, keep, max_bytes.min(config.limits().buffered_bytes / 2)))
+            }
         };
         layer = layer.with_store(store);
         Ok(Self { config, layer, proxy, ledger, _lock: lock })

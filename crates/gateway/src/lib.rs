@@ -73,6 +73,7 @@ mod route;
 mod server;
 mod settle;
 mod store;
+mod turn;
 
 pub use answer::{GatewayBody, Held};
 pub use config::{Config, FacilitatorSection, Limits};

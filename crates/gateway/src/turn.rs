@@ -1,0 +1,145 @@
+//! Whose turn it is on a connection: who keeps us waiting for too long loses it.
+//!
+//! It is ours while a request is worked on, or while the rest of an answer is being made. At all other times it is the
+//! buyer's: to ask, to go on reading. That holds for HTTP/1 and for every stream of HTTP/2, where neither an idle
+//! connection nor a reader without a window shows on the socket.
+
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
+use tokio::time::Instant;
+
+/// The state of one connection.
+#[derive(Debug)]
+pub(crate) struct Turn {
+    /// How much there is to be done by us.
+    ours: AtomicUsize,
+    /// When something happened last.
+    last: Mutex<Instant>,
+}
+
+/// Something that is ours to do, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Ours(Arc<Turn>);
+
+impl Turn {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self { ours: AtomicUsize::new(0), last: Mutex::new(Instant::now()) })
+    }
+
+    pub(crate) fn take(self: &Arc<Self>) -> Ours {
+        self.ours.fetch_add(1, Ordering::AcqRel);
+        Ours(self.clone())
+    }
+
+    fn touch(&self) {
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    /// Completes when the buyer has let us wait for so long.
+    pub(crate) async fn lost(&self, patience: Duration) {
+        loop {
+            let last = *self.last.lock().unwrap_or_else(PoisonError::into_inner);
+            let over = match self.ours.load(Ordering::Acquire) {
+                0 => last + patience,
+                _ => Instant::now() + patience,
+            };
+            if over <= Instant::now() {
+                return;
+            }
+            tokio::time::sleep_until(over).await;
+        }
+    }
+}
+
+impl Drop for Ours {
+    fn drop(&mut self) {
+        self.0.touch();
+        self.0.ours.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+pin_project! {
+    /// An answer's body: ours while its next piece is being made, the buyer's while he has not asked for it.
+    #[derive(Debug)]
+    pub(crate) struct Watched<B> {
+        #[pin]
+        body: B,
+        turn: Arc<Turn>,
+        making: Option<Ours>,
+    }
+}
+
+impl<B> Watched<B> {
+    pub(crate) fn new(body: B, turn: Arc<Turn>) -> Self {
+        Self { body, turn, making: None }
+    }
+}
+
+impl<B: Body<Data = Bytes>> Body for Watched<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let this = self.project();
+        let frame = this.body.poll_frame(context);
+        if frame.is_pending() {
+            this.making.get_or_insert_with(|| this.turn.take());
+        } else {
+            *this.making = None;
+            this.turn.touch();
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http_body_util::{BodyExt as _, StreamBody};
+
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    #[tokio::test(start_paused = true)]
+    async fn only_the_buyers_time_counts() {
+        let turn = Turn::new();
+        let (began, ours) = (Instant::now(), turn.take());
+        let working = async {
+            tokio::time::sleep(Duration::from_secs(3600)).await;
+            drop(ours);
+        };
+        tokio::join!(turn.lost(PATIENCE), working);
+        let took = began.elapsed();
+        assert!(took >= Duration::from_secs(3660) && took < Duration::from_secs(3725), "{took:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_piece_that_is_being_made_is_ours() {
+        let turn = Turn::new();
+        let (send, pieces) = futures::channel::mpsc::unbounded::<Result<Frame<Bytes>, std::io::Error>>();
+        let mut body = Watched::new(StreamBody::new(pieces), turn.clone());
+        let next = tokio::time::timeout(Duration::from_secs(600), body.frame());
+        assert!(next.await.is_err(), "nothing yet");
+        assert!(tokio::time::timeout(2 * PATIENCE, turn.lost(PATIENCE)).await.is_err());
+        send.unbounded_send(Ok(Frame::data(Bytes::from_static(b"x")))).unwrap();
+        assert!(body.frame().await.is_some());
+        assert!(tokio::time::timeout(2 * PATIENCE, turn.lost(PATIENCE)).await.is_ok(), "he does not ask on");
+    }
+}
