@@ -22,8 +22,8 @@ pub enum PathError {
     /// `%` without two hex digits, or bytes that are no UTF-8.
     #[error("the path is not validly percent-encoded UTF-8")]
     Encoding,
-    /// An encoded slash or backslash, a control character, or an escape that was escaped again.
-    #[error("the path encodes a slash, a backslash, a control character, or a second encoding")]
+    /// An encoded slash or backslash, a control character, encoded or not, or an escape that was escaped again.
+    #[error("the path hides a slash, a backslash, a control character, or a second encoding")]
     Hidden,
     /// A backslash or `;`, which some servers take for a separator.
     #[error("the path has a character that servers read differently")]
@@ -84,7 +84,7 @@ fn recode(raw: &str) -> Result<String, PathError> {
             byte => (byte, false),
         };
         at += if escaped { 3 } else { 1 };
-        if escaped && (matches!(value, b'/' | b'\\') || value.is_ascii_control()) {
+        if value.is_ascii_control() || (escaped && matches!(value, b'/' | b'\\')) {
             return Err(PathError::Hidden);
         }
         decoded.push(value);
@@ -178,6 +178,9 @@ mod tests {
             ("/weather%00", PathError::Hidden),
             ("/weather%0a", PathError::Hidden),
             ("/weather%7f", PathError::Hidden),
+            // Found by fuzz/targets/path.rs: it became `%11`, which is refused.
+            ("/weather\u{11}", PathError::Hidden),
+            ("/weather\n", PathError::Hidden),
             ("/static\\weather", PathError::Ambiguous),
             ("/weather;x=1", PathError::Ambiguous),
             ("/..;/weather", PathError::Ambiguous),
