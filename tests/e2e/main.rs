@@ -3,9 +3,12 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod attacks_seller;
 mod caps;
+mod crash;
 mod failures;
 mod output;
 mod paid_call;
 mod peers;
+mod rpc_faults;
 mod world;
