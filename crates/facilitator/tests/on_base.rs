@@ -1,6 +1,7 @@
 //! The whole facilitator on a local Base Sepolia, with the real rail: what the chain says afterwards counts.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on ends there")]
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use farthing_ambient::{Clock, Entropy, OsEntropy, SystemClock};
 use farthing_devnet::accounts::{BUYER, FACILITATOR, PAYEE, PAYEE_2};
 use farthing_devnet::{Account, Base};
 use farthing_facilitator::http::{HttpConfig, ServeLimits, router, serve};
-use farthing_facilitator::{Facilitate, Facilitator, HttpFacilitator, Limits, RemoteConfig};
+use farthing_facilitator::{Facilitate, Facilitator, HttpFacilitator, Limits, Payees, RemoteConfig};
 use farthing_ledger::{Ledger, SettlementState};
 use farthing_money::{BaseUnits, Network, Registry};
 use farthing_protocol::x402::{FacilitatorRequest, Reason};
@@ -17,6 +18,7 @@ use farthing_protocol::{PaymentKey, Requirements};
 use farthing_rail::Payer;
 use farthing_rail_evm::{ChainConfig, EvmPayer, EvmSettler, SettlerConfig};
 use secp256k1::SecretKey;
+use serde_json::Value;
 
 const PRICE: u64 = 10_000;
 
@@ -42,12 +44,22 @@ async fn base() -> Base {
 
 /// A facilitator that waits for receipts for this long.
 fn facilitator(rpc_url: &str, ledger: Ledger, receipt_wait: Duration) -> Arc<Facilitator> {
+    facilitator_for(rpc_url, ledger, receipt_wait, BTreeMap::new())
+}
+
+/// The same for these payees.
+fn facilitator_for(
+    rpc_url: &str,
+    ledger: Ledger,
+    receipt_wait: Duration,
+    pay_to: BTreeMap<Network, Payees>,
+) -> Arc<Facilitator> {
     let mut config = SettlerConfig::new(vec![chain_of(rpc_url)], key(&FACILITATOR));
     config.receipt_wait = receipt_wait;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let settler = EvmSettler::new(&config, clock.clone(), &entropy()).unwrap();
     let every = (Duration::from_millis(50), Duration::from_millis(200));
-    let limits = Limits { watch_every: every, ..Limits::default() };
+    let limits = Limits { watch_every: every, pay_to, ..Limits::default() };
     Facilitator::new(vec![Arc::new(settler)], ledger, clock, limits)
 }
 
@@ -263,4 +275,89 @@ async fn without_gas_nothing_is_sent_and_with_gas_it_settles() {
     base.set_eth_balance(FACILITATOR.address, had).await.unwrap();
     assert!(poor.settle(&signed.request()).await.unwrap().success, "without a restart");
     assert_eq!(paid(&base).await, PRICE);
+}
+
+/// A request with its JSON changed; in `terms` what is both asked for and accepted.
+fn edited(signed: &Signed, edit: impl Fn(&mut Value), terms: impl Fn(&mut Value)) -> FacilitatorRequest {
+    let mut body: Value = serde_json::from_str(&signed.body(&PAYEE)).unwrap();
+    edit(&mut body["paymentPayload"]["payload"]);
+    terms(&mut body["paymentPayload"]["accepted"]);
+    terms(&mut body["paymentRequirements"]);
+    FacilitatorRequest::read(body.to_string().as_bytes()).unwrap()
+}
+
+/// ERC-6492: a call of a factory, in front of a signature.
+fn wrapped(signature: &str) -> Value {
+    let word = |n: u32| format!("{n:064x}");
+    let factory = format!("{:0>64}", "11".repeat(20));
+    let head = [factory, word(0x60), word(0xa0), word(4), format!("{:0<64}", "deadbeef"), word(65)].concat();
+    format!("0x{head}{:0<192}{}", &signature[2..], "6492".repeat(16)).into()
+}
+
+/// Known attacks, "gas griefing (ERC-6492 factories, ERC-7710 managers, open facilitator)", and "fake token, decimals or
+/// domain": who asks to settle without verifying costs the facilitator no gas and no row.
+#[tokio::test]
+async fn what_cannot_settle_costs_nothing() {
+    let base = base().await;
+    let ledger = in_memory();
+    let ours = BTreeMap::from([(Network::BASE_SEPOLIA, Payees::new(vec![PAYEE.address.to_string()]))]);
+    let facilitator = facilitator_for(base.rpc_url(), ledger.clone(), LONG, ours);
+    facilitator.resume().await.unwrap();
+    let signed = Signed::new(&base, 2);
+    let same = |_: &mut Value| {};
+    let fake = "0x1111111111111111111111111111111111111111";
+    let manager =
+        serde_json::json!({"delegationManager": fake, "permissionContext": "0x00", "delegator": fake});
+    let listed = [
+        edited(&signed, |p| p["signature"] = wrapped(p["signature"].as_str().unwrap()), same),
+        edited(&signed, |p| *p = manager.clone(), |t| t["extra"]["assetTransferMethod"] = "erc7710".into()),
+        edited(&signed, same, |t| t["extra"]["assetTransferMethod"] = "erc7710".into()),
+        edited(&signed, |p| p["authorization"]["from"] = fake.into(), same),
+        edited(&signed, |p| p["authorization"]["nonce"] = format!("0x{}", "22".repeat(32)).into(), same),
+        edited(&signed, |p| p["signature"] = "0x00".into(), same),
+        edited(&signed, same, |t| t["asset"] = fake.into()),
+        edited(&signed, same, |t| t["extra"]["name"] = "USD Coin".into()),
+        edited(&signed, same, |t| t["extra"]["version"] = "1".into()),
+        edited(&signed, same, |t| t["payTo"] = PAYEE_2.address.to_string().into()),
+        edited(&signed, same, |t| t["amount"] = "1".into()),
+    ];
+    for (n, request) in listed.iter().enumerate() {
+        let answer = facilitator.settle(request).await.unwrap();
+        assert!(!answer.success && answer.transaction.is_empty(), "{n}: {answer:?}");
+        assert!(!facilitator.verify(request).await.unwrap().is_valid, "{n}");
+    }
+    assert_eq!((sent(&base).await.as_str(), paid(&base).await), ("0x0", 0));
+    assert!(ledger.pending_settlements().await.unwrap().is_empty());
+    assert!(facilitator.settle(&signed.request()).await.unwrap().success, "the payment itself is still good");
+}
+
+/// Known attacks, "lock keyed on spoofable fields": however a payment is written, one transaction settles it.
+#[tokio::test]
+async fn every_spelling_is_settled_in_one_transaction() {
+    let base = base().await;
+    let facilitator = facilitator(base.rpc_url(), in_memory(), LONG);
+    facilitator.resume().await.unwrap();
+    let signed = Signed::new(&base, 2);
+    let same = |_: &mut Value| {};
+    let upper = |text: &Value| Value::from(format!("0x{}", text.as_str().unwrap()[2..].to_uppercase()));
+    let v_of_0_or_1 = |text: &Value| {
+        let text = text.as_str().unwrap();
+        Value::from(format!("{}0{}", &text[..130], if text.ends_with("1b") { 0 } else { 1 }))
+    };
+    let spellings = [
+        signed.request(),
+        edited(&signed, |p| p["authorization"]["nonce"] = upper(&p["authorization"]["nonce"]), same),
+        edited(&signed, |p| p["authorization"]["from"] = upper(&p["authorization"]["from"]), same),
+        edited(&signed, |p| p["signature"] = v_of_0_or_1(&p["signature"]), same),
+        edited(&signed, |p| p["authorization"]["value"] = format!("0{PRICE}").into(), same),
+        edited(&signed, same, |t| t["payTo"] = PAYEE.address.to_string().to_lowercase().into()),
+        FacilitatorRequest::read(Signed { version: 1, ..signed }.body(&PAYEE).as_bytes()).unwrap(),
+    ];
+    let answers =
+        futures::future::join_all(spellings.iter().map(|request| facilitator.settle(request))).await;
+    for answer in answers.iter().flatten().filter(|answer| !answer.success) {
+        assert_eq!(answer.error_reason.as_ref().unwrap().as_str(), "duplicate_settlement");
+    }
+    assert!(answers.iter().flatten().any(|answer| answer.success), "{answers:?}");
+    assert_eq!((sent(&base).await.as_str(), paid(&base).await), ("0x1", PRICE));
 }

@@ -163,6 +163,7 @@ async fn keys_open_and_bind() {
     assert_eq!(send(&server, "GET", "/health", "", "").await.status, 200, "a load balancer has no key");
 }
 
+/// Known attacks, "gas griefing": rate limits.
 #[tokio::test]
 async fn rates_are_limited_by_caller() {
     let world = World::new(Script::of(&[]));

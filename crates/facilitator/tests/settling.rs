@@ -62,6 +62,7 @@ async fn failures_are_answered_from_the_record_too() {
     assert_eq!(world.script.sent(), 1);
 }
 
+/// Known attacks, "while a payment is `settlement_pending`, settle again with another payTo or amount".
 #[tokio::test]
 async fn other_terms_are_refused_while_pending_and_after() {
     let script = Script::of(&[Step::Pend]).then_outcome(&[Step::Pend, Step::Confirm]);
@@ -153,6 +154,7 @@ async fn pending_ends_in_the_background() {
     assert_eq!(world.script.outcomes.load(Ordering::SeqCst), asked, "answered from the record");
 }
 
+/// Known attacks, "drain or cancel between verify and settle": canceled when it was on its way.
 #[tokio::test]
 async fn canceled_on_the_chain_is_failed() {
     let world = World::new(Script::of(&[Step::Pend]).then_outcome(&[Step::Revert]));
@@ -320,6 +322,7 @@ async fn settlements_at_once_are_bounded() {
     assert!(first.await.unwrap().is_err());
 }
 
+/// Known attacks, "gas griefing": the payTo allow list; and "fake token, decimals or domain".
 #[tokio::test]
 async fn what_is_not_ours_to_settle_is_refused_before_the_record() {
     let listed = [(Network::BASE_SEPOLIA, Payees::new(vec![PAYEE_2.into()]))];

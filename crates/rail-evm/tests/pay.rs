@@ -80,6 +80,7 @@ async fn a_payment_is_verified_settled_and_never_again() {
     assert_eq!(world.log.all().len(), 1, "nothing more was sent");
 }
 
+/// Known attacks, "the same payment sent many times at once".
 #[tokio::test]
 async fn the_same_payment_many_times_at_once_is_sent_once() {
     let world = world(|_| {}).await;
@@ -89,6 +90,7 @@ async fn the_same_payment_many_times_at_once_is_sent_once() {
     assert_eq!((hashes.len(), world.log.all().len(), world.paid().await), (1, 1, PRICE));
 }
 
+/// Known attacks, "fake token, decimals or domain", among others.
 #[tokio::test]
 async fn payments_that_do_not_meet_the_terms_are_refused() {
     let world = world(|_| {}).await;
@@ -158,6 +160,7 @@ async fn a_paused_token_and_a_denied_payer_are_refused() {
     transaction(world.settle(&terms, &signed).await);
 }
 
+/// Known attacks, "fake token, decimals or domain".
 #[tokio::test]
 async fn a_token_that_moves_nothing_is_found_out() {
     let chain = farthing_devnet::Base::builder().start().await.unwrap();
@@ -232,6 +235,7 @@ async fn a_wallet_that_burns_gas_is_refused_before_it_costs_anything() {
     assert!(world.log.all().is_empty(), "nothing was sent");
 }
 
+/// Known attacks, "gas griefing": the caps on gas.
 #[tokio::test]
 async fn a_wallet_that_burns_gas_costs_no_more_than_its_cap() {
     // With so much gas, what the burner leaves suffices for the transfer.
@@ -279,6 +283,7 @@ async fn an_undeployed_wallet_pays_through_an_allowed_factory() {
     assert_eq!(again, "invalid_exact_evm_nonce_already_used");
 }
 
+/// Known attacks, "gas griefing": ERC-6492 factories.
 #[tokio::test]
 async fn an_undeployed_wallet_is_refused_without_an_allowed_factory() {
     let Undeployed { world, payload, factory } = undeployed(false).await;
@@ -374,6 +379,7 @@ async fn nothing_is_sent_that_could_not_be_recorded() {
     assert_eq!(world.log.all()[0].nonce, 0, "the nonce was not lost");
 }
 
+/// Known attacks, "gas griefing": the cap on the price of gas.
 #[tokio::test]
 async fn above_the_fee_cap_nothing_is_sent() {
     let world = world(|config| config.max_fee_per_gas_wei = 1000).await;

@@ -7,6 +7,7 @@ use http::{Method, StatusCode};
 
 use crate::world::{Answer, World, paid, request};
 
+/// Known attacks, "the same payment sent many times at once" (x402-foundation/x402 #803, #1169).
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_hundred_copies_at_once_are_served_once() {
     let world = Arc::new(World::new());
@@ -43,6 +44,7 @@ async fn a_copy_after_delivery_is_told_so_and_not_asked_to_pay() {
     assert_eq!((world.api.served(), world.script.settled()), (1, 1));
 }
 
+/// Known attacks, "header reuse across resources" (arXiv 2605.11781).
 #[tokio::test]
 async fn a_payment_buys_nothing_but_the_request_it_was_sent_with() {
     let world = World::new();

@@ -15,6 +15,7 @@ routes:
   - {match: "* /static/{*rest}", free: true}
 "#;
 
+/// Known attacks, "paywall bypass by path encoding".
 #[tokio::test]
 async fn no_spelling_of_a_paid_path_is_free() {
     let world = World::selling(OPEN);

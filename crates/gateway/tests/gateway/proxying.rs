@@ -137,6 +137,7 @@ async fn bodies_and_upgrades_are_bounded_on_free_routes_too() {
 }
 
 /// What no client library sends.
+/// Known attacks, "paywall bypass by path encoding", as raw bytes on a socket.
 #[tokio::test]
 async fn raw_requests_get_no_way_around() {
     let gateway = gateway().await;

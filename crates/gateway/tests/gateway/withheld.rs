@@ -15,6 +15,7 @@ async fn a_settlement_that_is_late_is_waited_for() {
     assert_eq!((answer.status, world.script.settled()), (StatusCode::OK, 1));
 }
 
+/// Known attacks, "settlement times out, the chain confirms later" (#1062, #2294).
 #[tokio::test]
 async fn an_answer_is_withheld_while_nobody_knows_and_given_out_afterwards() {
     for unknown in [
