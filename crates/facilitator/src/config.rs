@@ -61,6 +61,10 @@ pub struct NetworkConfig {
     /// How long to wait for a transaction's receipt before the answer is `settlement_pending`.
     #[serde(default)]
     pub receipt_wait_seconds: Option<u64>,
+    /// How many blocks a transaction must be in before it counts as settled, its own included; 1 where it is missing.
+    /// Whoever is charged waits for them.
+    #[serde(default)]
+    pub confirmations: Option<NonZeroU32>,
 }
 
 /// A seller's key.
@@ -121,6 +125,9 @@ impl Default for LimitsConfig {
         }
     }
 }
+
+/// The most blocks that a settlement may be made to wait for.
+const MAX_CONFIRMATIONS: u32 = 64;
 
 fn local() -> SocketAddr {
     (Ipv4Addr::LOCALHOST, 4021).into()
@@ -235,6 +242,12 @@ impl NetworkConfig {
                 "`networks`: {network} has no `signers`: nobody could send its transactions"
             ));
         }
+        if let Some(blocks) = self.confirmations.filter(|blocks| blocks.get() > MAX_CONFIRMATIONS) {
+            return Err(format!(
+                "`networks`: {network} has `confirmations: {blocks}`, more than anybody waits for: at most \
+                 {MAX_CONFIRMATIONS}"
+            ));
+        }
         Ok(())
     }
 
@@ -282,7 +295,7 @@ mod tests {
         let text = format!(
             "listen: 0.0.0.0:80\nledger: /var/lib/f.db\nnetworks:\n  eip155:8453:\n    rpc: [https://rpc.example/key]\n    \
              signers: [{{env: A}}, {{file: /run/b}}]\n    pay_to: ['{PAYEE}']\n    max_fee_per_gas_gwei: '0.5'\n    \
-             wallet_factories: ['{PAYEE}']\n    receipt_wait_seconds: 20\nkeys:\n  - name: shop\n    sha256: {hash}\n    \
+             wallet_factories: ['{PAYEE}']\n    receipt_wait_seconds: 20\n    confirmations: 3\nkeys:\n  - name: shop\n    sha256: {hash}\n    \
              pay_to: ['{PAYEE}']\nlimits:\n  requests_per_minute: 60\n  max_body_bytes: 20000\n"
         );
         let config = FacilitatorConfig::parse("f.yaml", &text).unwrap();
@@ -320,6 +333,10 @@ mod tests {
         assert!(network("bse", signer).contains("f.yaml:3:"), "{}", network("bse", signer));
         assert!(network("base-sepolia", "{signers: []}").contains("signers"));
         assert!(network("base-sepolia", "{}").contains("signers"));
+        for bad in ["0", "65"] {
+            let body = format!("{{signers: [{{env: A}}], confirmations: {bad}}}");
+            assert!(network("base-sepolia", &body).contains("f.yaml"), "{bad}");
+        }
         for bad in ["0.0000000001", "-1", "1e9", "0"] {
             let body = format!("{{signers: [{{env: A}}], max_fee_per_gas_gwei: '{bad}'}}");
             assert!(network("base-sepolia", &body).contains("f.yaml:3:"), "{bad}");

@@ -55,6 +55,9 @@ fn settler(
     if let Some(seconds) = config.receipt_wait_seconds {
         settler.receipt_wait = std::time::Duration::from_secs(seconds);
     }
+    if let Some(blocks) = config.confirmations {
+        settler.confirmations = blocks.get().into();
+    }
     for factory in &config.wallet_factories {
         let address =
             factory.as_str().parse().map_err(|_| refused("a wallet factory is no address".to_owned()))?;
