@@ -5,6 +5,7 @@ mod claims;
 mod journal;
 mod migrate;
 mod open;
+mod place;
 mod purchases;
 mod rebuild;
 mod settlements;
@@ -23,22 +24,24 @@ use crate::LedgerError;
 use crate::op::{Answer, Read, Write};
 use crate::queue::Backend;
 use journal::Head;
+use place::Place;
 
 type Result<T> = std::result::Result<T, LedgerError>;
 
 /// One connection, used by one thread.
 pub(crate) struct Sqlite {
     conn: Connection,
+    place: Option<Place>,
     clock: Arc<dyn Clock>,
 }
 
 impl Sqlite {
     pub(crate) fn open(path: &Path, clock: Arc<dyn Clock>) -> Result<Self> {
-        Ok(Self { conn: open::file(path)?, clock })
+        Ok(Self { conn: open::file(path)?, place: Some(Place::of(path)), clock })
     }
 
     pub(crate) fn in_memory(clock: Arc<dyn Clock>) -> Result<Self> {
-        Ok(Self { conn: open::memory()?, clock })
+        Ok(Self { conn: open::memory()?, place: None, clock })
     }
 
     /// Runs `work` in a transaction that ends whatever happens.
@@ -57,6 +60,7 @@ impl Sqlite {
 
 impl Backend for Sqlite {
     fn write(&mut self, group: &[Write]) -> Result<Vec<Result<Answer>>> {
+        self.place.as_ref().map_or(Ok(()), Place::check)?;
         self.transaction("BEGIN IMMEDIATE", || {
             let mut batch = Batch::begin(&self.conn, &*self.clock)?;
             let answers = group.iter().map(|op| batch.attempt(op)).collect::<Result<Vec<_>>>()?;

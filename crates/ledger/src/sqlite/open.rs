@@ -25,9 +25,10 @@ pub(super) fn file(path: &Path) -> Result<Connection> {
     create_private(&file).map_err(|error| failed(error.to_string()))?;
     // Without SQLITE_OPEN_URI and with an absolute path, no file name means anything else than itself.
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let conn = Connection::open_with_flags(&file, flags).map_err(|error| failed(error.to_string()))?;
-    conn.busy_handler(Some(wait)).map_err(|error| failed(error.to_string()))?;
-    patiently(|| enter_wal(&conn)).map_err(|error| failed(error.to_string()))?;
+    let unopened = |error: rusqlite::Error| failed(why(&error));
+    let conn = Connection::open_with_flags(&file, flags).map_err(unopened)?;
+    conn.busy_handler(Some(wait)).map_err(unopened)?;
+    patiently(|| enter_wal(&conn)).map_err(unopened)?;
     prepare(conn, &path.display().to_string())
 }
 
@@ -76,6 +77,13 @@ fn enter_wal(conn: &Connection) -> rusqlite::Result<()> {
         rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CANTOPEN),
         Some(format!("the file system cannot hold a write-ahead log (mode {mode}); use a local disk")),
     ))
+}
+
+fn why(error: &rusqlite::Error) -> String {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => format!("the disk is full; free some space and try again ({error})"),
+        _ => error.to_string(),
+    }
 }
 
 /// SQLite does not ask the busy handler when two connections turn on the write-ahead log at once.
