@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -8,13 +8,14 @@ use farthing_ambient::Clock;
 use farthing_ledger::Ledger;
 use farthing_protocol::x402::{FacilitatorRequest, SettleResponse, SupportedResponse, VerifyResponse};
 use farthing_rail::{Settler, VerifyError};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OnceCell};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use crate::answer::invalid;
 use crate::flights::Flights;
 use crate::lane::{Lane, LedgerLog};
+use crate::presence::Presence;
 use crate::settlement::Core;
 use crate::{Facilitate, FacilitatorError, Health, Limits, Metrics, check, sweeper};
 
@@ -28,6 +29,7 @@ pub struct Facilitator {
     metrics: Metrics,
     ledger_ok: Arc<AtomicBool>,
     sweeping: AtomicBool,
+    presence: OnceCell<Option<Presence>>,
     stop: CancellationToken,
     _stop_on_drop: DropGuard,
 }
@@ -50,6 +52,7 @@ impl Facilitator {
             clock,
             limits,
             flights: Flights::default(),
+            given_up: Mutex::default(),
             tasks: TaskTracker::new(),
             pending: Notify::new(),
         });
@@ -59,12 +62,14 @@ impl Facilitator {
             metrics: Metrics::new(),
             ledger_ok: Arc::new(AtomicBool::new(true)),
             sweeping: AtomicBool::new(false),
+            presence: OnceCell::new(),
             _stop_on_drop: stop.clone().drop_guard(),
             stop,
         })
     }
 
-    /// Takes up what an earlier process sent, and from now on watches every pending settlement to its end.
+    /// Takes up what an earlier process sent, gives up what it never sent, unless another one is at work on the same
+    /// ledger, and from now on watches every pending settlement to its end.
     ///
     /// A rail that cannot be reached does not keep the others from working: it is taken up before the first settlement
     /// on it, and its settlements are errors until then. Calling this again tries again.
@@ -72,6 +77,7 @@ impl Facilitator {
     /// # Errors
     /// The first rail's [`FacilitatorError::Unreachable`], after every rail was tried.
     pub async fn resume(&self) -> Result<(), FacilitatorError> {
+        self.presence.get_or_init(|| Presence::begin(&self.core.ledger)).await;
         if !self.sweeping.swap(true, Ordering::SeqCst) {
             let sweep =
                 sweeper::sweep(Arc::downgrade(&self.core), self.metrics.clone(), self.ledger_ok.clone());

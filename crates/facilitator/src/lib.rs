@@ -46,6 +46,7 @@ pub mod http;
 mod lane;
 mod limits;
 mod metrics;
+mod presence;
 mod remote;
 mod remote_answer;
 mod settlement;

@@ -3,10 +3,12 @@
 //! Whatever is asked, and however often: one payment has one record, one task at a time works on it, a record with
 //! other terms refuses, and a finished record answers.
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use farthing_ambient::{Clock, fault};
 use farthing_ledger::{Ledger, NewSettlement, SettlementRecord, SettlementState, Started};
+use farthing_protocol::PaymentKey;
 use farthing_protocol::x402::{FacilitatorRequest, SettleResponse};
 use farthing_rail::{Settlement, VerifyError};
 use tokio::sync::{Notify, oneshot};
@@ -30,6 +32,8 @@ pub(crate) struct Core {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) limits: Limits,
     pub(crate) flights: Flights,
+    /// Begun here, never sent, and not recorded as abandoned because the ledger failed just then.
+    pub(crate) given_up: Mutex<HashSet<PaymentKey>>,
     /// The settlements being worked on, which a shutdown waits for.
     pub(crate) tasks: TaskTracker,
     /// Wakes the sweeper: something became pending.
@@ -213,13 +217,22 @@ impl Core {
             self.pending.notify_one();
             return Ok(job.voice.pending(&transaction));
         }
-        self.abandon(job, &error.to_string()).await?;
+        if let Err(unwritten) = self.abandon(job, &error.to_string()).await {
+            self.given_up().insert(job.new.key.clone());
+            return Err(unwritten);
+        }
         invalid(error).map(|refusal| refusal.to_settle(&job.voice))
     }
 
     async fn abandon(&self, job: &Job, why: &str) -> Result<(), FacilitatorError> {
         let state = SettlementState::Abandoned { why: why.to_owned() };
-        self.ledger.update_settlement(&job.new.key, state).await.map_err(unreachable)
+        self.ledger.update_settlement(&job.new.key, state).await.map_err(unreachable)?;
+        self.given_up().remove(&job.new.key);
+        Ok(())
+    }
+
+    fn given_up(&self) -> MutexGuard<'_, HashSet<PaymentKey>> {
+        self.given_up.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What the record says at once, while or after somebody else worked on the payment.
@@ -259,11 +272,13 @@ impl Core {
         }
     }
 
-    /// Whether the record was begun and never sent, so long ago that whoever began it must be dead.
+    /// Whether the record was begun and never sent, and nobody is going to: its process gave it up, or is silent for so
+    /// long that it must be dead. What the start found without an owner is abandoned already (`presence.rs`).
     fn is_orphan(&self, record: &SettlementRecord) -> bool {
         let unsent = matches!(record.state, SettlementState::Pending { transaction: None });
         let age = self.clock.now().duration_since(record.updated_at);
-        unsent && age.unsigned_abs() >= self.limits.unsent_lease && !age.is_negative()
+        let silent = age.unsigned_abs() >= self.limits.unsent_lease && !age.is_negative();
+        unsent && (silent || self.given_up().contains(&record.settlement.key))
     }
 
     /// Brings a pending settlement further, unless somebody is at it. For the sweeper.
