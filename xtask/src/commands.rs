@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::invocation::{Failure, Invocation};
+use crate::invocation::{Failure, Invocation, text};
 use crate::run::Outcome;
-use crate::workspace::{root, say};
+use crate::test::everything_built;
+use crate::workspace::{root, say, target_dir};
 use crate::{has_task, pages};
 
 /// Asks the program about each command that the documentation shows.
@@ -13,7 +14,7 @@ use crate::{has_task, pages};
 /// The commands and options that do not exist, each with file and line.
 pub(crate) fn check() -> Result<Outcome, Failure> {
     // A program that doesn't compile would look like one without commands.
-    Invocation::cargo(&["build", "--quiet", "--package", "farthing"]).run()?;
+    everything_built().run()?;
     let mut helps = Helps::default();
     let (mut wrong, mut count) = (Vec::new(), 0_usize);
     for (page, content) in &pages::read(&root())? {
@@ -94,7 +95,8 @@ impl Helps {
 
     fn of(&mut self, words: &[String]) -> Option<&str> {
         let ask = || {
-            let run = Invocation::cargo(&["run", "--quiet", "--package", "farthing", "--"]).with(words);
+            // Built above; `cargo run` would build it once more, without what the tests turn on.
+            let run = Invocation::new(text(&target_dir().join("debug/farthing")), &[]).with(words);
             run.with(&["--help".to_owned()]).output().ok()
         };
         self.0.entry(words.to_vec()).or_insert_with(ask).as_deref()

@@ -14,6 +14,7 @@ mod run;
 mod tasks;
 mod test;
 mod toolchain;
+mod torture;
 mod workspace;
 
 use std::process::ExitCode;
@@ -28,6 +29,7 @@ Examples:
   cargo xtask devnet           a local Base with USDC, until Ctrl-C
   cargo xtask devnet --help    what that chain can do
   cargo xtask bench            what bench/README.md tells about
+  cargo xtask torture          ten minutes of processes that die at random
 
 CARGO_TARGET_DIR is honoured. What a task installs goes into node_modules and into tools/ in the target directory.";
 
@@ -52,6 +54,8 @@ enum Task {
     /// Run the benchmarks of bench/ in release; arguments go to them
     #[command(disable_help_flag = true)]
     Bench(tasks::Passed),
+    /// Kill wallets, gateways and facilitators at random, and check after each round that nothing was paid twice or lost
+    Torture(torture::Options),
     /// Write tests/golden anew from the reference's npm packages
     Golden,
 }
@@ -67,6 +71,7 @@ fn main() -> ExitCode {
         Task::Demo(passed) => tasks::demo(&passed),
         Task::Devnet(passed) => tasks::devnet(&passed),
         Task::Bench(passed) => tasks::bench(&passed),
+        Task::Torture(options) => torture::run(&options),
         Task::Golden => tasks::golden(),
     };
     match outcome {

@@ -52,8 +52,9 @@ fn everything() -> Vec<Check> {
         Check::new("packages", npm::install_missing),
         formatting(),
         clippy(),
-        // The end-to-end tests start programs that no test target depends on.
-        passes("build", Invocation::cargo(&["build", "--workspace"])),
+        // The end-to-end tests start programs that no test target depends on. With all targets, because what the tests
+        // turn on besides, such as fault points, would have everything built a second time otherwise.
+        passes("build", everything_built()),
         passes("peers", tasks::build_peers(&["--package", "farthing-peer-buyers"])),
         Check::new("tests", || tests(&[])),
         Check::new("golden", golden_files),
@@ -65,6 +66,11 @@ fn everything() -> Vec<Check> {
         Check::new("links", links::check),
         Check::new("commands", commands::check),
     ]
+}
+
+/// Everything, as the tests have it.
+pub(crate) fn everything_built() -> Invocation {
+    Invocation::cargo(&["build", "--workspace", "--all-targets"])
 }
 
 fn formatting() -> Check {
