@@ -128,8 +128,8 @@ impl From<WalletError> for Failure {
             }
             WalletError::Short(_) => Self::new(Code::Unpayable, error)
                 .hint("nothing was paid; `farthing fund` shows where to send USDC"),
-            WalletError::NotResumable { .. } => Self::new(Code::Configuration, error)
-                .hint("`farthing receipt` shows how it stands; -X, -d and the address must be as they were"),
+            WalletError::NotResumable { ref id, .. } => Self::new(Code::Configuration, &error)
+                .hint(format!("`farthing receipt {id}` shows how it stands")),
             WalletError::BadLimit(_) => Self::new(Code::Configuration, error),
             WalletError::Ledger(error) => error.into(),
             WalletError::Rail(farthing_rail::RailError::Unpayable(why)) => Self::new(Code::Unpayable, why),

@@ -102,7 +102,8 @@ impl Payer for EvmPayer {
 
     fn can_pay(&self, terms: &Requirements, asset: &Asset) -> Result<(), RailError> {
         self.chain(&terms.network).map_err(|error| RailError::Unpayable(error.to_string()))?;
-        check_terms(terms, asset)
+        check_terms(terms, asset)?;
+        check_payee(terms, asset, self.address)
     }
 
     fn unlock(&self) -> Result<(), RailError> {
@@ -203,7 +204,6 @@ fn check_terms(terms: &Requirements, asset: &Asset) -> Result<(), RailError> {
     if method.is_some_and(|method| method.as_str() != Some("eip3009")) {
         return Err(unpayable("the offer asks for another transfer method than eip3009"));
     }
-    payable_address(&terms.pay_to).ok_or_else(|| unpayable("the offer's `payTo` is not an EVM address"))?;
     if terms.max_timeout_seconds == 0 || terms.max_timeout_seconds > MAX_TIMEOUT_SECONDS {
         return Err(unpayable(format!(
             "the offer's `maxTimeoutSeconds` is {}; it has to be 1 to {MAX_TIMEOUT_SECONDS}",
@@ -211,6 +211,19 @@ fn check_terms(terms: &Requirements, asset: &Asset) -> Result<(), RailError> {
         )));
     }
     check_domain(terms, asset)
+}
+
+/// Somebody must be paid: not this wallet itself, nor the token, from which no money comes back.
+fn check_payee(terms: &Requirements, asset: &Asset, own: Address) -> Result<(), RailError> {
+    let payee = payable_address(&terms.pay_to)
+        .ok_or_else(|| unpayable("the offer's `payTo` is not an EVM address"))?;
+    if payee == own {
+        return Err(unpayable("the offer's `payTo` is this wallet itself"));
+    }
+    if payable_address(&asset.address) == Some(payee) {
+        return Err(unpayable("the offer's `payTo` is the token's own contract, where money is lost"));
+    }
+    Ok(())
 }
 
 /// The offer's signing domain must be the one that the registry knows: under another one a signature means nothing,

@@ -44,4 +44,4 @@ pub use error::{FetchError, WalletError};
 pub use local::{LocalWallet, LocalWalletConfig};
 pub use progress::{Observer, Step};
 pub use request::Request;
-pub use wallet::{Authorization, Balance, CallLimits, PurchaseResult, Reconciled, Wallet};
+pub use wallet::{Authorization, Balance, CallLimits, PurchaseResult, Reconciled, StillOpen, Wallet};

@@ -1,4 +1,5 @@
 use std::sync::{Arc, RwLock};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use farthing_ambient::{Clock, Entropy, fault};
@@ -23,6 +24,9 @@ use crate::{
     Appraisal, Authorization, Balance, BodyStore, CallLimits, PurchaseResult, Reconciled, Request, Verdict,
     Wallet, WalletError,
 };
+
+/// How long somebody who wants to see a balance waits for a chain.
+const CHAIN_PATIENCE: Duration = Duration::from_secs(8);
 
 /// What a [`LocalWallet`] is made of.
 #[derive(Debug)]
@@ -340,7 +344,7 @@ impl Wallet for LocalWallet {
         let purchase = self.ledger.purchase(id).await?;
         let refused = |why: &str| Err(WalletError::NotResumable { id: id.clone(), why: why.to_owned() });
         if purchase.terms.request_digest != request.digest() {
-            return refused("it was made for another request (method, address or body differ)");
+            return refused("it was made for another request: method, address or body differ (-X, -d)");
         }
         match purchase.state {
             PurchaseState::Signed | PurchaseState::Unknown => self.authorization(purchase, Vec::new()),
@@ -375,7 +379,9 @@ impl Wallet for LocalWallet {
         let held = self.registry.iter().filter_map(|asset| {
             let payer = self.payer(&asset.network).ok()?;
             Some(async move {
-                let amount = payer.balance(asset).await.map_err(|error| error.to_string());
+                let answer = tokio::time::timeout(CHAIN_PATIENCE, payer.balance(asset)).await;
+                let silent = |_| format!("{} did not answer within {CHAIN_PATIENCE:?}", asset.network);
+                let amount = answer.map_err(silent).and_then(|said| said.map_err(|error| error.to_string()));
                 let address = payer.address(&asset.network).unwrap_or_default();
                 Balance { asset: asset.clone(), address, amount }
             })

@@ -76,15 +76,19 @@ impl Client {
                     .await
                 {
                     Ok(Ok(answer)) => return Ok(answer),
-                    Ok(Err(error)) if error.is_timeout() => return Err("it took too long".to_owned()),
+                    Ok(Err(error)) if error.is_timeout() => return Err(self.too_long()),
                     Ok(Err(error)) => causes(&error.without_url()),
-                    Err(_) => return Err(format!("nothing came within {} s", self.config.timeout.as_secs())),
+                    Err(_) => return Err(self.too_long()),
                 };
             let Some(pause) = pauses.next() else { return Err(error) };
             tracing::debug!(purchase = %authorization.purchase.terms.id, error, "sending the same payment again");
             self.tell(Step::Again);
             tokio::time::sleep(pause).await;
         }
+    }
+
+    fn too_long(&self) -> String {
+        format!("nothing came within {} s", self.config.timeout.as_secs())
     }
 
     /// The request with its payment. The purchase's id, which nobody else knows, goes along as the idempotency key: a

@@ -4,7 +4,7 @@ use farthing_ambient::Timestamp;
 use farthing_ledger::{LedgerError, Outcome, Purchase, PurchaseFilter, PurchaseState};
 use farthing_rail::PaymentState;
 
-use crate::{LocalWallet, Reconciled, WalletError};
+use crate::{LocalWallet, Reconciled, StillOpen, WalletError};
 
 /// How long the chain's own time must be past a payment's end before it counts as never settled: a reorganisation
 /// could take back the last blocks. Base's blocks are safe, being written to Ethereum, within about two minutes.
@@ -59,7 +59,11 @@ impl LocalWallet {
 
     /// Writes the outcome, unless the purchase went on while the chain was asked: what was unsigned may have been
     /// signed since, and what was open may have ended.
-    async fn end(&self, before: &Purchase, outcome: Outcome) -> Result<Result<Outcome, String>, WalletError> {
+    async fn end(
+        &self,
+        before: &Purchase,
+        outcome: Outcome,
+    ) -> Result<Result<Outcome, StillOpen>, WalletError> {
         let id = &before.terms.id;
         let ended = match (&before.signed, &outcome) {
             (None, Outcome::NotPaid { why }) => self.ledger.release_unsigned(id, why.clone()).await,
@@ -67,19 +71,21 @@ impl LocalWallet {
         };
         match ended {
             Ok(()) => Ok(Ok(outcome)),
-            Err(LedgerError::WrongState { state, .. }) => Ok(Err(format!("it became {state} meanwhile"))),
+            Err(LedgerError::WrongState { state, .. }) => {
+                Ok(Err(StillOpen::Undecided(format!("it became {state} meanwhile"))))
+            }
             Err(error) => Err(error.into()),
         }
     }
 
-    async fn ask(&self, purchase: &Purchase) -> Result<Outcome, String> {
+    async fn ask(&self, purchase: &Purchase) -> Result<Outcome, StillOpen> {
         let Some(signed) = &purchase.signed else { return self.unsigned(purchase) };
         let network = &purchase.terms.network;
-        let payer = self.payer(network).map_err(|error| error.to_string())?;
+        let payer = self.payer(network).map_err(|error| StillOpen::Silent(error.to_string()))?;
         let state = payer
             .lookup(network, &signed.key, purchase.created_at)
             .await
-            .map_err(|error| error.to_string())?;
+            .map_err(|error| StillOpen::Silent(error.to_string()))?;
         match state {
             PaymentState::Settled { transaction } => Ok(Outcome::Paid { transaction }),
             PaymentState::Canceled => {
@@ -91,18 +97,21 @@ impl LocalWallet {
                 })
             }
             PaymentState::Unused { .. } => {
-                Err(format!("unused so far; the seller can still settle it until {}", signed.valid_before))
+                let until = signed.valid_before;
+                Err(StillOpen::Undecided(format!(
+                    "unused so far; the seller can still settle it until {until}"
+                )))
             }
         }
     }
 
-    fn unsigned(&self, purchase: &Purchase) -> Result<Outcome, String> {
+    fn unsigned(&self, purchase: &Purchase) -> Result<Outcome, StillOpen> {
         debug_assert_eq!(purchase.state, PurchaseState::Reserved);
         if past_by(self.clock.now(), purchase.created_at, UNSIGNED_GRACE) {
             // Once that is written nothing can leave the machine: recording a signature needs the state Reserved.
             return Ok(Outcome::NotPaid { why: "nothing was signed".to_owned() });
         }
-        Err("it was reserved a moment ago and may be being signed".to_owned())
+        Err(StillOpen::Undecided("it was reserved a moment ago and may be being signed".to_owned()))
     }
 }
 

@@ -120,8 +120,19 @@ pub struct PurchaseResult {
 pub struct Reconciled {
     /// The purchase, as it was before.
     pub before: Purchase,
-    /// What the chain says; the reason why it could not say anything.
-    pub outcome: Result<Outcome, String>,
+    /// What the chain says; why it is still open.
+    pub outcome: Result<Outcome, StillOpen>,
+}
+
+/// Why a purchase stays as it is.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StillOpen {
+    /// Nobody can know yet.
+    #[error("{0}")]
+    Undecided(String),
+    /// The chain could not be asked.
+    #[error("{0}")]
+    Silent(String),
 }
 
 /// What the wallet holds of one asset.

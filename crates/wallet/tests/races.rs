@@ -205,7 +205,7 @@ async fn a_purchase_that_ended_meanwhile_does_not_stop_the_others() {
     buyer.ledger.finish(&id("b"), paid("0xb")).await.unwrap();
     chain.answers.add_permits(2);
     let reconciled = reconcile.await.unwrap().unwrap();
-    assert!(reconciled[0].outcome.as_ref().unwrap_err().contains("paid"), "{reconciled:?}");
+    assert!(reconciled[0].outcome.as_ref().unwrap_err().to_string().contains("paid"), "{reconciled:?}");
     assert_eq!(buyer.purchase("a").await.state, PurchaseState::NotPaid);
     assert_eq!(buyer.purchase("b").await.state, PurchaseState::Paid);
 }

@@ -6,11 +6,14 @@ use serde_json::json;
 use super::check::budgets_json;
 use crate::exit::{Code, Failure};
 use crate::output::{DIM, Output, STRONG, WARN};
+use crate::progress::shown;
 use crate::session::Session;
 
 pub(crate) async fn run(session: &Session, output: Output) -> Result<(), Failure> {
     let wallet = session.wallet()?;
-    let (balances, budgets) = (wallet.balances().await, wallet.budgets().await?);
+    let asking = || "asking the chains what the wallet holds".to_owned();
+    let balances = shown(output, asking, wallet.balances()).await;
+    let budgets = wallet.budgets().await?;
     let failed: Vec<&String> = balances.iter().filter_map(|held| held.amount.as_ref().err()).collect();
     let ending = match failed.first() {
         Some(why) if failed.len() == balances.len() => Err(Failure::new(Code::Unreachable, why)),

@@ -80,8 +80,13 @@ async fn broken_off(session: &Session, id: &PurchaseId, args: &FetchArgs) -> Res
     Ok(Failure::new(Code::Unknown, why).hint(how_to_go_on(id, args)))
 }
 
-/// The command that goes on with a purchase, to be copied. Headers may hold secrets, and stay out.
+/// What can be done about a purchase whose answer has not come.
 fn how_to_go_on(id: &PurchaseId, args: &FetchArgs) -> String {
+    format!("{}; `farthing reconcile` asks the chain", resume(id, args))
+}
+
+/// The command that goes on with a purchase, to be copied. Headers may hold secrets, and stay out.
+fn resume(id: &PurchaseId, args: &FetchArgs) -> String {
     let mut command = format!("farthing fetch --resume {id}");
     if let Some(data) = &args.request.data {
         command = format!("{command} -d {}", quoted(data));
@@ -90,7 +95,7 @@ fn how_to_go_on(id: &PurchaseId, args: &FetchArgs) -> String {
         command = format!("{command} -o {}", quoted(&file.to_string_lossy()));
     }
     let headers = if args.request.headers.is_empty() { "" } else { ", with the same -H" };
-    format!("`{command}`{headers} asks for it with the same payment; `farthing reconcile` asks the chain")
+    format!("`{command}`{headers} asks for it with the same payment")
 }
 
 /// A word as a shell reads it.
@@ -111,7 +116,7 @@ async fn deliver(fetched: Fetched, args: &FetchArgs, output: Output) -> Result<(
         FetchedBody::Kept { cut_off, .. } => cut_off.clone(),
         FetchedBody::Stream(_) => None,
     };
-    let ending = conclude(status, payment.as_ref(), cut_off.as_deref());
+    let ending = conclude(status, payment.as_ref(), cut_off.as_deref(), args);
     if output.json {
         let content_type =
             headers.get("content-type").and_then(|value| value.to_str().ok()).map(str::to_owned);
@@ -193,7 +198,12 @@ fn kept_all_the_same(failure: Failure, payment: Option<&PaidCall>) -> Failure {
 }
 
 /// The exit code: what became of the money comes before what became of the call.
-fn conclude(status: StatusCode, payment: Option<&PaidCall>, cut_off: Option<&str>) -> Result<(), Failure> {
+fn conclude(
+    status: StatusCode,
+    payment: Option<&PaidCall>,
+    cut_off: Option<&str>,
+    args: &FetchArgs,
+) -> Result<(), Failure> {
     if let Some(PaidCall { outcome: Outcome::Unknown { why }, purchase, asset, .. }) = payment {
         let amount = asset.format(purchase.terms.amount);
         let until = purchase.signed.as_ref().map(|signed| crate::output::time(signed.valid_before));
@@ -207,7 +217,12 @@ fn conclude(status: StatusCode, payment: Option<&PaidCall>, cut_off: Option<&str
     if let Some(why) = cut_off {
         let paid = if payment.is_some() { ", and it was paid for" } else { "" };
         let why = format!("the body is not whole{paid}: {}", printable(why));
-        return Err(kept_all_the_same(Failure::new(Code::Unexpected, why), payment));
+        let hint = payment.map(|paid| {
+            let id = &paid.purchase.terms.id;
+            let part = format!("what came is kept: `farthing receipt {} --body` prints it", tail(&id.0));
+            format!("{}; {part}", resume(id, args))
+        });
+        return Err(Failure { hint, ..Failure::new(Code::Unexpected, why) });
     }
     if status.is_client_error() || status.is_server_error() {
         return Err(Failure::new(Code::SellerError, format!("the seller answered {status}")));

@@ -1,27 +1,31 @@
 //! `farthing reconcile`.
 
 use farthing_ledger::Outcome;
-use farthing_wallet::Wallet as _;
+use farthing_wallet::{Reconciled, StillOpen, Wallet as _};
 use serde_json::json;
 
 use super::fetch::tail;
-use crate::exit::Failure;
+use crate::exit::{Code, Failure};
 use crate::output::{DIM, GOOD, Output, WARN, printable};
+use crate::progress::shown;
 use crate::session::Session;
 
 pub(crate) async fn run(session: &Session, output: Output) -> Result<(), Failure> {
     let wallet = session.wallet()?;
-    let reconciled = wallet.reconcile().await?;
+    let asking = || "asking the chains what became of payments".to_owned();
+    let reconciled = shown(output, asking, wallet.reconcile()).await?;
+    let ending = ending(&reconciled);
     if output.json {
         let rows: Vec<_> = reconciled
             .iter()
             .map(|one| match &one.outcome {
                 Ok(outcome) => json!({"purchase": one.before.terms.id, "outcome": outcome}),
-                Err(why) => json!({"purchase": one.before.terms.id, "still_unknown": why}),
+                Err(why) => {
+                    json!({"purchase": one.before.terms.id, "still_unknown": why.to_string()})
+                }
             })
             .collect();
-        output.json(&json!({"reconciled": rows}));
-        return Ok(());
+        return output.json_ending(json!({"reconciled": rows}), ending);
     }
     if reconciled.is_empty() {
         output.line("every purchase is settled or released");
@@ -34,11 +38,21 @@ pub(crate) async fn run(session: &Session, output: Output) -> Result<(), Failure
                 format!("{GOOD}paid{GOOD:#} {DIM}{transaction}{DIM:#}")
             }
             Ok(Outcome::NotPaid { why }) => format!("{GOOD}released{GOOD:#}: {}", printable(why)),
-            Ok(Outcome::Unknown { why }) | Err(why) => {
-                format!("{WARN}still reserved{WARN:#}: {}", printable(why))
-            }
+            Ok(Outcome::Unknown { why }) => format!("{WARN}still reserved{WARN:#}: {}", printable(why)),
+            Err(why) => format!("{WARN}still reserved{WARN:#}: {}", printable(&why.to_string())),
         };
         output.line(format!("{}  {}  {what}", tail(&terms.id.0), terms.value));
     }
-    Ok(())
+    ending
+}
+
+/// An error when a chain could not be asked, so that scripts try again.
+fn ending(reconciled: &[Reconciled]) -> Result<(), Failure> {
+    let silent = reconciled.iter().find_map(|one| match &one.outcome {
+        Err(StillOpen::Silent(why)) => Some(why),
+        _ => None,
+    });
+    silent.map_or(Ok(()), |why| {
+        Err(Failure::new(Code::Unreachable, why).hint("nothing is lost; try again later"))
+    })
 }
