@@ -217,12 +217,11 @@ fn conclude(
     if let Some(why) = cut_off {
         let paid = if payment.is_some() { ", and it was paid for" } else { "" };
         let why = format!("the body is not whole{paid}: {}", printable(why));
-        let hint = payment.map(|paid| {
-            let id = &paid.purchase.terms.id;
-            let part = format!("what came is kept: `farthing receipt {} --body` prints it", tail(&id.0));
-            format!("{}; {part}", resume(id, args))
-        });
-        return Err(Failure { hint, ..Failure::new(Code::Unexpected, why) });
+        let failure = Failure::new(Code::Unexpected, why);
+        let Some(paid) = payment else { return Err(failure) };
+        let id = &paid.purchase.terms.id;
+        let part = format!("what came is kept: `farthing receipt {} --body` prints it", tail(&id.0));
+        return Err(failure.hint(format!("{}; {part}", resume(id, args))));
     }
     if status.is_client_error() || status.is_server_error() {
         return Err(Failure::new(Code::SellerError, format!("the seller answered {status}")));
