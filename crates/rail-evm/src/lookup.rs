@@ -54,11 +54,14 @@ pub(crate) async fn payment_state(
     if !found.by_transfer {
         return Ok(PaymentState::Canceled);
     }
-    let receipt = receipt(rpc, found.transaction).await?;
-    if receipt.is_some_and(|receipt| receipt.moved_from(key.token, key.from)) {
-        return Ok(PaymentState::Settled { transaction: Some(found.transaction.to_string()) });
+    let what = "the transaction that used the nonce";
+    match receipt(rpc, found.transaction).await? {
+        Some(receipt) if receipt.moved_from(key.token, key.from) => {
+            Ok(PaymentState::Settled { transaction: Some(found.transaction.to_string()) })
+        }
+        Some(_) => Err(rpc.nonsense(what, "its receipt has no transfer of the payer")),
+        None => Err(rpc.nonsense(what, "its log is there and its receipt is not; ask again")),
     }
-    Err(rpc.nonsense("the transaction that used the nonce", "it has no transfer of the payer"))
 }
 
 /// The latest block's time in Unix seconds, and whether the nonce is used there.
