@@ -73,11 +73,15 @@ async fn an_expired_payment_is_not_served() {
 }
 
 #[tokio::test]
-async fn an_empty_wallet_is_not_served() {
+async fn an_empty_wallet_says_what_is_missing_and_signs_nothing() {
     let world = World::start().await;
     world.chain.set_balance(world.wallet.address.parse().unwrap(), 1_000).await.unwrap();
-    let answer = world.wallet.json(&["fetch", &world.at("/weather/berlin")], 6).await;
-    assert!(answer.to_string().contains("insufficient"), "{answer}");
+    for command in ["fetch", "check"] {
+        let answer = world.wallet.json(&[command, &world.at("/weather/berlin")], 5).await;
+        assert!(answer["error"]["message"].as_str().unwrap().contains("$0.001 is missing"), "{answer}");
+    }
+    let history = world.wallet.json(&["history"], 0).await;
+    assert_eq!(history["purchases"].as_array().unwrap().len(), 0, "nothing is reserved");
     assert_eq!((world.upstream.served(), world.earned().await), (0, 0));
 }
 

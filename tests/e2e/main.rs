@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod attacks_buyer;
 mod attacks_seller;
 mod caps;
 mod crash;
@@ -11,4 +12,5 @@ mod output;
 mod paid_call;
 mod peers;
 mod rpc_faults;
+mod slow_network;
 mod world;

@@ -1,0 +1,94 @@
+//! The rows of "Where they fail" (reference/discovery.md) that concern paying and need the command or a chain. The other
+//! rows are in crates/wallet/tests/attacks.rs; each test names its row.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use crate::world::World;
+
+/// Row: "the cap is skipped when `--payment-network` matches no offer: `--max-amount 0.01` paid $1,000".
+#[tokio::test]
+async fn a_forced_network_or_protocol_without_an_offer_pays_nothing() {
+    let world = World::selling("\n  - {match: \"GET /dear\", price: \"$3\"}\n", "").await;
+    let url = world.at("/dear");
+    for network in ["base", "eip155:1"] {
+        world.wallet.json(&["fetch", &url, "--max-amount", "$0.01", "--network", network], 5).await;
+    }
+    world.wallet.json(&["fetch", &url, "--max-amount", "$0.01", "--network", "base-sepolia"], 4).await;
+    world.wallet.json(&["fetch", &url, "--max-amount", "$0.01", "--protocol", "x402-v1"], 4).await;
+    assert_eq!((world.earned().await, world.upstream.served()), (0, 0));
+}
+
+/// Row: "settings of the wrong type are ignored, so the default $5 applies".
+#[tokio::test]
+async fn a_setting_of_the_wrong_type_names_its_file_line_and_field() {
+    let world = World::start().await;
+    let file = world.wallet.home.join("config.yaml");
+    let good = std::fs::read_to_string(&file).unwrap();
+    for (line, field) in [
+        ("timeout_seconds: \"60\"", "`timeout_seconds`"),
+        ("timeout_seconds: ten", "`timeout_seconds`"),
+        ("max_body_bytes: '1'", "`max_body_bytes`"),
+        ("prefer: base", "`prefer`"),
+        ("max_amount: 5", "max_amount"),
+    ] {
+        std::fs::write(&file, format!("{line}\n{good}")).unwrap();
+        let answer = world.wallet.json(&["fetch", &world.at("/weather/berlin")], 2).await;
+        let message = answer["error"]["message"].as_str().unwrap();
+        assert!(message.contains("config.yaml:1:") && message.contains(field), "{line}: {message}");
+    }
+    assert_eq!(world.earned().await, 0);
+}
+
+/// Row: "private keys in plain text; directory 0755".
+#[tokio::test]
+async fn everything_in_the_wallets_folder_is_private() {
+    let world = World::start().await;
+    world.wallet.ok(&["fetch", &world.at("/weather/berlin")]).await;
+    let mut seen = 0;
+    private(&world.wallet.home, &mut seen);
+    assert!(seen >= 6, "folders, key file, policy, ledger, body: {seen}");
+    let keys = std::fs::read_to_string(world.wallet.home.join("keys.json")).unwrap();
+    assert!(keys.contains("argon2id"), "{keys}");
+}
+
+fn private(path: &Path, seen: &mut u32) {
+    *seen += 1;
+    let mode = std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    if !path.is_dir() {
+        // What the test itself wrote has the mode of its own umask.
+        let own = ["config.yaml", "policy.yaml"].iter().any(|name| path.ends_with(name));
+        assert!(own || mode == 0o600, "{}: {mode:o}", path.display());
+        return;
+    }
+    assert_eq!(mode, 0o700, "{}", path.display());
+    for entry in std::fs::read_dir(path).unwrap() {
+        private(&entry.unwrap().path(), seen);
+    }
+}
+
+/// Row: "the agent raises its own cap through a tool". No command writes the policy, and no argument widens it.
+#[tokio::test]
+async fn nothing_that_an_agent_calls_changes_a_cap() {
+    let world = World::start().await;
+    let tight = "version: 1\npayments:\n  max: \"$0.001\"\n";
+    world.wallet.policy(tight);
+    let url = world.at("/weather/berlin");
+    world.wallet.json(&["fetch", &url, "--max-amount", "$100"], 4).await;
+    world.wallet.json(&["check", &url, "--max-amount", "$100"], 4).await;
+    assert_eq!(std::fs::read_to_string(world.wallet.home.join("policy.yaml")).unwrap(), tight);
+    assert_eq!(world.earned().await, 0);
+}
+
+/// What `check` calls allowed, `fetch` pays: over plain http to another machine neither does. 0.0.0.0 leads here, and is
+/// no loopback address by its form.
+#[tokio::test]
+async fn check_says_what_fetch_would_say() {
+    let world = World::start().await;
+    let url = world.at("/weather/berlin").replace("127.0.0.1", "0.0.0.0");
+    let answer = world.wallet.json(&["check", &url], 5).await;
+    assert_eq!((answer["allowed"].as_bool(), answer["priced"].as_bool()), (Some(false), Some(true)));
+    assert!(answer["error"]["message"].as_str().unwrap().contains("not https"), "{answer}");
+    world.wallet.json(&["fetch", &url], 5).await;
+    assert_eq!((world.earned().await, world.upstream.served()), (0, 0));
+}
