@@ -256,6 +256,27 @@ fn the_passphrase_can_change_and_the_cost_rises() {
     assert_eq!((mode(&path), files(&dir)), (0o600, vec![Keystore::FILE_NAME.to_owned()]));
 }
 
+/// Killed while it changes the passphrase: the old one opens the file or the new one does, and the key is the same. The
+/// test starts itself again as the process that dies.
+#[test]
+fn a_change_of_the_passphrase_that_is_killed_leaves_one_or_the_other() {
+    const DIR: &str = "FARTHING_TEST_KEYSTORE";
+    if let Some(dir) = std::env::var_os(DIR) {
+        let keystore = Keystore::open(Path::new(&dir)).unwrap();
+        keystore.rewrap(&passphrase("right"), &passphrase("new"), &OsEntropy).unwrap();
+        return;
+    }
+    let test = "a_change_of_the_passphrase_that_is_killed_leaves_one_or_the_other";
+    for (fault, opens) in [("keystore.drafted", "right"), ("keystore.renamed", "new")] {
+        let (_home, dir) = wallet();
+        let mut dying = std::process::Command::new(std::env::current_exe().unwrap());
+        dying.args([test, "--exact"]).env(DIR, &dir).env("FARTHING_FAULT", fault);
+        assert!(!dying.output().unwrap().status.success(), "{fault} did not kill it");
+        let keys = Keystore::open(&dir).unwrap().unlock(&passphrase(opens)).unwrap();
+        assert_eq!(keys.phrase().unwrap().words().as_str(), WORDS, "{fault}");
+    }
+}
+
 #[test]
 fn nothing_secret_is_shown_or_written() {
     let (_home, dir) = wallet();
