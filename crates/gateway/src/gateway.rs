@@ -1,7 +1,7 @@
 use std::convert::Infallible;
 use std::fs::{File, TryLockError};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -60,9 +60,8 @@ impl Gateway {
         let mut lock = None;
         let store: Arc<dyn ResponseStore> = match config.responses_dir() {
             Some(dir) => {
-                lock = lock_folder(&dir)?;
-                let dir =
-                    if lock.is_some() { dir } else { dir.join(format!("beside-{}", std::process::id())) };
+                let (dir, own) = answers_folder(dir)?;
+                lock = Some(own);
                 let opened = LogStore::open(&dir, clock, keep, max_bytes);
                 Arc::new(opened.map_err(|error| GatewayError::Answers(error.to_string()))?)
             }
@@ -187,6 +186,43 @@ async fn look_after(layer: PaymentLayer) {
     }
 }
 
+/// How the folders are named of gateways that run beside the one that has the configured folder.
+const BESIDE: &str = "beside-";
+
+/// A folder for answers that nobody else uses, and its lock: the configured one, or one inside it while another gateway
+/// has that.
+fn answers_folder(dir: PathBuf) -> Result<(PathBuf, File), GatewayError> {
+    let lock = lock_folder(&dir)?;
+    remove_left_behind(&dir);
+    if let Some(lock) = lock {
+        return Ok((dir, lock));
+    }
+    tracing::warn!(path = %dir.display(), "another gateway is running on this folder");
+    // More than one only when a process runs several gateways.
+    for number in 1..=100 {
+        let beside = dir.join(format!("{BESIDE}{}-{number}", std::process::id()));
+        if let Some(lock) = lock_folder(&beside)? {
+            return Ok((beside, lock));
+        }
+    }
+    Err(GatewayError::Answers(format!("too many gateways run on {}", dir.display())))
+}
+
+/// Takes away what gateways left that ran beside another one: nobody but they looked into their folders.
+fn remove_left_behind(dir: &Path) {
+    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+        if !entry.file_name().to_string_lossy().starts_with(BESIDE) {
+            continue;
+        }
+        // Its gateway is gone when nobody holds its lock.
+        if let Ok(Some(_lock)) = lock_folder(&entry.path())
+            && let Err(error) = std::fs::remove_dir_all(entry.path())
+        {
+            tracing::warn!(path = %entry.path().display(), %error, "an old folder of answers is in the way");
+        }
+    }
+}
+
 /// The folder's lock; none while another gateway has it.
 fn lock_folder(dir: &Path) -> Result<Option<File>, GatewayError> {
     crate::store::make_folder(dir).map_err(GatewayError::io(format!("making {}", dir.display())))?;
@@ -195,10 +231,7 @@ fn lock_folder(dir: &Path) -> Result<Option<File>, GatewayError> {
     let file = open_lock(&path).map_err(GatewayError::io(what.clone()))?;
     match file.try_lock() {
         Ok(()) => Ok(Some(file)),
-        Err(TryLockError::WouldBlock) => {
-            tracing::warn!(path = %path.display(), "another gateway is running on this folder");
-            Ok(None)
-        }
+        Err(TryLockError::WouldBlock) => Ok(None),
         Err(TryLockError::Error(error)) => Err(GatewayError::io(what)(error)),
     }
 }
@@ -234,5 +267,27 @@ impl tower_service::Service<Request<Incoming>> for Admin {
             "/metrics" => text(self.metrics.render()),
             _ => answer::error(StatusCode::NOT_FOUND, "not_found", "here are /healthz and /metrics"),
         }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_of_gateways_that_are_gone_are_taken_away() {
+        let home = tempfile::tempdir().unwrap();
+        let dir = home.path().join("answers");
+        let (first, first_lock) = answers_folder(dir.clone()).unwrap();
+        let (second, second_lock) = answers_folder(dir.clone()).unwrap();
+        let (third, third_lock) = answers_folder(dir.clone()).unwrap();
+        assert_eq!(first, dir);
+        assert!(second != third && second.exists() && third.exists());
+        drop(second_lock);
+        let (fourth, _fourth_lock) = answers_folder(dir.clone()).unwrap();
+        assert_eq!((fourth, third.exists()), (second.clone(), true), "its name is free, and the living one stays");
+        drop((first_lock, third_lock));
+        answers_folder(dir).unwrap();
+        assert!(!third.exists());
     }
 }
