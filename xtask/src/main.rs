@@ -6,6 +6,7 @@
 
 mod commands;
 mod deny;
+mod fuzz;
 mod invocation;
 mod links;
 mod npm;
@@ -30,6 +31,8 @@ Examples:
   cargo xtask devnet --help    what that chain can do
   cargo xtask bench            what bench/README.md tells about
   cargo xtask torture          ten minutes of processes that die at random
+  cargo xtask fuzz path        ten minutes of inputs that nobody thought of; fuzz/README.md
+  cargo xtask soak             100,000 paid calls with failures; target/soak/report.html
 
 CARGO_TARGET_DIR is honoured. What a task installs goes into node_modules and into tools/ in the target directory.";
 
@@ -54,6 +57,11 @@ enum Task {
     /// Run the benchmarks of bench/ in release; arguments go to them
     #[command(disable_help_flag = true)]
     Bench(tasks::Passed),
+    /// Make 100,000 paid calls while everything fails, and compare the books; --calls N, --seed S
+    #[command(disable_help_flag = true)]
+    Soak(tasks::Passed),
+    /// Fuzz what reads other people's input, on Rust nightly; needs a while
+    Fuzz(fuzz::Options),
     /// Kill wallets, gateways and facilitators at random, and check after each round that nothing was paid twice or lost
     Torture(torture::Options),
     /// Write tests/golden anew from the reference's npm packages
@@ -71,6 +79,8 @@ fn main() -> ExitCode {
         Task::Demo(passed) => tasks::demo(&passed),
         Task::Devnet(passed) => tasks::devnet(&passed),
         Task::Bench(passed) => tasks::bench(&passed),
+        Task::Soak(passed) => tasks::soak(&passed),
+        Task::Fuzz(options) => fuzz::run(&options),
         Task::Torture(options) => torture::run(&options),
         Task::Golden => tasks::golden(),
     };

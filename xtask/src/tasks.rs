@@ -57,6 +57,16 @@ pub(crate) fn bench(passed: &Passed) -> Result<(), Failure> {
     Err(run.replace_this_process())
 }
 
+/// Builds the release binary, then becomes the long run around it.
+pub(crate) fn soak(passed: &Passed) -> Result<(), Failure> {
+    npm::install_missing()?;
+    Invocation::cargo(&["build", "--release", "--package", "farthing", "--package", "farthing-soak"]).run()?;
+    let built = target_dir().join("release");
+    let farthing = text(&built.join("farthing"));
+    let run = Invocation::new(text(&built.join("farthing-soak")), &["--farthing", &farthing]);
+    Err(run.with(&passed.arguments).replace_this_process())
+}
+
 /// Writes `tests/golden` anew. What changed is for a person to read, in the diff.
 pub(crate) fn golden() -> Result<(), Failure> {
     npm::install_missing()?;
