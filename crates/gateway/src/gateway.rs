@@ -285,7 +285,11 @@ mod tests {
         assert!(second != third && second.exists() && third.exists());
         drop(second_lock);
         let (fourth, _fourth_lock) = answers_folder(dir.clone()).unwrap();
-        assert_eq!((fourth, third.exists()), (second.clone(), true), "its name is free, and the living one stays");
+        assert_eq!(
+            (fourth, third.exists()),
+            (second.clone(), true),
+            "its name is free, and the living one stays"
+        );
         drop((first_lock, third_lock));
         answers_folder(dir).unwrap();
         assert!(!third.exists());
