@@ -49,7 +49,7 @@ struct Commands<'a> {
 impl Commands<'_> {
     fn measure(&self, seller: &Server) -> Result<(), Failure> {
         let url = format!("http://127.0.0.1:{}/paid", seller.port);
-        say("| command | median ms | p90 ms | most memory held, MiB |\n|---|---|---|---|");
+        say("| command | median ms | p90 ms | most memory held, KiB |\n|---|---|---|---|");
         self.row("farthing --version", &self.options.farthing, &["--version"])?;
         self.row("farthing check", &self.options.farthing, &["check", &url])?;
         if let Some(agentcash) = &self.options.agentcash {
@@ -69,16 +69,18 @@ impl Commands<'_> {
         let milliseconds = |time: Duration| time.as_secs_f64() * 1e3;
         let p90 = took.get(took.len() * 9 / 10).copied().unwrap_or_default();
         let middle = median(took.into_iter().map(milliseconds).collect());
-        let memory = self.memory_kib(program, arguments)? / 1024;
+        let memory = self.memory_kib(program, arguments)?;
         say(&format!("| `{name}` | {middle:.1} | {:.1} | {memory} |", milliseconds(p90)));
         Ok(())
     }
 
-    /// The most that a run held, watched until it ends: in runs of their own, as watching takes time.
+    /// The most that a run held, in KiB: watched until it ends, from the other core, or a short run would be over before
+    /// it was looked at. In runs of their own, as watching takes time.
     fn memory_kib(&self, program: &str, arguments: &[&str]) -> Result<u64, Failure> {
+        let elsewhere = [&["--cpu-list", process::SERVERS_CORE, program], arguments].concat();
         let mut most = 0;
-        for _ in 0..5 {
-            let mut child = self.start(program, arguments)?;
+        for _ in 0..20 {
+            let mut child = self.start("taskset", &elsewhere)?;
             while child.try_wait()?.is_none() {
                 // None of its own is left when it has just ended.
                 most = most.max(process::memory_kib(child.id(), "VmHWM:").unwrap_or(0));

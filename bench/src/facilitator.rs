@@ -106,7 +106,7 @@ async fn compare(options: &Options, chain: &Base) -> Result<(), Failure> {
 /// This program is our facilitator too, as a process of its own.
 fn our_facilitator(chain: &Base, folder: &Path) -> Result<Server, Failure> {
     let own = std::env::current_exe()?;
-    let (ledger, key) = (folder.join("ledger.db"), FACILITATOR.private_key.to_string());
+    let (ledger, key) = (folder.join("ledger.db"), alloy_primitives::hex::encode(FACILITATOR.private_key));
     let ledger = ledger.to_string_lossy();
     let arguments = ["settler", "--rpc", chain.rpc_url(), "--key", &key, "--ledger", &ledger];
     Server::start(&own.to_string_lossy(), &arguments)

@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::Failure;
 
 /// The servers' core. The load generator and the stub have the other one.
-const SERVERS_CORE: &str = "0";
+pub(crate) const SERVERS_CORE: &str = "0";
 const OWN_CORE: &str = "1";
 /// What Linux counts processor time in, for programs: `USER_HZ` is 100 on every platform.
 const TICK: Duration = Duration::from_millis(10);

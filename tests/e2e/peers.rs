@@ -73,12 +73,15 @@ impl Buyer {
     }
 }
 
-fn node(script: &str) -> Command {
+fn peers() -> PathBuf {
     // Asked when the test runs: a target directory may serve several checkouts.
-    let peers = PathBuf::from(std::env::var("CARGO_MANIFEST_DIR").unwrap()).join("../../tests/peers");
-    assert!(peers.join("node_modules").exists(), "run `cargo xtask test` once: it installs tests/peers");
+    PathBuf::from(std::env::var("CARGO_MANIFEST_DIR").unwrap()).join("../../tests/peers")
+}
+
+fn node(script: &str) -> Command {
+    assert!(peers().join("node_modules").exists(), "run `cargo xtask test` once: it installs tests/peers");
     let mut command = Command::new("node");
-    command.arg(peers.join(script));
+    command.arg(peers().join(script));
     command
 }
 

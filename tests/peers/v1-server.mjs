@@ -1,4 +1,5 @@
-// A seller that speaks x402 v1 only: our fixture of its wire format, since @x402/express no longer sells to v1 clients.
+// A seller that speaks x402 v1 only: our fixture of x402-express 1.2.0's wire format (tests/golden/v1_seller.json), since
+// @x402/express no longer sells to v1 clients, and x402-express brings 440 MB. GET /fails answers 500 after payment.
 import { createServer } from "node:http";
 import { HTTPFacilitatorClient, decodePaymentSignatureHeader, encodePaymentResponseHeader } from "@x402/core/http";
 import { args, ready } from "./common.mjs";
@@ -30,7 +31,9 @@ const offer = (request) => ({
   mimeType: "application/json",
   payTo: options["pay-to"],
   maxTimeoutSeconds: 300,
-  ...USDC[options.network],
+  asset: USDC[options.network].asset,
+  outputSchema: { input: { type: "http", method: request.method, discoverable: true } },
+  extra: USDC[options.network].extra,
 });
 
 function answer(response, status, value, headers = {}) {
@@ -51,6 +54,7 @@ async function sell(request, response) {
   }
   const verified = await facilitator.verify(payment, accepts);
   if (!verified.isValid) return refuse(verified.invalidReason);
+  if (request.url === "/fails") return answer(response, 500, { error: "the handler failed" });
   const settlement = await facilitator.settle(payment, accepts);
   if (!settlement.success) return refuse(settlement.errorReason);
   return answer(response, 200, { weather: "sunny", celsius: 21 }, { "X-PAYMENT-RESPONSE": encodePaymentResponseHeader(settlement) });

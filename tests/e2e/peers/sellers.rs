@@ -1,6 +1,6 @@
 //! Our wallet, their sellers, our facilitator over HTTP.
 
-use super::{OurFacilitator, Peer, a_purchase_is_paid, assert_purchase_unknown};
+use super::{OurFacilitator, Peer, a_purchase_is_paid, assert_purchase_unknown, peers};
 use crate::world::World;
 
 async fn wallet_and_facilitator() -> (World, OurFacilitator) {
@@ -43,6 +43,22 @@ async fn our_wallet_pays_a_seller_of_version_1() {
     let body = a_purchase_is_paid(&world, &[&shop.at("/any")], "x402-v1", 10_000).await;
     assert_eq!(body, r#"{"weather":"sunny","celsius":21}"#);
     a_purchase_is_paid(&world, &[&shop.at("/any"), "-d", "{}"], "x402-v1", 10_000).await;
+    let answer = world.wallet.json(&["fetch", &shop.at("/fails")], 6).await;
+    assert_eq!(answer["status"], 500);
+    assert_purchase_unknown(&world, (4_980_000, 20_000)).await;
+}
+
+/// The fixture asks for money in the bytes in which x402-express 1.2.0 does.
+#[tokio::test]
+async fn the_seller_of_version_1_speaks_as_x402_express_did() {
+    let shop = Peer::seller("v1-server.mjs", "http://127.0.0.1:1", &[]).await;
+    let golden = std::fs::read_to_string(peers().join("../golden/v1_seller.json")).unwrap();
+    let golden = golden.replace("http://HOST", &shop.url);
+    let golden: serde_json::Value = serde_json::from_str(&golden).unwrap();
+    drop(rustls::crypto::ring::default_provider().install_default());
+    let answer = reqwest::get(shop.at("/weather")).await.unwrap();
+    assert_eq!(answer.status().as_u16(), golden["status"]);
+    assert_eq!(answer.json::<serde_json::Value>().await.unwrap(), golden["body"]);
 }
 
 /// Their no is no proof that nothing moves: the signature is out.
