@@ -126,7 +126,7 @@ async fn a_seller_that_cannot_be_reached_costs_nothing() {
 #[tokio::test]
 async fn a_dead_chain_stops_no_payment() {
     let (world, _) = world().await;
-    let chain = Proxy::before(&world.chain.rpc_url().to_string()).await;
+    let chain = Proxy::before(world.chain.rpc_url()).await;
     chain.does(Fault::Dead);
     let config = format!("version: 1\nnetworks:\n  base-sepolia: {{rpc: [\"{}\"]}}\n", chain.url);
     std::fs::write(world.wallet.home.join("config.yaml"), config).unwrap();

@@ -85,8 +85,8 @@ impl Proxy {
         };
         match fault {
             Fault::Reset => {
-                // Unread or lingering bytes make the kernel send a reset.
-                client.set_linger(Some(Duration::ZERO)).unwrap();
+                // Closed without a goodbye: the kernel sends a reset.
+                client.set_zero_linger().unwrap();
                 return;
             }
             Fault::HalfOpen | Fault::Dead => return std::future::pending().await,
