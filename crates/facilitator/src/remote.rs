@@ -1,8 +1,10 @@
 use std::fmt;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use async_trait::async_trait;
+use bytes::Bytes;
 use farthing_ambient::causes;
 use farthing_protocol::MAX_BODY_BYTES;
 use farthing_protocol::x402::{
@@ -105,6 +107,11 @@ pub struct HttpFacilitator {
     config: RemoteConfig,
     client: reqwest::Client,
     headers: HeaderMap,
+    /// Where each question goes, and the address that errors name: made once, not for every call.
+    verify: Url,
+    settle: Url,
+    supported_at: Url,
+    at: Arc<str>,
     /// The lock is held while fetching, so that one request goes out however many wait.
     supported: Mutex<Option<Fetched>>,
 }
@@ -131,24 +138,24 @@ impl HttpFacilitator {
             .user_agent(concat!("farthing/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|error| RemoteConfigError::Client(error.without_url().to_string()))?;
-        Ok(Self { config, client, headers, supported: Mutex::new(None) })
+        let at = |path| endpoint(&config.url, path);
+        let (verify, settle, supported_at) = (at("verify"), at("settle"), at("supported"));
+        let at = config.url.as_str().into();
+        Ok(Self { config, client, headers, verify, settle, supported_at, at, supported: Mutex::new(None) })
     }
 
     fn at(&self) -> String {
-        self.config.url.to_string()
+        self.at.as_ref().to_owned()
     }
 
     /// Sends, once more where `again` allows, and reads at most [`MAX_BODY_BYTES`].
     async fn exchange(
         &self,
-        method: Method,
-        path: &str,
-        body: Option<&str>,
+        asked: Question<'_>,
         again: impl Fn(&reqwest::Error) -> bool,
     ) -> Result<Heard, FacilitatorError> {
-        let once = || self.exchange_once(&method, path, body);
-        let result = match once().await {
-            Err(Failure::Transport(error)) if again(&error) => once().await,
+        let result = match self.exchange_once(&asked).await {
+            Err(Failure::Transport(error)) if again(&error) => self.exchange_once(&asked).await,
             other => other,
         };
         result.map_err(|failure| match failure {
@@ -163,15 +170,10 @@ impl HttpFacilitator {
         })
     }
 
-    async fn exchange_once(&self, method: &Method, path: &str, body: Option<&str>) -> Result<Heard, Failure> {
-        let timeout = if path == "settle" { self.config.settle_timeout } else { self.config.verify_timeout };
-        let request = self
-            .client
-            .request(method.clone(), endpoint(&self.config.url, path))
-            .headers(self.headers.clone())
-            .header(header::CONTENT_TYPE, "application/json")
-            .timeout(timeout)
-            .body(body.unwrap_or_default().to_owned());
+    async fn exchange_once(&self, asked: &Question<'_>) -> Result<Heard, Failure> {
+        let method = if asked.body.is_some() { Method::POST } else { Method::GET };
+        let request = self.client.request(method, asked.url.clone()).headers(self.headers.clone());
+        let request = request.timeout(asked.timeout).body(asked.body.clone().unwrap_or_default());
         let mut response = request.send().await.map_err(Failure::transport)?;
         let mut read = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(Failure::transport)? {
@@ -180,25 +182,28 @@ impl HttpFacilitator {
             }
             read.extend_from_slice(&chunk);
         }
-        Ok(Heard { at: self.at(), status: response.status(), body: read })
+        Ok(Heard { at: self.at.clone(), status: response.status(), body: read })
     }
 
-    fn body(&self, request: &FacilitatorRequest) -> Result<String, FacilitatorError> {
+    fn body(&self, request: &FacilitatorRequest) -> Result<Bytes, FacilitatorError> {
         FacilitatorRequest::to_body(&request.payment, &request.raw_requirements)
+            .map(Bytes::from)
             .map_err(|error| FacilitatorError::BadAnswer { at: self.at(), why: error.to_string() })
     }
 
     async fn fetch_supported(&self) -> Result<SupportedResponse, FacilitatorError> {
-        supported_answer(&self.exchange(Method::GET, "supported", None, |_| true).await?)
+        let asked = Question { url: &self.supported_at, timeout: self.config.verify_timeout, body: None };
+        supported_answer(&self.exchange(asked, |_| true).await?)
     }
 }
 
 #[async_trait]
 impl Facilitate for HttpFacilitator {
     async fn verify(&self, request: &FacilitatorRequest) -> Result<VerifyResponse, FacilitatorError> {
-        let body = self.body(request)?;
+        let body = Some(self.body(request)?);
+        let asked = Question { url: &self.verify, timeout: self.config.verify_timeout, body };
         // Asking twice does nothing twice. A timeout is not asked again: the buyer is waiting.
-        let heard = self.exchange(Method::POST, "verify", Some(&body), |error| !error.is_timeout()).await?;
+        let heard = self.exchange(asked, |error| !error.is_timeout()).await?;
         verify_answer(&heard)
     }
 
@@ -209,7 +214,9 @@ impl Facilitate for HttpFacilitator {
         };
         let mut pauses = self.config.pending_pauses.iter();
         loop {
-            let heard = self.exchange(Method::POST, "settle", Some(&body), again).await?;
+            let body = Some(body.clone());
+            let asked = Question { url: &self.settle, timeout: self.config.settle_timeout, body };
+            let heard = self.exchange(asked, again).await?;
             let answer = settle_answer(&heard, request)?;
             if answer.error_reason != Some(Reason::SettlementPending) {
                 return Ok(answer);
@@ -231,6 +238,13 @@ impl Facilitate for HttpFacilitator {
         *kept = Some((Instant::now(), answer.clone()));
         answer
     }
+}
+
+/// One request to the facilitator: a `GET`, or a `POST` of this JSON.
+struct Question<'a> {
+    url: &'a Url,
+    timeout: Duration,
+    body: Option<Bytes>,
 }
 
 enum Failure {
@@ -272,6 +286,7 @@ fn check_url(config: &RemoteConfig) -> Result<(), RemoteConfigError> {
 
 fn headers(config: &RemoteConfig) -> Result<HeaderMap, RemoteConfigError> {
     let mut headers = HeaderMap::new();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     let bearer = config.bearer.iter().map(|key| ("authorization".to_owned(), format!("Bearer {key}")));
     for (name, value) in config.headers.iter().cloned().chain(bearer) {
         let bad = || RemoteConfigError::Header(name.escape_debug().to_string());

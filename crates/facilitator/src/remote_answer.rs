@@ -1,5 +1,7 @@
 //! What a remote facilitator's HTTP answer means. It fails closed: a success has to prove itself.
 
+use std::sync::Arc;
+
 use ::http::StatusCode;
 use farthing_money::{BaseUnits, Network};
 use farthing_protocol::x402::{
@@ -15,7 +17,7 @@ const MAX_TRANSACTION_BYTES: usize = 256;
 
 /// An answer as it came.
 pub(crate) struct Heard {
-    pub(crate) at: String,
+    pub(crate) at: Arc<str>,
     pub(crate) status: StatusCode,
     pub(crate) body: Vec<u8>,
 }
@@ -29,17 +31,19 @@ impl Heard {
     }
 
     fn bad(&self, why: impl Into<String>) -> FacilitatorError {
-        FacilitatorError::BadAnswer { at: self.at.clone(), why: why.into() }
+        FacilitatorError::BadAnswer { at: self.at.as_ref().to_owned(), why: why.into() }
     }
 
     fn unreachable(&self, why: impl Into<String>) -> FacilitatorError {
-        FacilitatorError::Unreachable { at: self.at.clone(), why: why.into() }
+        FacilitatorError::Unreachable { at: self.at.as_ref().to_owned(), why: why.into() }
     }
 
     fn status_error(&self) -> FacilitatorError {
         let why = format!("HTTP status {}{}", self.status, self.excerpt());
         match self.status {
-            status if is_refusal(status) => FacilitatorError::Refused { at: self.at.clone(), why },
+            status if is_refusal(status) => {
+                FacilitatorError::Refused { at: self.at.as_ref().to_owned(), why }
+            }
             status if status.is_server_error() => self.unreachable(why),
             _ => self.bad(why),
         }

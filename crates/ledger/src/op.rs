@@ -31,6 +31,26 @@ pub(crate) enum Write {
     UpdateSettlement { key: PaymentKey, state: SettlementState },
 }
 
+impl Write {
+    /// Whether it can be refused after it has written something.
+    pub(crate) fn may_refuse_halfway(&self) -> bool {
+        match self {
+            // The budgets of many scopes; many payments in one transaction.
+            Self::Reserve { .. }
+            | Self::Finish { .. }
+            | Self::ReleaseUnsigned { .. }
+            | Self::Broadcast(_) => true,
+            Self::Signed { .. }
+            | Self::Responded { .. }
+            | Self::Claim(_)
+            | Self::UpdateClaim { .. }
+            | Self::ReleaseClaim { .. }
+            | Self::BeginSettlement(_)
+            | Self::UpdateSettlement { .. } => false,
+        }
+    }
+}
+
 pub(crate) enum Read {
     Purchase(PurchaseId),
     Purchases(PurchaseFilter),

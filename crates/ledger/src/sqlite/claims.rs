@@ -1,7 +1,7 @@
 //! A seller's claims.
 
 use farthing_protocol::PaymentKey;
-use rusqlite::{Connection, Row};
+use rusqlite::{Connection, Row, params};
 
 use super::journal::Kind;
 use super::purchases::{corrupt, parsed, time};
@@ -10,48 +10,100 @@ use super::{Batch, Result, collect};
 use crate::rules::{self, Step};
 use crate::{Claim, ClaimState, Claimed, LedgerError, NewClaim};
 
+/// Takes a payment that nobody has. The table's own index decides who was first.
+const TAKE: &str = "
+    INSERT INTO claims (digest, payment_key, route, request, payer, pay_to, network, asset, amount, state, detail,
+                        created_at, updated_at, seq)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 'taken', NULL, ?10, ?10, ?11)
+    ON CONFLICT (digest) DO UPDATE SET
+        payment_key = excluded.payment_key, route = excluded.route, request = excluded.request,
+        payer = excluded.payer, pay_to = excluded.pay_to, network = excluded.network, asset = excluded.asset,
+        amount = excluded.amount, state = excluded.state, detail = excluded.detail,
+        created_at = excluded.created_at, updated_at = excluded.updated_at, seq = excluded.seq
+    WHERE claims.state = 'released'";
+
+/// Ends a claim that is open.
+const END: &str = "
+    UPDATE claims SET state = ?2, detail = ?3, updated_at = ?4, seq = ?5
+    WHERE digest = ?1 AND state IN ('taken', 'settling')";
+
 pub(super) fn claim(batch: &mut Batch<'_>, claim: &NewClaim) -> Result<Claimed> {
-    match find(batch.conn, &claim.key)? {
-        Some(known) if !matches!(known.state, ClaimState::Released { .. }) => Ok(Claimed::Duplicate(known)),
-        _ => {
-            let cells = [
-                ("route", Cell::from(&claim.route)),
-                ("request", Cell::from(&claim.request)),
-                ("payer", Cell::from(&claim.payer)),
-                ("pay_to", Cell::from(&claim.pay_to)),
-                ("network", Cell::from(claim.network.as_str())),
-                ("asset", Cell::from(&claim.asset)),
-                ("amount", Cell::from(claim.amount.to_string())),
-                ("state", Cell::from(ClaimState::Taken.as_str())),
-                ("detail", Cell::Null),
-            ];
-            batch.insert(&CLAIMS, claim.key.as_str(), &cells)?;
-            Ok(Claimed::Granted)
-        }
+    let (id, amount) = (claim.key.as_str(), claim.amount.to_string());
+    let place = CLAIMS.place(id);
+    let (now, seq) = (batch.now, batch.next_seq());
+    let network = claim.network.as_str();
+    let taken = batch.execute(
+        TAKE,
+        params![
+            place,
+            id,
+            claim.route,
+            claim.request,
+            claim.payer,
+            claim.pay_to,
+            network,
+            claim.asset,
+            amount,
+            now,
+            seq
+        ],
+    )?;
+    if !taken {
+        let known = find(batch.conn, &claim.key)?;
+        return known.map(Claimed::Duplicate).ok_or_else(|| corrupt("a claim's place", id));
     }
+    let cells = [
+        ("route", Cell::from(&claim.route)),
+        ("request", Cell::from(&claim.request)),
+        ("payer", Cell::from(&claim.payer)),
+        ("pay_to", Cell::from(&claim.pay_to)),
+        ("network", Cell::from(network)),
+        ("asset", Cell::from(&claim.asset)),
+        ("amount", Cell::from(amount.as_str())),
+        ("state", Cell::from(ClaimState::Taken.as_str())),
+        ("detail", Cell::Null),
+    ];
+    batch.journal(&CLAIMS, Kind::Claimed, id, &cells)?;
+    Ok(Claimed::Granted)
 }
 
 pub(super) fn update(batch: &mut Batch<'_>, key: &PaymentKey, state: &ClaimState) -> Result<bool> {
-    let id = key.as_str();
-    let known = find(batch.conn, key)?;
-    let known = known.ok_or_else(|| LedgerError::NotFound { what: CLAIMS.what, id: id.to_owned() })?;
-    if rules::move_claim(id, &known.state, state)? == Step::Already {
+    let is_end = !matches!(state, ClaimState::Taken | ClaimState::Settling { .. });
+    if is_end && end(batch, key, state)? {
+        return Ok(true);
+    }
+    let known = get(batch.conn, key)?;
+    if rules::move_claim(key.as_str(), &known.state, state)? == Step::Already {
         return Ok(false);
     }
-    write(batch, id, state).map(|()| true)
+    write(batch, key.as_str(), state).map(|()| true)
 }
 
 pub(super) fn release(batch: &mut Batch<'_>, key: &PaymentKey, why: &str) -> Result<bool> {
-    let id = key.as_str();
-    let known = find(batch.conn, key)?;
-    let known = known.ok_or_else(|| LedgerError::NotFound { what: CLAIMS.what, id: id.to_owned() })?;
-    if rules::release_claim(id, &known.state)? == Step::Already {
+    let known = get(batch.conn, key)?;
+    if rules::release_claim(key.as_str(), &known.state)? == Step::Already {
         return Ok(false);
     }
-    write(batch, id, &ClaimState::Released { why: why.to_owned() }).map(|()| true)
+    write(batch, key.as_str(), &ClaimState::Released { why: why.to_owned() }).map(|()| true)
+}
+
+/// Most claims end from an open state: one statement that looks and writes. `false`: this one is not open.
+fn end(batch: &mut Batch<'_>, key: &PaymentKey, state: &ClaimState) -> Result<bool> {
+    let id = key.as_str();
+    let cells = state_cells(state);
+    let [(_, name), (_, detail)] = &cells;
+    let (place, now, seq) = (CLAIMS.place(id), batch.now, batch.next_seq());
+    if !batch.execute(END, params![place, name, detail, now, seq])? {
+        return Ok(false);
+    }
+    batch.journal(&CLAIMS, Kind::ClaimMoved, id, &cells).map(|()| true)
 }
 
 fn write(batch: &mut Batch<'_>, id: &str, state: &ClaimState) -> Result<()> {
+    batch.update(&CLAIMS, Kind::ClaimMoved, id, &state_cells(state))
+}
+
+fn state_cells(state: &ClaimState) -> [(&'static str, Cell<'_>); 2] {
     let detail = match state {
         ClaimState::Taken => Cell::Null,
         ClaimState::Released { why } => Cell::from(why),
@@ -59,8 +111,12 @@ fn write(batch: &mut Batch<'_>, id: &str, state: &ClaimState) -> Result<()> {
         ClaimState::Settling { transaction } => Cell::from(transaction),
         ClaimState::Failed { reason } => Cell::from(reason),
     };
-    let cells = [("state", Cell::from(state.as_str())), ("detail", detail)];
-    batch.update(&CLAIMS, Kind::ClaimMoved, id, &cells)
+    [("state", Cell::from(state.as_str())), ("detail", detail)]
+}
+
+fn get(conn: &Connection, key: &PaymentKey) -> Result<Claim> {
+    let missing = || LedgerError::NotFound { what: CLAIMS.what, id: key.as_str().to_owned() };
+    find(conn, key)?.ok_or_else(missing)
 }
 
 fn find(conn: &Connection, key: &PaymentKey) -> Result<Option<Claim>> {

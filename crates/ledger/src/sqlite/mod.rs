@@ -114,6 +114,22 @@ impl<'a> Batch<'a> {
         // Time never goes back, whatever the clock does and whichever process wrote last: a window that was
         // left is not entered again.
         self.now = self.clock.now().as_millisecond().max(self.head.at);
+        if op.may_refuse_halfway() { self.attempt_undoably(op) } else { self.attempt_at_once(op) }
+    }
+
+    /// For an operation that refuses before it writes: there is nothing to undo. Should the database fail in the middle
+    /// of it, the whole transaction fails.
+    fn attempt_at_once(&mut self, op: &Write) -> Result<Result<Answer>> {
+        let before = self.conn.total_changes();
+        let answer = self.perform(op);
+        match answer {
+            Err(error) if self.conn.is_autocommit() || self.conn.total_changes() != before => Err(error),
+            answer => Ok(answer),
+        }
+    }
+
+    /// A savepoint costs a copy of every page that is changed after it.
+    fn attempt_undoably(&mut self, op: &Write) -> Result<Result<Answer>> {
         let before = self.head.clone();
         run(self.conn, "SAVEPOINT op")?;
         let answer = self.perform(op);

@@ -1,5 +1,6 @@
-//! Records and the journal change together, through [`Batch::insert`] and [`Batch::update`] and nothing else: the
-//! journal's body is the set of columns that changed, so the records can be rebuilt from it.
+//! Records and the journal change together, through [`Batch::insert`] and [`Batch::update`], or, where every microsecond
+//! counts, through [`Batch::execute`] with [`Batch::journal`]: the journal's body is the set of columns that changed, so
+//! the records can be rebuilt from it.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -237,6 +238,17 @@ impl Batch<'_> {
         Ok(())
     }
 
+    /// Runs a statement that makes or changes one record, and says whether it did. Then [`Self::journal`] must follow,
+    /// and the record's `seq` is [`Self::next_seq`] as it was before.
+    pub(super) fn execute(&mut self, sql: &str, values: impl rusqlite::Params) -> Result<bool> {
+        Ok(self.conn.prepare_cached(sql)?.execute(values)? != 0)
+    }
+
+    /// The number of the journal's next row.
+    pub(super) fn next_seq(&self) -> i64 {
+        self.head.seq + 1
+    }
+
     /// Changes columns of a record, with a row in the journal.
     pub(super) fn update(&mut self, table: &Table, kind: Kind, id: &str, cells: &Cells<'_>) -> Result<()> {
         self.journal(table, kind, id, cells)?;
@@ -252,7 +264,8 @@ impl Batch<'_> {
         }
     }
 
-    fn journal(&mut self, table: &Table, kind: Kind, id: &str, cells: &Cells<'_>) -> Result<()> {
+    /// The journal's row of a change that was made by [`Self::execute`].
+    pub(super) fn journal(&mut self, table: &Table, kind: Kind, id: &str, cells: &Cells<'_>) -> Result<()> {
         let body = cells.iter().map(|(column, cell)| (*column, table.public(column, cell.clone()))).collect();
         self.append(kind, id, &canonical(&body)?)
     }

@@ -18,12 +18,20 @@ pub struct FacilitatorRequest {
     pub raw_requirements: Box<RawValue>,
 }
 
-#[derive(Deserialize, Serialize)]
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Written<'a> {
+    #[serde(rename = "x402Version")]
+    x402_version: u64,
+    payment_payload: &'a Payment,
+    payment_requirements: &'a RawValue,
+}
+
+#[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Body {
-    /// Deployed clients leave it out or send the other version's; `paymentPayload.x402Version` decides.
-    #[serde(rename = "x402Version", default)]
-    x402_version: Option<u64>,
+    // `x402Version` is not read: deployed clients leave it out or send the other version's, and
+    // `paymentPayload.x402Version` decides.
     payment_payload: Box<RawValue>,
     payment_requirements: Box<RawValue>,
 }
@@ -56,10 +64,10 @@ impl FacilitatorRequest {
     /// # Errors
     /// [`ProtocolError::Json`]
     pub fn to_body(payment: &Payment, raw_requirements: &RawValue) -> Result<String, ProtocolError> {
-        let body = Body {
-            x402_version: Some(payment.protocol().x402_version().into()),
-            payment_payload: payment.to_raw()?,
-            payment_requirements: raw_requirements.to_owned(),
+        let body = Written {
+            x402_version: payment.protocol().x402_version().into(),
+            payment_payload: payment,
+            payment_requirements: raw_requirements,
         };
         serde_json::to_string(&body).map_err(ProtocolError::json("the body"))
     }

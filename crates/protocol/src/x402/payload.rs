@@ -10,7 +10,8 @@ use super::{
 use crate::{Challenge, Object, Offer, Protocol, ProtocolError, Requirements, StrictValue};
 
 /// A payment as it travels: the answer to one offer.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
+#[serde(untagged)]
 pub enum Payment {
     /// Version 1.
     V1(v1::PaymentPayload),
@@ -93,10 +94,11 @@ impl Payment {
     /// # Errors
     /// [`ProtocolError::Json`]
     pub fn to_header(&self) -> Result<(&'static str, String), ProtocolError> {
-        Ok(match self {
-            Self::V1(payment) => (X_PAYMENT, encode_header(payment)?),
-            Self::V2(payment) => (PAYMENT_SIGNATURE, encode_header(payment)?),
-        })
+        let name = match self {
+            Self::V1(_) => X_PAYMENT,
+            Self::V2(_) => PAYMENT_SIGNATURE,
+        };
+        Ok((name, encode_header(self)?))
     }
 
     /// Its JSON.
@@ -104,11 +106,7 @@ impl Payment {
     /// # Errors
     /// [`ProtocolError::Json`]
     pub fn to_raw(&self) -> Result<Box<RawValue>, ProtocolError> {
-        match self {
-            Self::V1(payment) => serde_json::value::to_raw_value(payment),
-            Self::V2(payment) => serde_json::value::to_raw_value(payment),
-        }
-        .map_err(ProtocolError::json("the payment"))
+        serde_json::value::to_raw_value(self).map_err(ProtocolError::json("the payment"))
     }
 
     /// The protocol and version.
