@@ -1,12 +1,10 @@
 //! cargo-deny: licences, banned crates, sources, and known vulnerabilities. `deny.toml` says what is allowed.
 
-use std::fs;
-use std::path::Path;
 use std::time::Duration;
 
 use crate::invocation::{Failure, Invocation, text};
 use crate::run::Outcome;
-use crate::workspace::{say, target_dir};
+use crate::toolchain;
 
 /// The version that `deny.toml` is written for. (PyPI's ready-made 0.14.2 panics on this cargo's metadata.)
 const VERSION: &str = "0.20.2";
@@ -44,26 +42,5 @@ fn find_or_install() -> Result<String, Failure> {
     if on_path.is_ok_and(|version| version.trim().ends_with(VERSION)) {
         return Ok("cargo-deny".to_owned());
     }
-    let root = target_dir().join("tools").join(format!("cargo-deny-{VERSION}"));
-    let program = root.join("bin/cargo-deny");
-    if !program.is_file() {
-        install(&root)?;
-    }
-    Ok(text(&program))
-}
-
-/// Builds it once per target directory. Its own release profile spends minutes on link-time optimisation; a check
-/// that takes a second needs none.
-fn install(root: &Path) -> Result<(), Failure> {
-    say(&format!("cargo-deny {VERSION} is built once, into {}", root.display()));
-    let build = root.join("build");
-    let (root_text, build_text) = (text(root), text(&build));
-    let arguments = ["install", "cargo-deny", "--version", VERSION, "--locked", "--root", &root_text];
-    Invocation::cargo(&arguments)
-        .env("CARGO_TARGET_DIR", build_text)
-        .env("CARGO_PROFILE_RELEASE_LTO", "off")
-        .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1")
-        .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16")
-        .run()?;
-    fs::remove_dir_all(&build).map_err(|error| Failure::new(format!("{}: {error}", build.display())))
+    toolchain::tool("cargo-deny", VERSION).map(|program| text(&program))
 }

@@ -1,8 +1,11 @@
-//! Whether this machine has what the checks need.
+//! Whether this machine has what the checks need, and tools that are built once.
 
-use crate::invocation::{Failure, Invocation};
+use std::fs;
+use std::path::PathBuf;
+
+use crate::invocation::{Failure, Invocation, text};
 use crate::run::Outcome;
-use crate::workspace::say;
+use crate::workspace::{say, target_dir};
 
 /// As the root's `rust-version`.
 const RUST: &str = env!("CARGO_PKG_RUST_VERSION");
@@ -60,6 +63,30 @@ fn no_node(found: &str) -> Failure {
         "Node.js {NODE} or newer is needed, {found}. Debian 13 and later: apt-get install nodejs npm. \
          Debian 12 ships 18: take {NODE} or newer from https://nodejs.org/en/download"
     ))
+}
+
+/// A program of the registry, built once per target directory. A release profile may spend minutes on link-time
+/// optimisation; these run for seconds, or wait for others, and need none.
+///
+/// # Errors
+/// It can't be built.
+pub(crate) fn tool(name: &str, version: &str) -> Result<PathBuf, Failure> {
+    let root = target_dir().join("tools").join(format!("{name}-{version}"));
+    let program = root.join("bin").join(name);
+    if program.is_file() {
+        return Ok(program);
+    }
+    say(&format!("{name} {version} is built once, into {}", root.display()));
+    let build = root.join("build");
+    let (root, build_text) = (text(&root), text(&build));
+    Invocation::cargo(&["install", name, "--version", version, "--locked", "--root", &root])
+        .env("CARGO_TARGET_DIR", build_text)
+        .env("CARGO_PROFILE_RELEASE_LTO", "off")
+        .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1")
+        .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16")
+        .run()?;
+    fs::remove_dir_all(&build).map_err(|error| Failure::new(format!("{}: {error}", build.display())))?;
+    Ok(program)
 }
 
 /// Compares versions part by part; what follows a `-` is left out, and a missing part is 0.

@@ -45,10 +45,13 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 #![forbid(unsafe_code)]
+#![allow(unexpected_cfgs, reason = "cargo-fuzz sets `cfg(fuzzing)`")]
 
 mod abi;
 mod config;
 pub mod eip3009;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod hexes;
 mod key;
 mod lookup;

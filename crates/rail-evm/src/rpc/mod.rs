@@ -18,6 +18,8 @@ use tokio::time::Instant;
 
 use endpoint::{Endpoint, Fault};
 pub(crate) use wire::{Answer, Call, NodeError, printable};
+#[cfg(any(test, fuzzing))]
+pub(crate) use wire::{Decoded, decode};
 
 use crate::ChainConfig;
 
