@@ -49,6 +49,7 @@ mod metrics;
 mod presence;
 mod remote;
 mod remote_answer;
+mod remote_http;
 mod settlement;
 mod sweeper;
 

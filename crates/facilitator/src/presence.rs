@@ -57,7 +57,7 @@ async fn abandon_unsent(ledger: &Ledger) -> Result<(), LedgerError> {
 mod tests {
     use super::*;
     use farthing_ambient::SystemClock;
-    use farthing_ledger::NewSettlement;
+    use farthing_ledger::{NewSettlement, Started};
     use farthing_money::{BaseUnits, Network};
     use farthing_protocol::PaymentKey;
     use std::sync::Arc;
@@ -77,7 +77,7 @@ mod tests {
             asset: String::new(),
             amount: BaseUnits::ZERO,
         };
-        ledger.begin_settlement(settlement).await.unwrap();
+        assert_eq!(ledger.begin_settlement(settlement).await.unwrap(), Started::New);
     }
 
     async fn is_abandoned(ledger: &Ledger, name: &str) -> bool {

@@ -2,19 +2,18 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use ::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use async_trait::async_trait;
 use bytes::Bytes;
-use farthing_ambient::causes;
 use farthing_protocol::MAX_BODY_BYTES;
 use farthing_protocol::x402::{
     FacilitatorRequest, Reason, SettleResponse, SupportedResponse, VerifyResponse,
 };
-use reqwest::redirect;
 use tokio::sync::Mutex;
 use url::Url;
 
 use crate::remote_answer::{Heard, settle_answer, supported_answer, verify_answer};
+use crate::remote_http::{Failure, Http, Question};
 use crate::{Facilitate, FacilitatorError};
 
 /// How to speak to somebody else's facilitator.
@@ -105,12 +104,11 @@ const FAILURE_MAX_AGE: Duration = Duration::from_secs(5);
 /// whether it settled: ask again with the same request.
 pub struct HttpFacilitator {
     config: RemoteConfig,
-    client: reqwest::Client,
-    headers: HeaderMap,
+    http: Http,
     /// Where each question goes, and the address that errors name: made once, not for every call.
-    verify: Url,
-    settle: Url,
-    supported_at: Url,
+    verify: Uri,
+    settle: Uri,
+    supported_at: Uri,
     at: Arc<str>,
     /// The lock is held while fetching, so that one request goes out however many wait.
     supported: Mutex<Option<Fetched>>,
@@ -129,60 +127,42 @@ impl HttpFacilitator {
     /// [`RemoteConfigError`]
     pub fn new(config: RemoteConfig) -> Result<Self, RemoteConfigError> {
         check_url(&config)?;
-        let headers = headers(&config)?;
-        // reqwest needs a process-wide provider. Where somebody has installed one already, theirs is used.
-        drop(rustls::crypto::ring::default_provider().install_default());
-        let client = reqwest::Client::builder()
-            .redirect(redirect::Policy::none())
-            .connect_timeout(config.connect_timeout)
-            .user_agent(concat!("farthing/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(|error| RemoteConfigError::Client(error.without_url().to_string()))?;
+        let tls = config.url.scheme() == "https";
+        let http = Http::new(headers(&config)?, tls, config.connect_timeout);
+        let http = http.map_err(RemoteConfigError::Client)?;
         let at = |path| endpoint(&config.url, path);
-        let (verify, settle, supported_at) = (at("verify"), at("settle"), at("supported"));
+        let (verify, settle, supported_at) = (at("verify")?, at("settle")?, at("supported")?);
         let at = config.url.as_str().into();
-        Ok(Self { config, client, headers, verify, settle, supported_at, at, supported: Mutex::new(None) })
+        Ok(Self { config, http, verify, settle, supported_at, at, supported: Mutex::new(None) })
     }
 
     fn at(&self) -> String {
         self.at.as_ref().to_owned()
     }
 
-    /// Sends, once more where `again` allows, and reads at most [`MAX_BODY_BYTES`].
+    /// Sends, once more where `again` allows, and reads a bounded answer.
     async fn exchange(
         &self,
         asked: Question<'_>,
-        again: impl Fn(&reqwest::Error) -> bool,
+        again: impl Fn(&Failure) -> bool,
     ) -> Result<Heard, FacilitatorError> {
-        let result = match self.exchange_once(&asked).await {
-            Err(Failure::Transport(error)) if again(&error) => self.exchange_once(&asked).await,
-            other => other,
+        let answer = match self.http.ask(&asked).await {
+            Err(failure) if again(&failure) => self.http.ask(&asked).await,
+            answer => answer,
         };
-        result.map_err(|failure| match failure {
-            Failure::Transport(error) => {
-                let why = if error.is_timeout() { "it took too long".to_owned() } else { causes(&error) };
-                FacilitatorError::Unreachable { at: self.at(), why }
-            }
-            Failure::TooLarge => {
+        match answer {
+            Ok((status, body)) => Ok(Heard { at: self.at.clone(), status, body }),
+            Err(Failure::TooLarge) => {
                 let why = format!("more than {MAX_BODY_BYTES} bytes");
-                FacilitatorError::BadAnswer { at: self.at(), why }
+                Err(FacilitatorError::BadAnswer { at: self.at(), why })
             }
-        })
-    }
-
-    async fn exchange_once(&self, asked: &Question<'_>) -> Result<Heard, Failure> {
-        let method = if asked.body.is_some() { Method::POST } else { Method::GET };
-        let request = self.client.request(method, asked.url.clone()).headers(self.headers.clone());
-        let request = request.timeout(asked.timeout).body(asked.body.clone().unwrap_or_default());
-        let mut response = request.send().await.map_err(Failure::transport)?;
-        let mut read = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(Failure::transport)? {
-            if read.len().saturating_add(chunk.len()) > MAX_BODY_BYTES {
-                return Err(Failure::TooLarge);
+            Err(Failure::Late) => {
+                Err(FacilitatorError::Unreachable { at: self.at(), why: "it took too long".to_owned() })
             }
-            read.extend_from_slice(&chunk);
+            Err(Failure::Unconnected(why) | Failure::Broken(why)) => {
+                Err(FacilitatorError::Unreachable { at: self.at(), why })
+            }
         }
-        Ok(Heard { at: self.at.clone(), status: response.status(), body: read })
     }
 
     fn body(&self, request: &FacilitatorRequest) -> Result<Bytes, FacilitatorError> {
@@ -192,7 +172,7 @@ impl HttpFacilitator {
     }
 
     async fn fetch_supported(&self) -> Result<SupportedResponse, FacilitatorError> {
-        let asked = Question { url: &self.supported_at, timeout: self.config.verify_timeout, body: None };
+        let asked = Question { uri: &self.supported_at, within: self.config.verify_timeout, body: None };
         supported_answer(&self.exchange(asked, |_| true).await?)
     }
 }
@@ -201,21 +181,22 @@ impl HttpFacilitator {
 impl Facilitate for HttpFacilitator {
     async fn verify(&self, request: &FacilitatorRequest) -> Result<VerifyResponse, FacilitatorError> {
         let body = Some(self.body(request)?);
-        let asked = Question { url: &self.verify, timeout: self.config.verify_timeout, body };
+        let asked = Question { uri: &self.verify, within: self.config.verify_timeout, body };
         // Asking twice does nothing twice. A timeout is not asked again: the buyer is waiting.
-        let heard = self.exchange(asked, |error| !error.is_timeout()).await?;
+        let heard = self.exchange(asked, is_quick).await?;
         verify_answer(&heard)
     }
 
     async fn settle(&self, request: &FacilitatorRequest) -> Result<SettleResponse, FacilitatorError> {
         let body = self.body(request)?;
-        let again = |error: &reqwest::Error| {
-            error.is_connect() || (self.config.settle_is_idempotent && !error.is_timeout())
+        let again = |failure: &Failure| match failure {
+            Failure::Unconnected(_) => true,
+            failure => self.config.settle_is_idempotent && is_quick(failure),
         };
         let mut pauses = self.config.pending_pauses.iter();
         loop {
             let body = Some(body.clone());
-            let asked = Question { url: &self.settle, timeout: self.config.settle_timeout, body };
+            let asked = Question { uri: &self.settle, within: self.config.settle_timeout, body };
             let heard = self.exchange(asked, again).await?;
             let answer = settle_answer(&heard, request)?;
             if answer.error_reason != Some(Reason::SettlementPending) {
@@ -240,28 +221,15 @@ impl Facilitate for HttpFacilitator {
     }
 }
 
-/// One request to the facilitator: a `GET`, or a `POST` of this JSON.
-struct Question<'a> {
-    url: &'a Url,
-    timeout: Duration,
-    body: Option<Bytes>,
+/// Whether there is time to ask again: the buyer is waiting.
+fn is_quick(failure: &Failure) -> bool {
+    !matches!(failure, Failure::Late)
 }
 
-enum Failure {
-    Transport(reqwest::Error),
-    TooLarge,
-}
-
-impl Failure {
-    fn transport(error: reqwest::Error) -> Self {
-        Self::Transport(error.without_url())
-    }
-}
-
-fn endpoint(base: &Url, path: &str) -> Url {
+fn endpoint(base: &Url, path: &str) -> Result<Uri, RemoteConfigError> {
     let mut url = base.clone();
     url.set_path(&format!("{}/{path}", base.path().trim_end_matches('/')));
-    url
+    url.as_str().parse().map_err(|_| RemoteConfigError::Url { url: url.to_string(), why: "it is no URI" })
 }
 
 fn check_url(config: &RemoteConfig) -> Result<(), RemoteConfigError> {
@@ -287,6 +255,10 @@ fn check_url(config: &RemoteConfig) -> Result<(), RemoteConfigError> {
 fn headers(config: &RemoteConfig) -> Result<HeaderMap, RemoteConfigError> {
     let mut headers = HeaderMap::new();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(
+        header::USER_AGENT,
+        HeaderValue::from_static(concat!("farthing/", env!("CARGO_PKG_VERSION"))),
+    );
     let bearer = config.bearer.iter().map(|key| ("authorization".to_owned(), format!("Bearer {key}")));
     for (name, value) in config.headers.iter().cloned().chain(bearer) {
         let bad = || RemoteConfigError::Header(name.escape_debug().to_string());
@@ -336,7 +308,7 @@ mod tests {
 
     #[test]
     fn the_path_is_kept() {
-        let at = |base: &str| endpoint(&base.parse().unwrap(), "verify").to_string();
+        let at = |base: &str| endpoint(&base.parse().unwrap(), "verify").unwrap().to_string();
         assert_eq!(at("https://f.example"), "https://f.example/verify");
         assert_eq!(at("https://f.example/platform/v2/x402/"), "https://f.example/platform/v2/x402/verify");
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use ::http::StatusCode;
+use bytes::Bytes;
 use farthing_money::{BaseUnits, Network};
 use farthing_protocol::x402::{
     FacilitatorRequest, Reason, SettleResponse, SupportedResponse, VerifyResponse,
@@ -19,7 +20,7 @@ const MAX_TRANSACTION_BYTES: usize = 256;
 pub(crate) struct Heard {
     pub(crate) at: Arc<str>,
     pub(crate) status: StatusCode,
-    pub(crate) body: Vec<u8>,
+    pub(crate) body: Bytes,
 }
 
 impl Heard {
