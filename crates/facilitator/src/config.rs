@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -166,11 +166,11 @@ impl FacilitatorConfig {
         if settle_wait_seconds >= request_timeout_seconds {
             return Err("`limits.settle_wait_seconds` must be less than `request_timeout_seconds`".to_owned());
         }
-        for (place, key) in self.keys.iter().enumerate() {
-            if self.keys.iter().take(place).any(|other| other.name == key.name || other.sha256 == key.sha256)
-            {
-                return Err(format!("`keys`: `{}` stands twice", key.name.escape_debug()));
-            }
+        let (mut names, mut hashes) = (HashSet::new(), HashSet::new());
+        if let Some(key) =
+            self.keys.iter().find(|key| !names.insert(&key.name) || !hashes.insert(&key.sha256))
+        {
+            return Err(format!("`keys`: `{}` stands twice", key.name.escape_debug()));
         }
         self.check_openness()
     }

@@ -25,7 +25,8 @@ pub enum PathError {
     /// An encoded slash or backslash, a control character, encoded or not, or an escape that was escaped again.
     #[error("the path hides a slash, a backslash, a control character, or a second encoding")]
     Hidden,
-    /// A backslash or `;`, which some servers take for a separator.
+    /// A backslash or `;`, which some servers take for a separator, or white space at an end of a segment, which some
+    /// cut off (CVE-2016-5007).
     #[error("the path has a character that servers read differently")]
     Ambiguous,
 }
@@ -90,7 +91,10 @@ fn recode(raw: &str) -> Result<String, PathError> {
         decoded.push(value);
         push(&mut out, value, escaped);
     }
-    std::str::from_utf8(&decoded).map_err(|_| PathError::Encoding)?;
+    let text = std::str::from_utf8(&decoded).map_err(|_| PathError::Encoding)?;
+    if text.split('/').any(|segment| segment.trim() != segment) {
+        return Err(PathError::Ambiguous);
+    }
     if escapes_twice(&out) {
         return Err(PathError::Hidden);
     }
@@ -184,6 +188,10 @@ mod tests {
             ("/static\\weather", PathError::Ambiguous),
             ("/weather;x=1", PathError::Ambiguous),
             ("/..;/weather", PathError::Ambiguous),
+            // Found by fuzz/targets/path.rs: to a server that trims, these are the paths without the space.
+            ("/weather%20", PathError::Ambiguous),
+            ("/weather/%20", PathError::Ambiguous),
+            ("/%C2%A0weather/x", PathError::Ambiguous),
             ("/%", PathError::Encoding),
             ("/%2", PathError::Encoding),
             ("/%zz", PathError::Encoding),

@@ -1,9 +1,10 @@
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use farthing_money::{Asset, BaseUnits, Network, Price, Registry, Usd};
 use farthing_protocol::x402::{Flow, ResourceInfo};
-use farthing_protocol::{Object, Requirements};
+use farthing_protocol::{MAX_OFFERS, Object, Requirements};
 use http::Method;
 use serde_json::json;
 use serde_saphyr::{Location, Spanned};
@@ -90,11 +91,12 @@ impl Pricing {
             return Err(config.error(text.routes.referenced, "no routes: nothing could be called"));
         }
         let mut routes: Vec<(Pattern, Charge)> = Vec::with_capacity(text.routes.value.len());
+        let mut names = HashMap::new();
         for route in &text.routes.value {
             let at = route.pattern.referenced;
             let pattern = Pattern::parse(&route.pattern.value).map_err(|why| config.error(at, why))?;
-            if let Some((earlier, _)) = routes.iter().find(|(earlier, _)| earlier.same(&pattern)) {
-                let why = format!("is for the same requests as the earlier `{}`", earlier.name());
+            if let Some(earlier) = names.insert(pattern.identity(), pattern.name()) {
+                let why = format!("is for the same requests as the earlier `{earlier}`");
                 return Err(config.error(at, why));
             }
             let charge = compiler.charge(route, &pattern)?;
@@ -221,6 +223,10 @@ impl<'a> Compiler<'a> {
         let accepts = self.accepts(route);
         if accepts.is_empty() {
             let why = "has a price but nothing to pay it in: add `accepts: [base]` here or at the top";
+            return Err(self.config.error(route.pattern.referenced, why));
+        }
+        if accepts.len() > MAX_OFFERS {
+            let why = format!("has {} ways of paying; buyers read at most {MAX_OFFERS}", accepts.len());
             return Err(self.config.error(route.pattern.referenced, why));
         }
         let mut offers: Vec<Requirements> = Vec::with_capacity(accepts.len());

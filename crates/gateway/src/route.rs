@@ -71,9 +71,18 @@ impl Pattern {
         format!("{} {}", self.method.as_ref().map_or("*", Method::as_str), self.path)
     }
 
-    /// Whether the other pattern is for exactly the same requests.
-    pub(crate) fn same(&self, other: &Self) -> bool {
-        self.method == other.method && self.segments == other.segments
+    /// The same text for patterns that are for exactly the same requests.
+    pub(crate) fn identity(&self) -> String {
+        let mut text = self.method.as_ref().map_or("*", Method::as_str).to_owned();
+        for segment in &self.segments {
+            text.push('/');
+            text.push_str(match segment {
+                Segment::Literal(literal) => literal,
+                Segment::Param => "{}",
+                Segment::Rest => "{*}",
+            });
+        }
+        text
     }
 
     /// The order in which patterns are tried: from the left, a literal before a parameter before the rest; for the

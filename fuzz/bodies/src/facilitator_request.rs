@@ -19,7 +19,7 @@ pub(crate) fn run(input: &[u8]) {
     assert!(input.len() <= MAX_BODY_BYTES);
     holds(&request);
     let levels: [(&[&str], &[&str]); 3] = [
-        (&[], &["paymentPayload", "paymentRequirements", "x402Version"]),
+        (&[], &["paymentPayload", "paymentRequirements"]),
         (&["paymentPayload"], &["x402Version", "payload", "accepted", "scheme", "network"]),
         (&["paymentRequirements"], &["scheme", "network", "asset", "payTo", "extra", "maxTimeoutSeconds"]),
     ];

@@ -19,7 +19,7 @@ pub struct ApiKey {
 }
 
 /// SHA-256 of a bearer key. Keys are random and long, so that a plain hash keeps them.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct KeyHash([u8; 32]);
 
 impl KeyHash {
