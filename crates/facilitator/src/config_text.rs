@@ -55,8 +55,14 @@ pub(crate) fn parse<T: DeserializeOwned>(file: &str, text: &str) -> Result<T, Co
         let message = message.lines().next().unwrap_or_default();
         // The parser ends its messages with the place, which stands in front here.
         let message = message.rsplit_once(" at line ").map_or(message, |(message, _)| message);
-        ConfigError { file: file.to_owned(), place, message: message.to_owned() }
+        ConfigError { file: file.to_owned(), place, message: on_one_line(message) }
     })
+}
+
+/// What the file says may be repeated, but not at any length, and not what moves a terminal's cursor.
+fn on_one_line(message: &str) -> String {
+    let escaped = |c: char| if c.is_control() { c.escape_debug().to_string() } else { c.to_string() };
+    message.chars().take(1000).map(escaped).collect()
 }
 
 /// Where a signer's private key comes from: `env: NAME` or `file: PATH`.

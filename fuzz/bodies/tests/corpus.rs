@@ -1,5 +1,7 @@
 //! Replays the kept corpora on stable Rust: what fuzzing once found, or merely reached, holds on.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "these are tests")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};

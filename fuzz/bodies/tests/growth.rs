@@ -1,6 +1,8 @@
 //! The largest inputs that are read at all, in the shapes that cost most: time grows with their size, not faster. What
 //! grew with the square would take several times the limit, unoptimised as this is.
 
+#![allow(clippy::unwrap_used, reason = "these are tests")]
+
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 

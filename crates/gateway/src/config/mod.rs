@@ -404,12 +404,19 @@ impl Config {
 
     /// An error at a place of this file.
     pub(crate) fn error(&self, at: Location, message: impl Into<String>) -> ConfigError {
-        ConfigError { file: self.file.clone(), line: at.line(), column: at.column(), message: message.into() }
+        let message = on_one_line(&message.into());
+        ConfigError { file: self.file.clone(), line: at.line(), column: at.column(), message }
     }
 }
 
 /// The parser ends its messages with the place, which [`ConfigError`] says already.
 fn without_place(message: &str) -> String {
     let message = message.lines().next().unwrap_or(message);
-    message.rsplit_once(" at line ").map_or(message, |(message, _)| message).to_owned()
+    on_one_line(message.rsplit_once(" at line ").map_or(message, |(message, _)| message))
+}
+
+/// What the file says may be repeated, but not at any length, and not what moves a terminal's cursor.
+fn on_one_line(message: &str) -> String {
+    let escaped = |c: char| if c.is_control() { c.escape_debug().to_string() } else { c.to_string() };
+    message.chars().take(1000).map(escaped).collect()
 }

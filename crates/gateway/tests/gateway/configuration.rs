@@ -121,3 +121,14 @@ fn no_error_repeats_an_address_or_a_key() {
         assert_eq!(error.line, 1, "{error}");
     }
 }
+
+/// Found by fuzz/targets/gateway_yaml.rs.
+#[test]
+fn errors_are_one_short_line() {
+    let pattern = format!("GET /{{ci\\n\\e[2J{}ty}}", "x".repeat(5000));
+    let keys = format!("routes: []\n\"k\\e[2J{}\": 1\n", "x".repeat(5000));
+    for text in [format!("routes:\n  - {{match: \"{pattern}\", free: true}}\n"), keys] {
+        let error = load(&text).unwrap_err().to_string();
+        assert!(!error.contains(char::is_control) && error.len() < 1200, "{error}");
+    }
+}
