@@ -184,6 +184,16 @@ impl Ledger {
         ask!(self, op, Answer::Moved(moved) => moved)
     }
 
+    /// Goes on with a claim whose process died after its money moved; whether it is the caller's now. `false`: it has
+    /// changed since it was `seen`. Of all who saw the same, only one is told `true`.
+    ///
+    /// # Errors
+    /// [`LedgerError::NotFound`]; [`LedgerError::WrongState`] when it is released, settled or failed.
+    pub async fn resume_claim(&self, seen: &Claim, transaction: String) -> Result<bool> {
+        let op = Write::ResumeClaim { key: seen.claim.key.clone(), seen_seq: seen.seq, transaction };
+        ask!(self, Op::Write(op), Answer::Moved(moved) => moved)
+    }
+
     /// Claims that are taken or settling, oldest first: what a restarted gateway has to look after.
     ///
     /// # Errors

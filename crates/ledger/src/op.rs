@@ -26,6 +26,7 @@ pub(crate) enum Write {
     Claim(Box<NewClaim>),
     UpdateClaim { key: PaymentKey, state: ClaimState },
     ReleaseClaim { key: PaymentKey, why: String },
+    ResumeClaim { key: PaymentKey, seen_seq: i64, transaction: String },
     BeginSettlement(Box<NewSettlement>),
     Broadcast(Box<BroadcastRecord>),
     UpdateSettlement { key: PaymentKey, state: SettlementState },
@@ -45,6 +46,7 @@ impl Write {
             | Self::Claim(_)
             | Self::UpdateClaim { .. }
             | Self::ReleaseClaim { .. }
+            | Self::ResumeClaim { .. }
             | Self::BeginSettlement(_)
             | Self::UpdateSettlement { .. } => false,
         }

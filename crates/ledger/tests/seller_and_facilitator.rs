@@ -95,6 +95,27 @@ async fn one_of_two_is_told_that_it_moved_a_claim() {
 }
 
 #[tokio::test]
+async fn one_of_all_who_saw_a_claim_resumes_it() {
+    let (ledger, _) = memory();
+    for n in 1..=2 {
+        assert_eq!(ledger.claim(claim(n)).await.unwrap(), Claimed::Granted);
+    }
+    ledger.update_claim(&key(1), ClaimState::Settling { transaction: Some("0xt".into()) }).await.unwrap();
+    for claim in ledger.open_claims().await.unwrap() {
+        let resume = || ledger.resume_claim(&claim, "0xt".into());
+        let (a, b) = tokio::join!(resume(), resume());
+        assert_ne!(a.unwrap(), b.unwrap());
+        let seen = ledger.open_claims().await.unwrap().into_iter().find(|now| now.claim == claim.claim).unwrap();
+        assert_eq!(seen.state, ClaimState::Settling { transaction: Some("0xt".into()) });
+        assert!(seen.seq > claim.seq && ledger.resume_claim(&seen, "0xt".into()).await.unwrap());
+        let settled = ClaimState::Settled { transaction: "0xt".into() };
+        assert!(ledger.update_claim(&claim.claim.key, settled).await.unwrap());
+        assert!(is_wrong_state(&ledger.resume_claim(&seen, "0xt".into()).await));
+    }
+    assert_whole(&ledger).await;
+}
+
+#[tokio::test]
 async fn what_is_being_settled_is_not_given_back() {
     let (ledger, _) = memory();
     let unknown = ledger.release_claim(&key(9), "test".into()).await;

@@ -89,4 +89,6 @@ pub struct Claim {
     pub created_at: Timestamp,
     /// When it last changed.
     pub updated_at: Timestamp,
+    /// The journal's row by which it last changed: of two that were seen, the later one has the larger.
+    pub seq: i64,
 }

@@ -87,6 +87,22 @@ pub(super) fn release(batch: &mut Batch<'_>, key: &PaymentKey, why: &str) -> Res
     write(batch, key.as_str(), &ClaimState::Released { why: why.to_owned() }).map(|()| true)
 }
 
+pub(super) fn resume(
+    batch: &mut Batch<'_>,
+    key: &PaymentKey,
+    seen_seq: i64,
+    transaction: &str,
+) -> Result<bool> {
+    let known = get(batch.conn, key)?;
+    let state = ClaimState::Settling { transaction: Some(transaction.to_owned()) };
+    rules::move_claim(key.as_str(), &known.state, &state)?;
+    if known.seq != seen_seq {
+        return Ok(false);
+    }
+    // Also where the state is the same: whoever saw it before sees by the row that it is taken.
+    write(batch, key.as_str(), &state).map(|()| true)
+}
+
 /// Most claims end from an open state: one statement that looks and writes. `false`: this one is not open.
 fn end(batch: &mut Batch<'_>, key: &PaymentKey, state: &ClaimState) -> Result<bool> {
     let id = key.as_str();
@@ -143,6 +159,7 @@ fn read(row: &Row<'_>) -> Result<Claim> {
         state: state(&row.get::<_, String>("state")?, row.get("detail")?)?,
         created_at: time(row.get("created_at")?)?,
         updated_at: time(row.get("updated_at")?)?,
+        seq: row.get("seq")?,
     })
 }
 

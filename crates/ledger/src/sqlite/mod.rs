@@ -160,6 +160,9 @@ impl<'a> Batch<'a> {
             Write::Claim(claim) => claims::claim(self, claim).map(Answer::Claimed),
             Write::UpdateClaim { key, state } => claims::update(self, key, state).map(Answer::Moved),
             Write::ReleaseClaim { key, why } => claims::release(self, key, why).map(Answer::Moved),
+            Write::ResumeClaim { key, seen_seq, transaction } => {
+                claims::resume(self, key, *seen_seq, transaction).map(Answer::Moved)
+            }
             Write::BeginSettlement(settlement) => settlements::begin(self, settlement).map(Answer::Started),
             Write::Broadcast(record) => settlements::broadcast(self, record).map(|()| Answer::Done),
             Write::UpdateSettlement { key, state } => {
