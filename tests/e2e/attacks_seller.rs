@@ -4,13 +4,13 @@
 //! | attack | here | in the crates |
 //! |---|---|---|
 //! | the same payment many times at once | `ten_thousand_copies_*` | gateway `copies`; rail-evm `the_same_payment_many_times_at_once_is_sent_once` |
-//! | lock keyed on spoofable fields | `every_spelling_of_a_payment_is_the_same_payment` | gateway `attacks`; facilitator `attacks` |
+//! | lock keyed on spoofable fields | `every_spelling_of_a_payment_is_the_same_payment` | gateway `attacks`; facilitator `on_base` |
 //! | other terms while settlement is pending | | facilitator `other_terms_are_refused_while_pending_and_after` |
 //! | settlement times out, the chain confirms later | `what_is_confirmed_after_the_timeout_is_given_out_and_paid_once` | gateway `withheld` |
 //! | drain or cancel between verify and settle | `a_drained_balance_buys_nothing`, `one_balance_is_promised_only_so_often` | gateway `attacks`, `upfront` |
 //! | header reuse across resources | `one_payment_buys_one_of_many_resources` | gateway `copies`, `attacks` |
 //! | path encodings | | gateway `paths`, `proxying` |
-//! | gas griefing | | facilitator `attacks`; rail-evm `pay` |
+//! | gas griefing | | facilitator `on_base`, `over_http`; rail-evm `pay` |
 //! | fake token, decimals or domain | | gateway `attacks`; rail-evm `pay` |
 
 mod shop;

@@ -7,7 +7,8 @@
 //! What it promises:
 //! - **A payer signs the offer's terms or nothing.** The token's signing domain is the registry's, never the offer's.
 //! - **A settler confirms what the receipt proves**: that token's `Transfer` of exactly that amount and the use of
-//!   exactly that nonce. One block is enough; a reorganisation after it is not watched for.
+//!   exactly that nonce, `confirmations` blocks deep, one by default; for a minute after that a transaction that a
+//!   reorganisation took away is sent again.
 //! - **Nothing leaves unrecorded.** A transaction, and a replacement of one, is sent after
 //!   [`farthing_rail::SettlementLog::record`] returned `Ok`.
 //! - **Nonces have no gaps.** One task owns each signer's; what may be out is watched until its nonce is used.
