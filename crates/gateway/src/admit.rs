@@ -48,7 +48,7 @@ where
     match tasks.spawn(call.run(handler)).await {
         Ok(answered) => Ok(answered?.map(|body| match body {
             Either::Right(held) => Either::Right(held.taken()),
-            streamed => streamed,
+            Either::Left(streamed) => Either::Left(streamed.taken()),
         })),
         Err(error) => {
             tracing::error!(%error, "a paid call broke off");

@@ -11,6 +11,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Either;
 
+use crate::streamed::Streamed;
+
 /// What a browser's script may read of our headers.
 pub(crate) const EXPOSED: &str = "PAYMENT-REQUIRED, PAYMENT-RESPONSE, X-PAYMENT-RESPONSE";
 
@@ -31,8 +33,8 @@ pub(crate) trait OnEnd: Send + Sync {
     fn end(self: Box<Self>, delivered: bool);
 }
 
-/// The layer's answers: the inner service's body as it is, or one that was held back.
-pub type GatewayBody<B> = Either<B, Held>;
+/// The layer's answers: the inner service's body as it comes, or one that was held back.
+pub type GatewayBody<B> = Either<Streamed<B>, Held>;
 
 pub(crate) type Answer = Response<Held>;
 /// A call that ends here. Boxed, because it travels in `Err`.

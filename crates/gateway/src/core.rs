@@ -138,9 +138,13 @@ impl Core {
             || self.lease_is_over(claim)
     }
 
+    /// How long a claim may be silent before its process counts as dead.
+    pub(crate) fn lease(&self) -> Duration {
+        self.pricing.load().longest_timeout() + 2 * self.limits.settle + LEASE_SLACK
+    }
+
     fn lease_is_over(&self, claim: &Claim) -> bool {
-        let lease = self.pricing.load().longest_timeout() + 2 * self.limits.settle + LEASE_SLACK;
-        self.silent_for(claim) > lease
+        self.silent_for(claim) > self.lease()
     }
 
     fn silent_for(&self, claim: &Claim) -> Duration {
@@ -157,12 +161,18 @@ impl Core {
     /// This holds where two believe a claim to be theirs, after a lease that was too short or a pause too long.
     pub(crate) async fn record_first(&self, key: &PaymentKey, state: ClaimState) -> Result<(), LedgerError> {
         let name = state.as_str();
-        if self.move_claim(key, state).await? {
-            return Ok(());
+        if self.move_claim(key, state).await? { Ok(()) } else { Err(overtaken(key, name)) }
+    }
+
+    /// Goes on with a claim that was being settled, as it was seen. An error also for who finds it changed since.
+    pub(crate) async fn resume_first(&self, seen: &Claim, transaction: String) -> Result<(), LedgerError> {
+        let key = &seen.claim.key;
+        let resumed = self.ledger.resume_claim(seen, transaction).await;
+        if resumed.inspect_err(|error| self.ledger_failed(key, error))? {
+            Ok(())
+        } else {
+            Err(overtaken(key, seen.state.as_str()))
         }
-        tracing::warn!(%key, state = name, "another process is at work on a payment");
-        let (id, state) = (key.as_str().to_owned(), name.to_owned());
-        Err(LedgerError::WrongState { what: "claim", id, state, wanted: name })
     }
 
     /// Whether the claim moved by this.
@@ -261,6 +271,12 @@ where
         tokio::time::sleep(Duration::from_millis(pause)).await;
     }
     write().await.map(|moved| moved || failed)
+}
+
+fn overtaken(key: &PaymentKey, state: &'static str) -> LedgerError {
+    tracing::warn!(%key, state, "another process is at work on a payment");
+    let id = key.as_str().to_owned();
+    LedgerError::WrongState { what: "claim", id, state: state.to_owned(), wanted: state }
 }
 
 fn unverifiable(error: &FacilitatorError) -> answer::Answer {

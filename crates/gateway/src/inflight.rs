@@ -9,6 +9,9 @@ use farthing_protocol::PaymentKey;
 /// How many finished payments are remembered: enough to answer a burst of copies without asking anybody.
 const REMEMBERED: usize = 65_536;
 
+/// How often an answer that was paid for is made again after it was broken off. A buyer may have a hand in it.
+const MADE_AGAIN: u32 = 3;
+
 /// The first gate for copies of a payment: cheap, in memory, and never the last word, which is the ledger's.
 #[derive(Debug, Default)]
 pub(crate) struct InFlight {
@@ -23,6 +26,8 @@ struct Inner {
     known: Recent,
     /// This process took these, and their claims are open: nobody else is at work on them.
     ours: Recent,
+    /// These payments' answers were broken off, for the how-manieth time.
+    broken: Recent,
 }
 
 /// Keyed hashes of the latest payments.
@@ -33,9 +38,10 @@ struct Recent {
 }
 
 impl Recent {
-    fn insert(&mut self, hash: u64) {
+    /// `false`: it is among them already.
+    fn insert(&mut self, hash: u64) -> bool {
         if !self.hashes.insert(hash) {
-            return;
+            return false;
         }
         self.order.push_back(hash);
         if self.order.len() > REMEMBERED
@@ -43,6 +49,7 @@ impl Recent {
         {
             self.hashes.remove(&oldest);
         }
+        true
     }
 }
 
@@ -88,6 +95,12 @@ impl InFlight {
         self.lock().ours.hashes.remove(&hash);
     }
 
+    /// Whether a payment whose answer was broken off buys another try; each time it is asked counts.
+    pub(crate) fn may_be_made_again(&self, key: &PaymentKey) -> bool {
+        let mut inner = self.lock();
+        (0..MADE_AGAIN).any(|time| inner.broken.insert(self.hasher.hash_one((key, time))))
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inner> {
         // Nothing can panic while it is held; if it did, the sets are whole all the same.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
@@ -115,6 +128,13 @@ mod tests {
         assert!(first.is_some() && gate.enter(&key(1)).is_none() && gate.enter(&key(2)).is_some());
         drop(first);
         assert!(gate.enter(&key(1)).is_some());
+    }
+
+    #[test]
+    fn a_broken_answer_is_made_again_so_often_and_no_more() {
+        let gate = InFlight::default();
+        (0..MADE_AGAIN).for_each(|_| assert!(gate.may_be_made_again(&key(1))));
+        assert!(!gate.may_be_made_again(&key(1)) && gate.may_be_made_again(&key(2)));
     }
 
     #[test]

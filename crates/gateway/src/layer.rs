@@ -27,6 +27,7 @@ use crate::inflight::InFlight;
 use crate::order::{Found, Order, find};
 use crate::pricing::Charge;
 use crate::reload::SharedPricing;
+use crate::streamed::Streamed;
 use crate::{Limits, MemoryStore, Metrics, ResponseStore, canonical_path};
 
 /// How long an answer is kept for its buyer, and how many bytes of them, unless the layer is given another store.
@@ -219,7 +220,8 @@ where
             }
             Decision::Pass(request) => {
                 let passed = inner.call(request.map(Either::Left));
-                futures::future::Either::Right(passed.map(|result| Ok(result?.map(Either::Left))).boxed())
+                let streamed = |body| Either::Left(Streamed::new(body));
+                futures::future::Either::Right(passed.map(move |result| Ok(result?.map(streamed))).boxed())
             }
             Decision::Charge(order, request) => {
                 let charged = charge(self.core.clone(), inner, *order, request);

@@ -9,7 +9,8 @@
 //! - A call that failed - status 400 and above, a timeout, a panic, a broken connection to the upstream - is not
 //!   settled, except on routes that settle `upfront`.
 //! - An answer goes out after its settlement is known and recorded, or is withheld. What is withheld, or was cut off,
-//!   the buyer gets by sending the same request with the same payment again.
+//!   the buyer gets by sending the same request with the same payment again; an `upfront` answer that he himself broke
+//!   off he has had.
 //! - The path that is matched is the path that is served; what could be read in two ways is refused.
 //! - Prices are exact, an empty price list is an error, and nothing is free that is not written down as free.
 //!
@@ -73,6 +74,7 @@ mod route;
 mod server;
 mod settle;
 mod store;
+mod streamed;
 mod turn;
 
 pub use answer::{GatewayBody, Held};
@@ -88,3 +90,4 @@ pub use pricing::Pricing;
 pub use proxy::{Peer, Proxy};
 pub use reload::{SharedPricing, Watcher};
 pub use store::{LogStore, MemoryStore, ResponseStore, StoreError, StoredResponse};
+pub use streamed::Streamed;

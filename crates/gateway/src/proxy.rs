@@ -20,7 +20,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tower_service::Service;
 
-use crate::answer::{self, Answer, GatewayBody, Refusal};
+use crate::answer::{self, Answer, Held, Refusal};
 use crate::headers::{self, AMOUNT, ASSET, FORWARDED_FOR, FORWARDED_HOST, FORWARDED_PROTO, PAYER};
 use crate::layer::{RouteTimeout, asks_for_upgrade, too_large};
 use crate::{Config, GatewayError, Limits, Paid};
@@ -120,7 +120,7 @@ where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
-    type Response = Response<GatewayBody<Incoming>>;
+    type Response = Response<Either<Incoming, Held>>;
     type Error = Infallible;
     type Future = BoxFuture<'static, Result<Self::Response, Infallible>>;
 

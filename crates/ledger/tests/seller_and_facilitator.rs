@@ -105,7 +105,8 @@ async fn one_of_all_who_saw_a_claim_resumes_it() {
         let resume = || ledger.resume_claim(&claim, "0xt".into());
         let (a, b) = tokio::join!(resume(), resume());
         assert_ne!(a.unwrap(), b.unwrap());
-        let seen = ledger.open_claims().await.unwrap().into_iter().find(|now| now.claim == claim.claim).unwrap();
+        let seen =
+            ledger.open_claims().await.unwrap().into_iter().find(|now| now.claim == claim.claim).unwrap();
         assert_eq!(seen.state, ClaimState::Settling { transaction: Some("0xt".into()) });
         assert!(seen.seq > claim.seq && ledger.resume_claim(&seen, "0xt".into()).await.unwrap());
         let settled = ClaimState::Settled { transaction: "0xt".into() };

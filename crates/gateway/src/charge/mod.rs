@@ -2,6 +2,7 @@
 
 mod serve;
 mod settling;
+mod upfront;
 
 use std::sync::{Arc, OnceLock};
 
@@ -21,7 +22,7 @@ use crate::inflight::Entered;
 use crate::order::Order;
 use crate::store::StoredResponse;
 use serve::Served;
-use settling::{settling, unrecorded};
+use settling::unrecorded;
 
 /// On an answer that was given out before: the same one again, paid once.
 pub(crate) const RESENT: HeaderName = HeaderName::from_static("farthing-resent");
@@ -45,7 +46,7 @@ pub(crate) struct Call {
 /// What a claim says about going on.
 enum Next {
     Serve,
-    Resume,
+    Resume(Box<Claim>),
     Resend { transaction: String },
     Stop(Answer),
 }
@@ -59,7 +60,7 @@ impl Call {
         match self.claim().await {
             Next::Serve if self.order.is_upfront() => self.upfront(handler).await,
             Next::Serve => self.authorized(handler).await,
-            Next::Resume => self.resume(handler).await,
+            Next::Resume(seen) => self.resume(handler, *seen).await,
             Next::Resend { transaction } => Ok(self.resend(&transaction).await.map(Either::Right)),
             Next::Stop(answer) => Ok(answer.map(Either::Right)),
         }
@@ -121,7 +122,7 @@ impl Call {
         }
         match &claim.state {
             ClaimState::Settled { transaction } => Next::Resend { transaction: transaction.clone() },
-            ClaimState::Settling { .. } if self.core.is_orphan(&claim) => Next::Resume,
+            ClaimState::Settling { .. } if self.core.is_orphan(&claim) => Next::Resume(Box::new(claim)),
             ClaimState::Taken if self.core.is_orphan(&claim) => self.take_over().await,
             ClaimState::Failed { reason } => {
                 self.core.metrics.refused.add();
@@ -185,23 +186,9 @@ impl Call {
         }
     }
 
-    /// Settle, serve, answer while it is being made.
-    async fn upfront<B, E>(self, handler: Handler<B, E>) -> Result<Response<GatewayBody<B>>, E>
-    where
-        B: Body<Data = Bytes>,
-    {
-        if let Err(error) = self.core.record_first(self.order.key(), settling(None)).await {
-            return Ok(self.not_ours(&error).unwrap_or_else(unrecorded).map(Either::Right));
-        }
-        match self.settle(false).await {
-            Ok(settled) => self.open(handler, settled).await,
-            Err(answer) => Ok(answer.map(Either::Right)),
-        }
-    }
-
     /// Goes on where a process died, or where a settlement was not known in time. An answer that was not given out is
     /// given out now; one that was lost is made again.
-    async fn resume<B, E>(self, handler: Handler<B, E>) -> Result<Response<GatewayBody<B>>, E>
+    async fn resume<B, E>(self, handler: Handler<B, E>, seen: Claim) -> Result<Response<GatewayBody<B>>, E>
     where
         B: Body<Data = Bytes>,
         B::Error: Into<BoxError>,
@@ -211,7 +198,7 @@ impl Call {
             Err(answer) => return Ok(answer.map(Either::Right)),
         };
         if self.order.is_upfront() {
-            return self.open(handler, settled).await;
+            return self.open(handler, settled, Some(seen)).await;
         }
         let kept = self.core.store.get(self.order.key()).await;
         if let Ok(Some(kept)) = kept.inspect_err(|error| self.core.ledger_failed(self.order.key(), error)) {

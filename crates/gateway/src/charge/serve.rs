@@ -1,17 +1,15 @@
-//! The handler: run in its time, through its panics, its answer held or passed on.
+//! The handler: run in its time, through its panics, its answer held.
 
 use std::panic::AssertUnwindSafe;
 
 use bytes::Bytes;
-use farthing_ambient::fault;
-use farthing_protocol::x402::{HEADERS, SettleResponse};
+use farthing_protocol::x402::HEADERS;
 use futures::FutureExt as _;
-use http::{HeaderMap, Response, StatusCode};
+use http::{HeaderMap, StatusCode};
 use http_body::Body;
-use http_body_util::Either;
 
 use super::{BoxError, Call, Handler};
-use crate::answer::{self, Answer, GatewayBody};
+use crate::answer::{self, Answer};
 use crate::buffers::Unheld;
 use crate::store::StoredResponse;
 
@@ -48,7 +46,7 @@ impl Call {
     }
 
     /// Runs a handler for its time, and through its panics.
-    async fn bounded<T>(&self, work: impl Future<Output = T>) -> Result<T, Answer> {
+    pub(super) async fn bounded<T>(&self, work: impl Future<Output = T>) -> Result<T, Answer> {
         let work = AssertUnwindSafe(work).catch_unwind();
         match tokio::time::timeout(self.order.route.timeout, work).await {
             Ok(Ok(done)) => Ok(done),
@@ -62,45 +60,10 @@ impl Call {
             }
         }
     }
-
-    /// Lets a paid-for handler answer, and passes its answer on as it comes.
-    pub(super) async fn open<B, E>(
-        self,
-        handler: Handler<B, E>,
-        settled: SettleResponse,
-    ) -> Result<Response<GatewayBody<B>>, E>
-    where
-        B: Body<Data = Bytes>,
-    {
-        let opened = self.bounded(handler).await;
-        fault::point("gateway.served");
-        let mut response = match opened {
-            Ok(Ok(response)) => response.map(Either::Left),
-            // The claim stays open: the buyer paid, and may send the same request again.
-            Ok(Err(error)) => return Err(error),
-            Err(answer) => answer.map(Either::Right),
-        };
-        if !response.status().is_server_error()
-            && let Err(error) = self.close(&settled).await
-        {
-            let answer = self.not_ours(&error).unwrap_or_else(|| self.withheld(&settled));
-            return Ok(answer.map(Either::Right));
-        }
-        strip(response.headers_mut());
-        answer::attach(response.headers_mut(), self.order.response_header(), &settled);
-        if is_failure(response.status()) {
-            self.core.metrics.failed.add();
-            answer::no_store(response.headers_mut());
-        } else {
-            self.core.metrics.served.add();
-            answer::make_private(response.headers_mut());
-        }
-        Ok(response)
-    }
 }
 
 /// A failure is not charged (reference/x402.md, "Headers").
-fn is_failure(status: StatusCode) -> bool {
+pub(super) fn is_failure(status: StatusCode) -> bool {
     status.as_u16() >= 400
 }
 

@@ -2,12 +2,53 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::body::Body;
+use farthing_gateway::GatewayBody;
 use farthing_ledger::ClaimState;
 use farthing_protocol::x402::{Reason, VerifyResponse};
-use http::{Method, StatusCode};
+use http::{Method, Response, StatusCode};
 use http_body_util::BodyExt as _;
 
-use crate::world::{Settle, World, paid, request};
+use crate::world::{Answer, Settle, Then, World, eventually, key, paid, request, transaction};
+
+/// The state of the payment with nonce 1 while its answer is on its way, and of one that is owed.
+fn streaming() -> ClaimState {
+    ClaimState::Settling { transaction: Some(transaction(&key(1))) }
+}
+
+/// The answer to the payment with nonce 1 was given out, and is not had again.
+async fn is_closed(world: &World) {
+    let settled = Some(ClaimState::Settled { transaction: transaction(&key(1)) });
+    eventually("the claim is closed", async || world.open_claim(1).await.is_none()).await;
+    assert_eq!(world.state(1).await, settled);
+}
+
+/// An answer of `/upfront` up to its first piece.
+async fn begun(world: &World, payment: &(&'static str, String)) -> Response<GatewayBody<Body>> {
+    let mut response = world.start(paid(Method::GET, "/upfront", payment, "")).await;
+    assert_eq!(response.status(), StatusCode::OK);
+    assert!(response.headers().contains_key("payment-response"));
+    let piece = response.body_mut().frame().await.unwrap().unwrap();
+    assert_eq!(&piece.into_data().unwrap()[..], b"piece");
+    response
+}
+
+/// The same request again, as soon as nobody is at work on it.
+async fn again(world: &World, payment: &(&'static str, String)) -> Response<GatewayBody<Body>> {
+    for _ in 0..500 {
+        let response = world.start(paid(Method::GET, "/upfront", payment, "")).await;
+        if !response.headers().contains_key("retry-after") {
+            return response;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("it stays in progress");
+}
+
+/// The same request again buys nothing.
+async fn is_used(world: &World, payment: &(&'static str, String)) {
+    let answer = Answer::of(again(world, payment).await).await;
+    assert_eq!((answer.status, answer.code().as_str()), (StatusCode::CONFLICT, "duplicate_settlement"));
+}
 
 #[tokio::test]
 async fn settled_first_and_streamed() {
@@ -27,7 +68,8 @@ async fn settled_first_and_streamed() {
         "before the claim, so that a forged one costs nothing"
     );
     let copy = world.send(paid(Method::GET, "/upfront", &payment, "")).await;
-    assert_eq!(copy.status, StatusCode::CONFLICT);
+    assert_eq!((copy.status, copy.code().as_str()), (StatusCode::CONFLICT, "payment_in_progress"));
+    assert_eq!(world.open_claim(1).await.unwrap().state, streaming(), "its process may die yet");
 }
 
 #[tokio::test]
@@ -83,7 +125,7 @@ async fn a_failed_handler_was_paid_and_says_so() {
     assert_eq!(answer.status, StatusCode::NOT_FOUND);
     assert!(answer.settlement().success);
     assert_eq!(answer.header("cache-control"), "no-store");
-    assert!(matches!(world.state(1).await, Some(ClaimState::Settled { .. })));
+    is_closed(&world).await;
 }
 
 #[tokio::test]
@@ -108,4 +150,161 @@ async fn an_unknown_settlement_serves_nothing_until_it_is_known() {
     assert_eq!((answer.status, world.api.served()), (StatusCode::GATEWAY_TIMEOUT, 0));
     let answer = world.send(paid(Method::GET, "/upfront/200", &payment, "")).await;
     assert_eq!((answer.status, world.api.served()), (StatusCode::OK, 1));
+}
+
+// === how answers end ===
+
+#[tokio::test]
+async fn an_answer_that_ended_is_given_out() {
+    let world = World::new();
+    world.api.streams([Then::End]);
+    let payment = world.payment(Method::GET, "/upfront", 1).await;
+    let answer = world.send(paid(Method::GET, "/upfront", &payment, "")).await;
+    assert_eq!((answer.status, answer.text()), (StatusCode::OK, "piece"));
+    is_closed(&world).await;
+    is_used(&world, &payment).await;
+    assert_eq!((world.api.served(), world.script.settled()), (1, 1));
+}
+
+/// Otherwise he could read all but the last byte as often as he likes.
+#[tokio::test]
+async fn a_buyer_who_breaks_an_answer_off_has_had_it() {
+    let world = World::new();
+    let payment = world.payment(Method::GET, "/upfront", 1).await;
+    drop(begun(&world, &payment).await);
+    is_closed(&world).await;
+    is_used(&world, &payment).await;
+    assert_eq!((world.api.served(), world.script.settled()), (1, 1));
+}
+
+#[tokio::test]
+async fn a_shutdown_waits_until_the_end_is_recorded() {
+    let world = World::new();
+    let payment = world.payment(Method::GET, "/upfront", 1).await;
+    let response = begun(&world, &payment).await;
+    assert!(!world.layer.drain(Duration::from_millis(50)).await, "it is on its way");
+    drop(response);
+    assert!(world.layer.drain(Duration::from_secs(10)).await);
+    assert!(world.open_claim(1).await.is_none());
+}
+
+/// He gave up before the answer began: nothing of it went out.
+#[tokio::test]
+async fn a_buyer_who_hung_up_before_the_answer_is_served_when_he_comes_back() {
+    let world = World::new();
+    let payment = world.payment(Method::GET, "/upfront-slow", 1).await;
+    let request = || paid(Method::GET, "/upfront-slow", &payment, "");
+    assert!(tokio::time::timeout(Duration::from_millis(100), world.send(request())).await.is_err());
+    eventually("the gate is open", async || {
+        let answer = world.send(request()).await;
+        if answer.status == StatusCode::CONFLICT {
+            assert_eq!(answer.code(), "payment_in_progress");
+            return false;
+        }
+        assert_eq!((answer.status, answer.text()), (StatusCode::OK, "slow"));
+        true
+    })
+    .await;
+    is_closed(&world).await;
+    assert_eq!((world.api.served(), world.script.settled()), (2, 2), "settled again is asked, and paid once");
+}
+
+#[tokio::test]
+async fn an_answer_that_its_process_took_along_is_made_again() {
+    let mut world = World::new();
+    let payment = world.payment(Method::GET, "/upfront", 1).await;
+    // What a dead process had in its hands tells nobody anything.
+    std::mem::forget(begun(&world, &payment).await);
+    world.restart().await;
+    assert_eq!(world.open_claim(1).await.unwrap().state, streaming(), "its answer is owed");
+    let other = Method::POST;
+    assert_ne!(world.send(paid(other, "/upfront-echo", &payment, "")).await.status, StatusCode::OK);
+    std::mem::forget(begun(&world, &payment).await);
+    world.restart().await;
+    world.api.streams([Then::End]);
+    let answer = world.send(paid(Method::GET, "/upfront", &payment, "")).await;
+    assert_eq!((answer.status, answer.text()), (StatusCode::OK, "piece"));
+    assert!(answer.settlement().success);
+    is_closed(&world).await;
+    is_used(&world, &payment).await;
+    assert_eq!(world.api.served(), 3);
+}
+
+/// Two gateways, each of which believes the process dead that served before.
+#[tokio::test]
+async fn one_of_two_processes_makes_an_answer_again() {
+    let mut world = World::new();
+    let payment = world.payment(Method::GET, "/upfront", 1).await;
+    std::mem::forget(begun(&world, &payment).await);
+    world.restart().await;
+    let first = world.layer.clone();
+    world.restart().await;
+    let second = World { layer: first, ..World::new() };
+    let request = || paid(Method::GET, "/upfront", &payment, "");
+    let (a, b) = tokio::join!(world.start(request()), second.start(request()));
+    let mut statuses = [a.status(), b.status()];
+    statuses.sort();
+    assert_eq!(statuses, [StatusCode::OK, StatusCode::CONFLICT]);
+}
+
+#[tokio::test]
+async fn an_answer_that_the_upstream_broke_off_is_made_again_a_few_times() {
+    for broken in [Then::Break, Then::Panic] {
+        let world = World::new();
+        let payment = world.payment(Method::GET, "/upfront", 1).await;
+        world.api.streams([broken; 5]);
+        for time in 1..=4 {
+            let response = again(&world, &payment).await;
+            assert_eq!(response.status(), StatusCode::OK, "{broken:?}, time {time}");
+            // As a connection does: in a task of its own, which may panic.
+            let read = tokio::spawn(async move { response.into_body().collect().await.is_err() });
+            assert!(read.await.unwrap_or(true));
+        }
+        is_used(&world, &payment).await;
+        assert_eq!(world.api.served(), 4, "{broken:?}");
+        is_closed(&world).await;
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_lasts_is_closed_before_anybody_takes_it_for_a_dead_ones() {
+    let mut world = World::new();
+    let payment = world.payment(Method::GET, "/upfront", 1).await;
+    let response = begun(&world, &payment).await;
+    // Half of: the longest timeout, twice the settlement's, and a minute.
+    let half = Duration::from_secs(30 + 2 + 60) / 2;
+    let pass = async |time: Duration| {
+        world.clock.advance(time);
+        tokio::time::pause();
+        tokio::time::advance(time).await;
+        tokio::time::resume();
+    };
+    pass(half - Duration::from_secs(20)).await;
+    assert_eq!(world.open_claim(1).await.unwrap().state, streaming());
+    pass(Duration::from_secs(20)).await;
+    is_closed(&world).await;
+    let copy = world.send(paid(Method::GET, "/upfront", &payment, "")).await;
+    assert_eq!(copy.code(), "payment_in_progress", "it streams on");
+    pass(10 * half).await;
+    world.restart().await;
+    is_used(&world, &payment).await;
+    drop(response);
+    assert_eq!((world.api.served(), world.script.settled()), (1, 1));
+}
+
+#[tokio::test]
+async fn another_process_keeps_off_a_stream_that_began_late() {
+    let mut world = World::new();
+    let payment = world.payment(Method::GET, "/upfront", 1).await;
+    let response = begun(&world, &payment).await;
+    let other = World { layer: crate::withheld::beside(&world), ..World::new() };
+    world.clock.advance(Duration::from_secs(30 + 2 + 60));
+    let copy = other.send(paid(Method::GET, "/upfront", &payment, "")).await;
+    assert_eq!((copy.status, copy.code().as_str()), (StatusCode::CONFLICT, "payment_in_progress"));
+    // Its process is dead, and its lease over.
+    std::mem::forget(response);
+    world.clock.advance(Duration::from_secs(1));
+    world.layer = other.layer;
+    drop(begun(&world, &payment).await);
+    is_closed(&world).await;
 }

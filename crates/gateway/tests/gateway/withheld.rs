@@ -230,7 +230,7 @@ async fn one_of_two_processes_gives_out_what_was_settled_upfront() {
     assert_eq!(good, 1, "{} {}", a.text(), b.text());
 }
 
-fn beside(world: &World) -> farthing_gateway::PaymentLayer {
+pub(crate) fn beside(world: &World) -> farthing_gateway::PaymentLayer {
     let config = farthing_gateway::Config::parse("gateway.yaml", crate::world::YAML).unwrap();
     farthing_gateway::PaymentLayer::new(
         farthing_gateway::Pricing::new(&config).unwrap(),

@@ -48,6 +48,7 @@ routes:
   - {match: "GET /forge", price: "$0.01"}
   - {match: "GET /upfront", price: "$0.05", flow: upfront}
   - {match: "GET /upfront/{code}", price: "$0.05", flow: upfront}
+  - {match: "GET /upfront-slow", price: "$0.05", flow: upfront}
   - {match: "POST /upfront-echo", price: "$0.05", flow: upfront}
   - {match: "* /free/{*rest}", free: true}
   - match: "GET /two-offers"
@@ -146,9 +147,19 @@ impl Facilitate for Script {
 
 // === the API ===
 
+/// How a stream goes on after its first piece.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Then {
+    End,
+    Break,
+    Panic,
+}
+
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Api {
     pub(crate) served: Arc<AtomicUsize>,
+    /// One for each stream, then they never end.
+    pub(crate) streams: Arc<Mutex<VecDeque<Then>>>,
     pub(crate) last: Arc<Mutex<Option<(String, HeaderMap)>>>,
 }
 
@@ -157,8 +168,12 @@ impl Api {
         self.served.load(Ordering::SeqCst)
     }
 
+    pub(crate) fn streams(&self, each: impl IntoIterator<Item = Then>) {
+        self.streams.lock().unwrap().extend(each);
+    }
+
     pub(crate) fn router(&self) -> Router {
-        let api = self.clone();
+        let (api, streams) = (self.clone(), self.streams.clone());
         Router::new()
             .route("/weather", get(who))
             .route("/weather/{city}", get(who))
@@ -166,7 +181,8 @@ impl Api {
             .route("/echo", post(|body: Bytes| async move { (StatusCode::CREATED, body) }))
             .route("/status/{code}", get(status))
             .route("/upfront/{code}", get(status))
-            .route("/upfront", get(stream))
+            .route("/upfront", get(move || std::future::ready(stream(streams.lock().unwrap().pop_front()))))
+            .route("/upfront-slow", get(slow))
             .route("/upfront-echo", post(|body: Body| async move { Response::new(body) }))
             .route("/slow", get(slow))
             .route("/never", get(std::future::pending::<()>))
@@ -213,13 +229,18 @@ async fn forge() -> Response {
     response
 }
 
-/// Two pieces, the second of which never ends.
-async fn stream() -> Response {
-    let pieces = futures::stream::unfold(0, |n| async move {
-        if n == 1 {
-            std::future::pending::<()>().await;
+/// One piece, and then?
+fn stream(then: Option<Then>) -> Response {
+    let pieces = futures::stream::unfold(true, move |first| async move {
+        if first {
+            return Some((Ok(Bytes::from_static(b"piece")), false));
         }
-        Some((Ok::<_, std::io::Error>(Bytes::from_static(b"piece")), n + 1))
+        match then {
+            Some(Then::End) => None,
+            Some(Then::Break) => Some((Err(std::io::Error::other("as the test wants")), false)),
+            Some(Then::Panic) => panic!("as the test wants"),
+            None => std::future::pending().await,
+        }
     });
     Response::new(Body::from_stream(pieces))
 }
