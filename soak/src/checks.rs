@@ -14,7 +14,7 @@ use crate::samples::Look;
 use crate::upstream::Seen;
 use crate::world::World;
 
-pub(crate) use flat::Flatness;
+pub(crate) use flat::{DESCRIPTORS, Flatness};
 pub(crate) use money::Row;
 
 /// Everything that the checks look at.
@@ -38,6 +38,8 @@ pub(crate) struct Evidence {
     pub(crate) verified: Vec<(String, bool, String)>,
     /// By server: what it used.
     pub(crate) looks: Vec<(String, Vec<Look>)>,
+    /// By server: its descriptors before the first call, and after the last connection.
+    pub(crate) at_rest: Vec<(u64, u64)>,
     /// Lines of the servers' logs that tell of a defect.
     pub(crate) panics: Vec<String>,
     pub(crate) ends: BTreeMap<String, u64>,
@@ -82,12 +84,12 @@ pub(crate) fn all(evidence: &Evidence) -> Vec<Check> {
         Check::new("The API saw what was sent, and no payment", ledger::api(evidence)),
         Check::new("Nobody panicked, and nothing odd was answered", ledger::nothing_odd(evidence)),
     ];
-    checks.extend(flat::all(&evidence.looks).iter().flat_map(Flatness::checks));
+    checks.extend(flat::all(&evidence.looks, &evidence.at_rest).iter().flat_map(Flatness::checks));
     checks
 }
 
 pub(crate) fn flatness(evidence: &Evidence) -> Vec<Flatness> {
-    flat::all(&evidence.looks)
+    flat::all(&evidence.looks, &evidence.at_rest)
 }
 
 pub(crate) fn table(evidence: &Evidence) -> Vec<Row> {
@@ -129,6 +131,7 @@ impl Evidence {
             budgets,
             verified: ledger::verify(world).await?,
             looks: names.zip(looks).collect(),
+            at_rest: driven.at_rest.clone(),
             panics: ledger::panics(world)?,
             ends: driven.ends.clone(),
             odd: odd.map(|(what, count)| format!("{what} ({count} times)")).collect(),

@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 use crate::Failure;
 use crate::books;
 use crate::buyers::{End, request};
+use crate::checks::DESCRIPTORS;
 use crate::counts::Counts;
 use crate::plan::{Call, number_of};
 use crate::samples::Samples;
@@ -23,6 +24,9 @@ const STALLED: Duration = Duration::from_secs(180);
 /// How long settlements may take to end after the last call, and how often the chain is asked about the rest.
 const SETTLED_WITHIN: Duration = Duration::from_secs(120);
 const MOST_ROUNDS: u32 = 20;
+
+/// How long connections may stay open unused: HTTP clients keep them for 90 s.
+const AT_REST_WITHIN: Duration = Duration::from_secs(130);
 
 /// How far the chain's time must be past the last authorization's end: the wallet's own margin, and a bit.
 const PAST_S: u64 = 200;
@@ -41,6 +45,8 @@ pub(crate) struct Driven {
     pub(crate) took: Duration,
     /// Calls whose answers came only when buyers asked for them at the end.
     pub(crate) late: u64,
+    /// By server: its descriptors before the first call, and after the last connection.
+    pub(crate) at_rest: Vec<(u64, u64)>,
 }
 
 /// What the tasks of a run share.
@@ -66,6 +72,7 @@ pub(crate) async fn run(
         seen: Counts::default(),
     });
     let mut driven = Driven::default();
+    let before = descriptors(world);
     let trouble = trouble::make(world, wanted, &shared.paid, samples, &mut driven.events);
     let watched = watch(&shared, wanted);
     let calls = tokio::select! {
@@ -79,6 +86,10 @@ pub(crate) async fn run(
     driven.calls = calls;
     Progress::note("every call has ended; settling down");
     settle_down(&shared, &mut driven).await?;
+    Progress::note("waiting for idle connections to end");
+    driven.at_rest = come_to_rest(world, &before).await;
+    Progress::note("stopping the servers");
+    world.stop_servers().await?;
     driven.paid = shared.paid.load(Ordering::Relaxed);
     (driven.ends, driven.seen) = (shared.ends.all(), shared.seen.all());
     Ok(driven)
@@ -168,8 +179,25 @@ async fn settle_down(shared: &Arc<Shared>, driven: &mut Driven) -> Result<(), Fa
     let now = world.chain.timestamp_s().await?;
     world.chain.increase_time_s(expired.saturating_sub(now)).await?;
     reconcile(world, MOST_ROUNDS).await?;
-    Progress::note("stopping the servers");
-    world.stop_servers().await
+    Ok(())
+}
+
+/// Waits until the servers have closed what they opened for calls, or should have.
+async fn come_to_rest(world: &World, before: &[u64]) -> Vec<(u64, u64)> {
+    let deadline = Instant::now() + AT_REST_WITHIN;
+    loop {
+        let now = descriptors(world);
+        let at_rest: Vec<_> = before.iter().copied().zip(now).collect();
+        let closed = |(before, now): &(u64, u64)| *now <= before + DESCRIPTORS;
+        if at_rest.iter().all(closed) || Instant::now() > deadline {
+            return at_rest;
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+}
+
+fn descriptors(world: &World) -> Vec<u64> {
+    world.servers.iter().map(|server| server.usage().map_or(0, |usage| usage.descriptors)).collect()
 }
 
 fn on_their_way(world: &World) -> Result<u64, Failure> {

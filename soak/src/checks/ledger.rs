@@ -159,7 +159,7 @@ pub(super) fn journals(evidence: &Evidence) -> Finding {
         None => {
             let rows: u64 =
                 evidence.verified.iter().filter_map(|(_, _, rows)| rows.parse::<u64>().ok()).sum();
-            Ok(format!("{} ledgers, {rows} rows, by `farthing ledger verify`", evidence.verified.len()))
+            Ok(format!("{} ledgers, {rows} rows, asked of farthing ledger verify", evidence.verified.len()))
         }
     }
 }
