@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use farthing_devnet::accounts::PAYEE;
-use farthing_ledger::{Purchase, PurchaseFilter, PurchaseState};
+use farthing_ledger::{Purchase, PurchaseFilter, PurchaseState, ResponseRecord};
+use farthing_wallet::BodyStore;
 use serde_json::{Value, json};
 
-use super::shop::{FUNDS, PRICE, Shop, body_of, read_ledger, shown};
+use super::shop::{FUNDS, PRICE, Shop, body_of, read_ledger, shown, until};
 use crate::world::Wallet;
 
 /// `AuthorizationUsed(address,bytes32)`.
@@ -36,7 +37,7 @@ impl Shop {
         let figures = self.audit().await;
         for wallet in &self.wallets {
             for purchase in bought(wallet).await {
-                let answered = purchase.response.as_ref().is_some_and(|response| response.status == 200);
+                let answered = purchase.response.as_ref().is_some_and(is_whole);
                 match purchase.state {
                     PurchaseState::Paid => assert!(answered, "paid, and the body is lost: {purchase:?}"),
                     state => assert_eq!(state, PurchaseState::NotPaid, "{purchase:?}"),
@@ -48,6 +49,7 @@ impl Shop {
 
     /// What holds at every moment.
     pub(crate) async fn audit(&self) -> Figures {
+        self.chain_at_rest().await;
         let mut figures = Figures::default();
         for wallet in &self.wallets {
             let purchases = bought(wallet).await;
@@ -70,6 +72,15 @@ impl Shop {
             }
         }
         figures
+    }
+
+    /// What a process sent before it died may come into a block between two of our questions.
+    async fn chain_at_rest(&self) {
+        until("the chain to be at rest", async || {
+            let pool = self.chain.rpc("txpool_status", json!([])).await.unwrap();
+            (pool["pending"] == "0x0").then_some(())
+        })
+        .await;
     }
 
     /// Every authorization that the chain saw belongs to one purchase, which knows that it is paid; and the money that
@@ -140,10 +151,15 @@ pub(crate) async fn bought(wallet: &Wallet) -> Vec<Purchase> {
     purchases
 }
 
+/// Whether an answer is what was bought: not a refusal, and not the part that came before a connection broke.
+fn is_whole(response: &ResponseRecord) -> bool {
+    response.status == 200 && !response.body_file.as_deref().is_some_and(BodyStore::is_partial)
+}
+
 /// An answer that stands in the ledger stands on the disk, and is the one that was bought.
 fn receipts_are_whole(wallet: &Wallet, purchases: &[Purchase]) {
     for purchase in purchases {
-        let Some(response) = purchase.response.as_ref().filter(|response| response.status == 200) else {
+        let Some(response) = purchase.response.as_ref().filter(|response| is_whole(response)) else {
             continue;
         };
         let file = wallet.home.join(response.body_file.as_ref().unwrap());

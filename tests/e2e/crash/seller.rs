@@ -3,7 +3,7 @@
 use std::process::Output;
 
 use super::points::{self, Victim};
-use super::shop::{Server, Shop, aborted, body_of, shown};
+use super::shop::{Server, Shop, aborted, body_of, shown, until};
 use crate::world::Wallet;
 
 /// Who is killed.
@@ -92,12 +92,45 @@ async fn a_gateway_that_dies_settling_takes_the_settlement_up_again() {
     each_point(Dying::Gateway, "weather", &points::of(&[Victim::Settler])).await;
 }
 
-/// Up to the moment from which the answer streams to the buyer: it is kept nowhere, and who dies from then on takes the
-/// rest of it along.
+/// Its answer is kept nowhere: it streams.
 #[tokio::test]
 async fn an_upfront_call_survives_its_gateway() {
-    let steps = ["gateway.claimed", "gateway.settled", "gateway.served"];
+    let mut steps = points::of(&[Victim::Gateway]);
+    steps.retain(|step| *step != "gateway.kept");
     each_point(Dying::Gateway, "upfront", &steps).await;
+}
+
+/// No fault point but SIGKILL, when half of the answer is with the buyer.
+#[tokio::test]
+async fn a_stream_that_died_with_its_gateway_is_had_whole_by_resuming() {
+    let mut shop = Shop::new().await;
+    shop.open(None).await;
+    let path = "/upfront/stall-oslo";
+    let url = shop.at(path);
+    let buyer = fetching(&shop, &shop.wallets[0], &url);
+    until("the first half", async || half_came(&shop.wallets[0])).await;
+    shop.gateways[0].kill().await;
+    let done = buyer.await.unwrap();
+    assert_eq!(done.status.code(), Some(1), "what is not whole is said to be that: {}", shown(&done));
+    let purchase = shop.purchases(&shop.wallets[0], &url).await.remove(0);
+    assert_eq!(purchase["state"], "paid");
+    shop.audit().await;
+
+    shop.open(None).await;
+    shop.upstream().stall(false);
+    let resume = ["fetch", &url, "--resume", purchase["id"].as_str().unwrap()];
+    let done = shop.run(&shop.wallets[0], &resume, None).await;
+    assert!(done.status.success(), "{}", shown(&done));
+    assert_eq!(String::from_utf8_lossy(&done.stdout), body_of(path));
+    assert_eq!(shop.upstream().calls(path), 2, "made again");
+    let figures = shop.close_the_books().await;
+    assert_eq!((figures.paid, figures.purchases), (1, 1), "and paid once");
+}
+
+/// Whether a part of an answer stands on the buyer's disk.
+fn half_came(wallet: &Wallet) -> Option<()> {
+    let mut bodies = std::fs::read_dir(wallet.home.join("bodies")).ok()?;
+    bodies.any(|body| body.unwrap().metadata().is_ok_and(|body| body.len() > 0)).then_some(())
 }
 
 #[tokio::test]

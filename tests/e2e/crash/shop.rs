@@ -1,6 +1,7 @@
 //! A chain, sellers that can die and come back, and buyers that can die too.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Output};
@@ -8,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use axum::body::Body;
 use axum::extract::State;
 use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
@@ -15,6 +17,8 @@ use farthing_ambient::SystemClock;
 use farthing_devnet::accounts::{FACILITATOR, FACILITATOR_2, PAYEE};
 use farthing_devnet::{Account, BASE_SEPOLIA, Base};
 use farthing_ledger::Ledger;
+use farthing_wallet::BodyStore;
+use futures::{StreamExt as _, stream};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
@@ -78,7 +82,7 @@ impl Upstream {
         self.inner.unclaimed.lock().unwrap().clone()
     }
 
-    /// Lets `/stall/…` answer from now on, or no longer.
+    /// Lets `/stall/…` answer from now on, and `/upfront/stall-…` end its answers, or no longer.
     pub(crate) fn stall(&self, stalled: bool) {
         self.inner.stalled.send_replace(stalled);
     }
@@ -100,6 +104,9 @@ async fn answer(State(inner): State<Arc<Inner>>, uri: Uri) -> Response {
         inner.unclaimed.lock().unwrap().push(path.clone());
     }
     *inner.calls.lock().unwrap().entry(path.clone()).or_default() += 1;
+    if path.starts_with("/upfront/stall-") {
+        return stalled_halfway(&inner, &body_of(&path));
+    }
     if path.starts_with("/stall/") {
         let waiting = inner.stalled.subscribe().wait_for(|stalled| !stalled).await.map(drop);
         if waiting.is_err() {
@@ -107,6 +114,18 @@ async fn answer(State(inner): State<Arc<Inner>>, uri: Uri) -> Response {
         }
     }
     body_of(&path).into_response()
+}
+
+/// The first half at once, and the second as soon as nothing is stalled.
+fn stalled_halfway(inner: &Inner, body: &str) -> Response {
+    let (first, second) = body.split_at(body.len() / 2);
+    let (first, second) = (Ok::<_, Infallible>(first.to_owned()), Ok(second.to_owned()));
+    let mut stalled = inner.stalled.subscribe();
+    let rest = async move {
+        drop(stalled.wait_for(|stalled| !stalled).await);
+        second
+    };
+    Body::from_stream(stream::iter([first]).chain(stream::once(rest))).into_response()
 }
 
 /// What is bought at a path.
@@ -345,8 +364,8 @@ impl Shop {
             match done.status.code() {
                 Some(0) => return Some(String::from_utf8(done.stdout).unwrap()),
                 Some(4) => return None,
-                // Not reachable, not known: another try is in order.
-                Some(3 | 6 | 7) => last = shown(&done),
+                // Broken off, not reachable, not known: another try is in order.
+                Some(1 | 3 | 6 | 7) => last = shown(&done),
                 _ => panic!("going on with {url}: {}", shown(&done)),
             }
         }
@@ -359,7 +378,7 @@ impl Shop {
         let newest = newest.unwrap_or_default();
         let id = newest["id"].as_str().unwrap_or_default();
         match newest["state"].as_str() {
-            Some("paid") if newest["response"]["status"] == 200 => {
+            Some("paid") if is_whole(&newest["response"]) => {
                 self.run(wallet, &["receipt", id, "--body"], None).await
             }
             Some("paid" | "signed" | "unknown") => {
@@ -368,6 +387,12 @@ impl Shop {
             _ => self.run(wallet, &["fetch", url], None).await,
         }
     }
+}
+
+/// Whether an answer, as `farthing history` tells it, is what was bought.
+fn is_whole(response: &Value) -> bool {
+    response["status"] == 200
+        && response["body_file"].as_str().is_some_and(|file| !BodyStore::is_partial(file))
 }
 
 pub(crate) fn shown(done: &Output) -> String {
