@@ -83,8 +83,8 @@ impl Call {
         let tasks = self.core.tasks.clone();
         let Self { core, order, gate, .. } = self;
         let key = order.paid.key;
-        let delivery = Delivery { core, key, transaction: settled.transaction, _gate: gate };
-        tasks.spawn(delivery.watch(ended));
+        let streaming = Streaming { core, key, transaction: settled.transaction, _gate: gate };
+        tasks.spawn(streaming.watch(ended));
         response.map(|body| Either::Left(Streamed::telling(body, end)))
     }
 
@@ -113,14 +113,14 @@ impl Call {
 }
 
 /// An answer on its way to the buyer. No copy of the payment gets in before its end is recorded.
-struct Delivery {
+struct Streaming {
     core: Arc<Core>,
     key: PaymentKey,
     transaction: String,
     _gate: Entered,
 }
 
-impl Delivery {
+impl Streaming {
     /// Waits for the answer's end and closes the claim. A stream that lasts is closed while it runs: after the lease
     /// another process would take it for a dead one's, and serve the payment beside us.
     async fn watch(self, mut ended: oneshot::Receiver<End>) {
