@@ -225,7 +225,8 @@ pub(crate) enum LedgerCommand {
         /// The ledger file; the wallet's own by default.
         #[arg(long, value_name = "FILE")]
         file: Option<PathBuf>,
-        /// The head that an earlier run printed: notices a journal that was cut off.
+        /// The head that an earlier run printed: says how many rows came after it, and notices a journal that was cut
+        /// off or written anew since.
         #[arg(long, value_name = "HASH")]
         expect_head: Option<String>,
     },

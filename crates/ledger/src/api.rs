@@ -263,6 +263,16 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::Database`] when the file cannot be read at all; what does not fit is in the report.
     pub async fn verify(&self) -> Result<VerifyReport> {
-        ask!(self, Op::Read(Read::Verify), Answer::Report(report) => report)
+        ask!(self, Op::Read(Read::Verify { head: None }), Answer::Report(report) => report)
+    }
+
+    /// The same, and looks for an earlier [`VerifyReport::head`]: a journal that only grew since has a row with that
+    /// hash, and one that was cut off or written anew has none. An empty ledger's head is found in every ledger.
+    ///
+    /// # Errors
+    /// As [`verify`](Self::verify).
+    pub async fn verify_since(&self, head: &str) -> Result<VerifyReport> {
+        let question = Read::Verify { head: Some(head.to_owned()) };
+        ask!(self, Op::Read(question), Answer::Report(report) => report)
     }
 }

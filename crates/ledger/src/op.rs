@@ -61,7 +61,7 @@ pub(crate) enum Read {
     Settlement(PaymentKey),
     PendingSettlements,
     OpenBroadcasts,
-    Verify,
+    Verify { head: Option<String> },
 }
 
 /// The answer to an [`Op`]; each has one kind of answer.

@@ -176,6 +176,40 @@ async fn what_cannot_be_read_is_a_problem_and_not_an_error() {
 }
 
 #[tokio::test]
+async fn an_earlier_head_is_found_in_a_ledger_that_grew() {
+    let (_folder, path) = filled().await;
+    let ledger = Ledger::open(&path, clock()).unwrap();
+    let before = ledger.verify().await.unwrap();
+    assert_eq!(before.rows_since, None, "none was asked for");
+    assert_eq!(ledger.verify_since(&before.head).await.unwrap().rows_since, Some(0));
+    assert!(matches!(ledger.reserve(purchase("later", "$1"), vec![]).await, Ok(Reserved::Granted(_))));
+    ledger.signed(&id("later"), signed(9)).await.unwrap();
+    let after = ledger.verify_since(&before.head).await.unwrap();
+    assert_eq!((after.rows_since, after.problems), (Some(2), vec![]));
+    // What an empty ledger calls its head, every ledger began with.
+    let empty = Ledger::in_memory(clock()).unwrap().verify().await.unwrap();
+    assert_eq!(ledger.verify_since(&empty.head).await.unwrap().rows_since, Some(after.rows));
+    for no_head in ["00", "", "zz", &"ab".repeat(32), &before.head[..62]] {
+        assert_eq!(ledger.verify_since(no_head).await.unwrap().rows_since, None, "{no_head}");
+    }
+}
+
+#[tokio::test]
+async fn an_earlier_head_is_missed_in_an_older_copy() {
+    let (folder, path) = filled().await;
+    let copy = folder.path().join("copy.db");
+    std::fs::copy(&path, &copy).unwrap();
+    let ledger = Ledger::open(&path, clock()).unwrap();
+    assert!(matches!(ledger.reserve(purchase("later", "$1"), vec![]).await, Ok(Reserved::Granted(_))));
+    let head = ledger.verify().await.unwrap().head;
+    // The copy is put back, and goes on: whole in itself, and without the row that was the head.
+    let back = Ledger::open(&copy, clock()).unwrap();
+    assert!(matches!(back.reserve(purchase("other", "$1"), vec![]).await, Ok(Reserved::Granted(_))));
+    let report = back.verify_since(&head).await.unwrap();
+    assert_eq!((report.rows_since, report.problems), (None, vec![]));
+}
+
+#[tokio::test]
 async fn a_destroyed_ledger_gives_a_bounded_report() {
     let many = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1500)
                 INSERT INTO buckets SELECT 'forged', 60, i, '1', 1 FROM n";

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::cli::LedgerCommand;
 use crate::exit::{Code, Failure};
-use crate::output::{BAD, GOOD, Output};
+use crate::output::{BAD, GOOD, Output, printable};
 use crate::session::{Session, open_ledger};
 
 pub(crate) async fn run(session: &Session, command: &LedgerCommand, output: Output) -> Result<(), Failure> {
@@ -19,9 +19,19 @@ async fn verify(path: &Path, expect_head: Option<&str>, output: Output) -> Resul
     if !path.exists() {
         return Err(Failure::new(Code::Configuration, format!("there is no ledger at {}", path.display())));
     }
-    let mut report = open_ledger(path)?.verify().await?;
-    if expect_head.is_some_and(|head| head != report.head) {
-        report.problems.push(format!("the journal's head is {}, not the one expected", report.head));
+    let ledger = open_ledger(path)?;
+    let mut report = match expect_head {
+        Some(head) => ledger.verify_since(head).await?,
+        None => ledger.verify().await?,
+    };
+    if let Some(head) = expect_head
+        && report.rows_since.is_none()
+    {
+        report.problems.push(format!(
+            "no row of the journal has the hash {}: rows were cut off or changed since it was the head, or it was \
+             another ledger's",
+            printable(head)
+        ));
     }
     let ending = match report.problems.len() {
         0 => Ok(()),
@@ -30,11 +40,13 @@ async fn verify(path: &Path, expect_head: Option<&str>, output: Output) -> Resul
     };
     if output.json {
         let value = json!({"whole": report.problems.is_empty(), "rows": report.rows, "head": report.head,
-            "problems": report.problems});
+            "rows_since_expected_head": report.rows_since, "problems": report.problems});
         return output.json_ending(value, ending);
     }
     if report.problems.is_empty() {
-        output.line(format!("{GOOD}whole{GOOD:#}: {} rows, head {}", report.rows, report.head));
+        let since = report.rows_since.map(|rows| format!(", {rows} of them after the expected head"));
+        let since = since.unwrap_or_default();
+        output.line(format!("{GOOD}whole{GOOD:#}: {} rows{since}, head {}", report.rows, report.head));
     } else {
         for problem in &report.problems {
             output.line(format!("{BAD}✗{BAD:#} {problem}"));

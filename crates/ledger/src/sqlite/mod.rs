@@ -89,7 +89,7 @@ impl Sqlite {
             Read::Settlement(key) => Answer::Settlement(settlements::find(conn, key)?),
             Read::PendingSettlements => Answer::Settlements(settlements::pending(conn)?),
             Read::OpenBroadcasts => Answer::Broadcasts(settlements::open_broadcasts(conn)?),
-            Read::Verify => Answer::Report(verify::verify(conn)?),
+            Read::Verify { head } => Answer::Report(verify::verify(conn, head.as_deref())?),
         })
     }
 }

@@ -29,7 +29,7 @@ fn unknown_settlement() -> Write {
 }
 
 fn report(sqlite: &mut Sqlite) -> crate::VerifyReport {
-    match sqlite.read(&Read::Verify).unwrap() {
+    match sqlite.read(&Read::Verify { head: None }).unwrap() {
         Answer::Report(report) => report,
         other => panic!("{other:?}"),
     }

@@ -16,9 +16,10 @@ use crate::VerifyReport;
 /// How many problems are told; a file that was destroyed has as many as rows.
 const MOST_PROBLEMS: usize = 1000;
 
-pub(super) fn verify(conn: &Connection) -> Result<VerifyReport> {
+/// `sought` is an earlier head, to be found among the rows.
+pub(super) fn verify(conn: &Connection, sought: Option<&str>) -> Result<VerifyReport> {
     let mut problems = Problems::default();
-    let (rows, last) = chain(conn, &mut problems)?;
+    let Chain { rows, last, rows_since } = chain(conn, sought, &mut problems)?;
     head(conn, &last, &mut problems)?;
     for table in [&PURCHASES, &CLAIMS, &SETTLEMENTS, &BROADCASTS] {
         records(conn, table, &mut problems)?;
@@ -26,7 +27,7 @@ pub(super) fn verify(conn: &Connection) -> Result<VerifyReport> {
     }
     broadcast_payments(conn, &mut problems)?;
     budgets(conn, &mut problems)?;
-    Ok(VerifyReport { rows, head: hex::encode(last.hash), problems: problems.into_list() })
+    Ok(VerifyReport { rows, head: hex::encode(last.hash), rows_since, problems: problems.into_list() })
 }
 
 /// What does not fit, up to a bound.
@@ -53,9 +54,20 @@ impl Problems {
     }
 }
 
-/// Follows the chain from its beginning. Gives the number of rows and the head that the last row stands for.
-fn chain(conn: &Connection, problems: &mut Problems) -> Result<(u64, Head)> {
+/// The journal as a whole.
+struct Chain {
+    rows: u64,
+    /// The head that the last row stands for.
+    last: Head,
+    /// How many rows came after the head that was sought, if a row or the empty journal has its hash.
+    rows_since: Option<u64>,
+}
+
+/// Follows the chain from its beginning.
+fn chain(conn: &Connection, sought: Option<&str>, problems: &mut Problems) -> Result<Chain> {
+    let sought = sought.and_then(|head| <[u8; 32]>::try_from(hex::decode(head).ok()?).ok());
     let (mut rows, mut head) = (0, Head::EMPTY);
+    let mut found_after = (sought == Some(head.hash)).then_some(rows);
     let mut statement = conn.prepare(&format!("SELECT {} FROM journal ORDER BY seq", Entry::COLUMNS))?;
     let mut found = statement.query([])?;
     while let Some(row) = found.next()? {
@@ -64,8 +76,11 @@ fn chain(conn: &Connection, problems: &mut Problems) -> Result<(u64, Head)> {
         // Go on from what the row says of itself, so that one changed row is one problem and not all that follow.
         head = Head { seq: entry.seq, at: entry.at, hash: to_hash(&entry.hash) };
         rows += 1;
+        if sought.is_some_and(|hash| entry.hash[..] == hash) {
+            found_after = Some(rows);
+        }
     }
-    Ok((rows, head))
+    Ok(Chain { rows, last: head, rows_since: found_after.map(|found| rows - found) })
 }
 
 fn check_link(head: &Head, entry: &Entry, problems: &mut Problems) {
