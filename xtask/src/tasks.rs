@@ -60,7 +60,8 @@ pub(crate) fn bench(passed: &Passed) -> Result<(), Failure> {
 /// Builds the release binary, then becomes the long run around it.
 pub(crate) fn soak(passed: &Passed) -> Result<(), Failure> {
     npm::install_missing()?;
-    Invocation::cargo(&["build", "--release", "--package", "farthing", "--package", "farthing-soak"]).run()?;
+    Invocation::cargo(&["build", "--release", "--package", "farthing", "--package", "farthing-soak"])
+        .run()?;
     let built = target_dir().join("release");
     let farthing = text(&built.join("farthing"));
     let run = Invocation::new(text(&built.join("farthing-soak")), &["--farthing", &farthing]);
