@@ -2,7 +2,7 @@
 //! rows are in crates/wallet/tests/attacks.rs; each test names its row.
 
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::world::World;
 
@@ -78,6 +78,33 @@ async fn nothing_that_an_agent_calls_changes_a_cap() {
     world.wallet.json(&["check", &url, "--max-amount", "$100"], 4).await;
     assert_eq!(std::fs::read_to_string(world.wallet.home.join("policy.yaml")).unwrap(), tight);
     assert_eq!(world.earned().await, 0);
+}
+
+/// The same row, by way of a file: what a seller answers does not become the policy, and the wallet's files are no body.
+#[tokio::test]
+async fn no_argument_names_a_file_of_a_wallet() {
+    let world = World::start().await;
+    let (home, url) = (&world.wallet.home, world.at("/weather/berlin"));
+    let before: Vec<_> = files(home).into_iter().map(|path| (std::fs::read(&path).unwrap(), path)).collect();
+    for (_, path) in &before {
+        let file = path.to_str().unwrap();
+        for arguments in [["-o", file].as_slice(), &["-d", &format!("@{file}")]] {
+            let answer = world.wallet.json(&[&["fetch", &url], arguments].concat(), 2).await;
+            let message = answer["error"]["message"].as_str().unwrap();
+            assert!(message.contains("the folder of a wallet"), "{arguments:?}: {message}");
+        }
+        world.wallet.json(&["check", &url, "-d", &format!("@{file}")], 2).await;
+    }
+    world.wallet.json(&["fetch", &url, "-d", "@/proc/self/environ"], 2).await;
+    for (content, path) in &before {
+        assert!(*content == std::fs::read(path).unwrap(), "{} has changed", path.display());
+    }
+    assert_eq!((world.earned().await, world.upstream.served()), (0, 0));
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
 }
 
 /// What `check` calls allowed, `fetch` pays: over plain http to another machine neither does. 0.0.0.0 leads here, and is

@@ -5,6 +5,7 @@ mod cli;
 mod commands;
 mod config;
 mod exit;
+mod fence;
 mod home;
 mod local_chain;
 mod output;

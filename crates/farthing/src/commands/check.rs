@@ -11,12 +11,13 @@ use serde_json::{Value, json};
 use super::request;
 use crate::cli::{CheckArgs, RequestArgs};
 use crate::exit::{Code, Failure};
+use crate::fence::Fence;
 use crate::output::{BAD, DIM, GOOD, Output, STRONG, printable};
 use crate::progress::{self, Watch};
 use crate::session::Session;
 
 pub(crate) async fn run(session: &Session, args: &CheckArgs, output: Output) -> Result<(), Failure> {
-    let call = request::request(&args.request, &args.url)?;
+    let call = request::request(&args.request, &args.url, &Fence::around(session))?;
     probe(session, &call, &args.request, output).await
 }
 

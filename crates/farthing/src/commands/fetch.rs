@@ -15,6 +15,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use super::{check, request};
 use crate::cli::FetchArgs;
 use crate::exit::{Code, Failure};
+use crate::fence::Fence;
 use crate::output::{DIM, GOOD, Output, STRONG, WARN, clear_status, printable, say};
 use crate::progress::{self, Watch};
 use crate::session::Session;
@@ -24,19 +25,20 @@ const INLINE_BODY_BYTES: u64 = 1 << 20;
 
 pub(crate) async fn run(session: &Session, args: &FetchArgs, output: Output) -> Result<(), Failure> {
     let limits = request::limits(&args.request)?;
+    let fence = Fence::around(session);
     let earlier = match &args.resume {
         Some(id) => Some(check::find_purchase(session, id).await?),
         None => None,
     };
     let call = match &earlier {
-        Some(earlier) => request::again(&args.request, args.url.as_deref(), earlier)?,
-        None => request::request(&args.request, args.url.as_deref().unwrap_or_default())?,
+        Some(earlier) => request::again(&args.request, args.url.as_deref(), earlier, &fence)?,
+        None => request::request(&args.request, args.url.as_deref().unwrap_or_default(), &fence)?,
     };
     if args.dry_run {
         return check::probe(session, &call, &args.request, output).await;
     }
     if let Some(file) = &args.output {
-        writable(file)?;
+        writable(file, &fence)?;
     }
     let watch = Arc::new(Watch::new(&call));
     let client = session.client(args.request.timeout)?.observed_by(watch.clone());
@@ -165,8 +167,9 @@ fn headers_json(headers: &HeaderMap) -> Value {
 }
 
 /// Refuses, before anything is paid, a file that the body could not be written to afterwards.
-fn writable(file: &Path) -> Result<(), Failure> {
+fn writable(file: &Path, fence: &Fence) -> Result<(), Failure> {
     let refused = |why: String| Failure::new(Code::Configuration, format!("-o {}: {why}", file.display()));
+    fence.may_write(file).map_err(|error| refused(error.to_string()))?;
     match std::fs::metadata(file) {
         Ok(there) if there.is_dir() => return Err(refused("it is a folder".to_owned())),
         // A pipe or a device is opened once only.

@@ -9,30 +9,36 @@ use http::{HeaderName, HeaderValue, Method};
 
 use crate::cli::RequestArgs;
 use crate::exit::{Code, Failure};
+use crate::fence::Fence;
 
 /// The most that is read from a file or stdin as a body.
 const MAX_BODY_BYTES: u64 = 64 << 20;
 
 /// The request that the arguments describe.
-pub(crate) fn request(args: &RequestArgs, url: &str) -> Result<Request, Failure> {
+pub(crate) fn request(args: &RequestArgs, url: &str, fence: &Fence) -> Result<Request, Failure> {
     let method = if args.data.is_some() { Method::POST } else { Method::GET };
-    build(args, args.method.clone().unwrap_or(method), url)
+    build(args, args.method.clone().unwrap_or(method), url, fence)
 }
 
 /// The request of an earlier purchase: what the arguments leave out is as it was.
-pub(crate) fn again(args: &RequestArgs, url: Option<&str>, earlier: &Purchase) -> Result<Request, Failure> {
+pub(crate) fn again(
+    args: &RequestArgs,
+    url: Option<&str>,
+    earlier: &Purchase,
+    fence: &Fence,
+) -> Result<Request, Failure> {
     let terms = &earlier.terms;
     match url {
-        Some(url) => request(args, url),
+        Some(url) => request(args, url, fence),
         None => {
             let recorded = terms.method.parse().map_err(|error| Failure::new(Code::Damaged, error))?;
-            build(args, args.method.clone().unwrap_or(recorded), &terms.url)
+            build(args, args.method.clone().unwrap_or(recorded), &terms.url, fence)
         }
     }
 }
 
-fn build(args: &RequestArgs, method: Method, url: &str) -> Result<Request, Failure> {
-    let body = args.data.as_deref().map(body).transpose()?;
+fn build(args: &RequestArgs, method: Method, url: &str, fence: &Fence) -> Result<Request, Failure> {
+    let body = args.data.as_deref().map(|data| body(data, fence)).transpose()?;
     let mut request = Request::new(method, url)?;
     for header in &args.headers {
         let (name, value) = parse_header(header)?;
@@ -61,10 +67,11 @@ pub(crate) fn limits(args: &RequestArgs) -> Result<CallLimits, Failure> {
     })
 }
 
-fn body(data: &str) -> Result<Vec<u8>, Failure> {
+fn body(data: &str, fence: &Fence) -> Result<Vec<u8>, Failure> {
     let Some(source) = data.strip_prefix('@') else { return Ok(data.as_bytes().to_vec()) };
     let failed =
         |error: std::io::Error| Failure::new(Code::Configuration, format!("the body {data}: {error}"));
+    fence.may_send(source.as_ref()).map_err(failed)?;
     let mut body = Vec::new();
     let reader: Box<dyn std::io::Read> = match source {
         "-" => Box::new(std::io::stdin()),
