@@ -24,7 +24,7 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 pub(crate) async fn charge<S, B, B2>(
     core: Arc<Core>,
     mut inner: S,
-    mut order: Order,
+    mut order: Box<Order>,
     request: Request<B>,
 ) -> Result<Response<GatewayBody<B2>>, S::Error>
 where

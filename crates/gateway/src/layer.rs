@@ -224,7 +224,7 @@ where
                 futures::future::Either::Right(passed.map(move |result| Ok(result?.map(streamed))).boxed())
             }
             Decision::Charge(order, request) => {
-                let charged = charge(self.core.clone(), inner, *order, request);
+                let charged = charge(self.core.clone(), inner, order, request);
                 futures::future::Either::Right(charged.boxed())
             }
         }

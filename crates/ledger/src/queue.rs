@@ -25,7 +25,34 @@ pub(crate) trait Backend: Send + 'static {
     fn read(&mut self, question: &Read) -> Result<Answer>;
 }
 
-type Reply = oneshot::Sender<Result<Answer>>;
+type Reply = oneshot::Sender<Delivery>;
+
+/// An answer on its way to its caller. The first caller of a group gets the others' answers along, and hands them over
+/// from the runtime's own thread: to wake each of them from the database's thread would cost each a system call and,
+/// on a busy machine, a change of threads.
+struct Delivery {
+    answer: Result<Answer>,
+    others: Others,
+}
+
+impl Delivery {
+    fn alone(answer: Result<Answer>) -> Self {
+        Self { answer, others: Others::default() }
+    }
+}
+
+/// Answers of others. They are handed over when this is dropped: so also when the caller who got it has gone away.
+#[derive(Default)]
+struct Others(Vec<(Reply, Result<Answer>)>);
+
+impl Drop for Others {
+    fn drop(&mut self) {
+        for (reply, answer) in self.0.drain(..) {
+            // A caller who went away needs no answer; so below.
+            let _ = reply.send(Delivery::alone(answer));
+        }
+    }
+}
 
 enum Message {
     Do(Op, Reply),
@@ -48,7 +75,9 @@ impl Queue {
     pub(crate) async fn ask(&self, op: Op) -> Result<Answer> {
         let (reply, answer) = oneshot::channel();
         self.0.send(Message::Do(op, reply)).await.map_err(|_| LedgerError::Closed)?;
-        answer.await.map_err(|_| LedgerError::Closed)?
+        let Delivery { answer, others } = answer.await.map_err(|_| LedgerError::Closed)?;
+        drop(others);
+        answer
     }
 
     /// Returns when everything that was queued is done and the database is closed.
@@ -99,24 +128,18 @@ impl<B: Backend> Writer<B> {
             self.write(&writes, waiting);
         }
         for (read, reply) in reads {
-            // A caller who went away needs no answer; so below.
-            let _ = reply.send(self.backend.read(&read));
+            let _ = reply.send(Delivery::alone(self.backend.read(&read)));
         }
     }
 
     fn write(&mut self, writes: &[Write], waiting: Vec<Reply>) {
-        match self.backend.write(writes) {
-            Ok(answers) => {
-                for (reply, answer) in waiting.into_iter().zip(answers) {
-                    let _ = reply.send(answer);
-                }
-            }
-            Err(error) => {
-                tracing::error!(%error, operations = writes.len(), "nothing of this group was written");
-                for reply in waiting {
-                    let _ = reply.send(Err(error.clone()));
-                }
-            }
+        let answers = self.backend.write(writes).unwrap_or_else(|error| {
+            tracing::error!(%error, operations = writes.len(), "nothing of this group was written");
+            writes.iter().map(|_| Err(error.clone())).collect()
+        });
+        let mut others: Vec<_> = waiting.into_iter().zip(answers).collect();
+        if let Some((first, answer)) = others.pop() {
+            let _ = first.send(Delivery { answer, others: Others(others) });
         }
     }
 }
@@ -190,6 +213,21 @@ mod tests {
             assert!(matches!(answer, Err(LedgerError::Database(_))));
         }
         assert!(queue.ask(Op::Read(Read::Purchases(PurchaseFilter::default()))).await.is_ok());
+    }
+
+    #[test]
+    fn callers_who_go_away_take_no_answer_along() {
+        for gone_before in [true, false] {
+            let (first, gone) = oneshot::channel();
+            let (second, mut waiting) = oneshot::channel();
+            let delivery =
+                Delivery { answer: Ok(Answer::Done), others: Others(vec![(second, Ok(Answer::Done))]) };
+            let mut gone = Some(gone);
+            gone.take_if(|_| gone_before);
+            let _ = first.send(delivery);
+            drop(gone);
+            assert!(waiting.try_recv().is_ok_and(|delivery| delivery.answer.is_ok()), "{gone_before}");
+        }
     }
 
     #[tokio::test]

@@ -35,7 +35,7 @@ pub(crate) type Handler<B, E> = BoxFuture<'static, Result<Response<B>, E>>;
 /// One payment on its way through. It runs in a task of its own: a buyer who hangs up does not stop it.
 pub(crate) struct Call {
     pub(crate) core: Arc<Core>,
-    pub(crate) order: Order,
+    pub(crate) order: Box<Order>,
     pub(crate) gate: Entered,
     /// The ledger may know the payment: it is asked first, and the facilitator after it.
     pub(crate) known: bool,
@@ -57,10 +57,11 @@ impl Call {
         B: Body<Data = Bytes>,
         B::Error: Into<BoxError>,
     {
+        // Boxed: a task is copied when it is spawned, and most calls need one of these.
         match self.claim().await {
-            Next::Serve if self.order.is_upfront() => self.upfront(handler).await,
-            Next::Serve => self.authorized(handler).await,
-            Next::Resume(seen) => self.resume(handler, *seen).await,
+            Next::Serve if self.order.is_upfront() => Box::pin(self.upfront(handler)).await,
+            Next::Serve => Box::pin(self.authorized(handler)).await,
+            Next::Resume(seen) => Box::pin(self.resume(handler, *seen)).await,
             Next::Resend { transaction } => Ok(self.resend(&transaction).await.map(Either::Right)),
             Next::Stop(answer) => Ok(answer.map(Either::Right)),
         }
@@ -77,7 +78,7 @@ impl Call {
     }
 
     async fn take(&self) -> Result<Claimed, answer::Refusal> {
-        let Order { paid, route, identity, .. } = &self.order;
+        let Order { paid, route, identity, .. } = &*self.order;
         let claim = NewClaim {
             key: paid.key.clone(),
             route: route.name.clone(),
