@@ -1,9 +1,12 @@
 //! The command line: how long `farthing --version` and `farthing check` take, and what they hold. `check` asks our own
-//! gateway's layer on this machine. agentcash, where its program is given, is run beside.
+//! gateway's layer for the price, and a local chain for the wallet's balance. agentcash, where its program is given, is
+//! run beside.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
+
+use farthing_devnet::{BASE_SEPOLIA, Base};
 
 use crate::figures::{median, say};
 use crate::process::{self, Server};
@@ -32,18 +35,30 @@ pub(crate) struct Options {
 pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     process::leave_the_servers_core()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-    let facilitator = format!("http://127.0.0.1:{}", runtime.block_on(stub::start())?);
-    let home = tempfile::tempdir()?;
+    runtime.block_on(async {
+        let chain = Base::builder().chain_id(BASE_SEPOLIA).start().await?;
+        let outcome = with_a_wallet(options, &chain).await;
+        chain.stop().await;
+        outcome
+    })
+}
+
+async fn with_a_wallet(options: &Options, chain: &Base) -> Result<(), Failure> {
+    let facilitator = format!("http://127.0.0.1:{}", stub::start().await?);
+    let folder = tempfile::tempdir()?;
     let seller =
-        gateway::our_seller(&["--facilitator", &facilitator, "--pay-to", buyer::PAYEE], home.path())?;
-    let commands = Commands { options, home: home.path() };
-    commands.finish(&["init", "--yes"])?;
+        gateway::our_seller(&["--facilitator", &facilitator, "--pay-to", buyer::PAYEE], folder.path())?;
+    let commands = Commands { options, home: folder.path().join("home") };
+    commands.finish(&["init", "--yes", "--quiet"])?;
+    let config = format!("version: 1\nnetworks:\n  base-sepolia: {{rpc: [\"{}\"]}}\n", chain.rpc_url());
+    std::fs::write(commands.home.join("config.yaml"), config)?;
+    commands.finish(&["fund", "--network", "base-sepolia", "--amount", "$5", "--quiet"])?;
     commands.measure(&seller)
 }
 
 struct Commands<'a> {
     options: &'a Options,
-    home: &'a Path,
+    home: PathBuf,
 }
 
 impl Commands<'_> {
@@ -91,7 +106,7 @@ impl Commands<'_> {
 
     fn start(&self, program: &str, arguments: &[&str]) -> Result<Child, Failure> {
         let mut command = Command::new(program);
-        command.args(arguments).env("FARTHING_HOME", self.home.join("home"));
+        command.args(arguments).env("FARTHING_HOME", &self.home);
         command.env("FARTHING_PASSPHRASE", "a passphrase of no worth").stdin(Stdio::null());
         command.stdout(Stdio::null()).spawn().map_err(|error| format!("{program}: {error}").into())
     }

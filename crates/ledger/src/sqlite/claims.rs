@@ -22,10 +22,10 @@ const TAKE: &str = "
         created_at = excluded.created_at, updated_at = excluded.updated_at, seq = excluded.seq
     WHERE claims.state = 'released'";
 
-/// Ends a claim that is open.
-const END: &str = "
+/// Moves a claim on that is open, and not in the state already that it is to be in.
+const ADVANCE: &str = "
     UPDATE claims SET state = ?2, detail = ?3, updated_at = ?4, seq = ?5
-    WHERE digest = ?1 AND state IN ('taken', 'settling')";
+    WHERE digest = ?1 AND state IN ('taken', 'settling') AND state <> ?2";
 
 pub(super) fn claim(batch: &mut Batch<'_>, claim: &NewClaim) -> Result<Claimed> {
     let (id, amount) = (claim.key.as_str(), claim.amount.to_string());
@@ -68,8 +68,7 @@ pub(super) fn claim(batch: &mut Batch<'_>, claim: &NewClaim) -> Result<Claimed> 
 }
 
 pub(super) fn update(batch: &mut Batch<'_>, key: &PaymentKey, state: &ClaimState) -> Result<bool> {
-    let is_end = !matches!(state, ClaimState::Taken | ClaimState::Settling { .. });
-    if is_end && end(batch, key, state)? {
+    if *state != ClaimState::Taken && advance(batch, key, state)? {
         return Ok(true);
     }
     let known = get(batch.conn, key)?;
@@ -103,13 +102,13 @@ pub(super) fn resume(
     write(batch, key.as_str(), &state).map(|()| true)
 }
 
-/// Most claims end from an open state: one statement that looks and writes. `false`: this one is not open.
-fn end(batch: &mut Batch<'_>, key: &PaymentKey, state: &ClaimState) -> Result<bool> {
+/// Nearly every step is one that is allowed: one statement looks and writes. `false`: this one needs a closer look.
+fn advance(batch: &mut Batch<'_>, key: &PaymentKey, state: &ClaimState) -> Result<bool> {
     let id = key.as_str();
     let cells = state_cells(state);
     let [(_, name), (_, detail)] = &cells;
     let (place, now, seq) = (CLAIMS.place(id), batch.now, batch.next_seq());
-    if !batch.execute(END, params![place, name, detail, now, seq])? {
+    if !batch.execute(ADVANCE, params![place, name, detail, now, seq])? {
         return Ok(false);
     }
     batch.journal(&CLAIMS, Kind::ClaimMoved, id, &cells).map(|()| true)
