@@ -213,6 +213,21 @@ mod tests {
         assert_eq!(a.canonical().unwrap(), b.canonical().unwrap());
     }
 
+    /// serde_json's quick way of reading numbers misses the nearest double now and then (found by fuzzing).
+    #[test]
+    fn canonical_form_is_its_own_for_every_number() {
+        let read = |json: String| Payment::read(&RawValue::from_string(json).unwrap()).unwrap();
+        for number in
+            ["10003358988888888888888888888888888888888888888888888", "1.0003358988888888e+52", "0.1e-7"]
+        {
+            let json = format!(
+                r#"{{"x402Version":1,"scheme":"exact","network":"base","payload":{{"a":{number}}}}}"#
+            );
+            let canonical = read(json).canonical().unwrap();
+            assert_eq!(read(canonical.clone()).canonical().unwrap(), canonical, "{number}");
+        }
+    }
+
     #[test]
     fn debug_output_shows_no_signature() {
         let payload = r#"{"authorization":{"from":"0x1","to":"0x2","value":"1","validAfter":"0","validBefore":"1",
