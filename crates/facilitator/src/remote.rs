@@ -6,9 +6,7 @@ use ::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use async_trait::async_trait;
 use bytes::Bytes;
 use farthing_protocol::MAX_BODY_BYTES;
-use farthing_protocol::x402::{
-    FacilitatorRequest, Reason, SettleResponse, SupportedResponse, VerifyResponse,
-};
+use farthing_protocol::x402::{FacilitatorRequest, SettleResponse, SupportedResponse, VerifyResponse};
 use tokio::sync::Mutex;
 use url::Url;
 
@@ -33,14 +31,8 @@ pub struct RemoteConfig {
     pub verify_timeout: Duration,
     /// For a whole answer to settle: longer than the facilitator waits for the chain.
     pub settle_timeout: Duration,
-    /// The pauses after a `settlement_pending`, each followed by the same request again. The reference asks once.
-    pub pending_pauses: Vec<Duration>,
     /// How old a `/supported` answer gets before it is fetched again.
     pub supported_max_age: Duration,
-    /// The facilitator answers a second settle of the same request from its record, as Farthing's does. Then a settle
-    /// whose connection broke is sent once more; otherwise only one that never reached it, because the second answer
-    /// would be that the payment is used, which reads as a failure though the first one settled.
-    pub settle_is_idempotent: bool,
 }
 
 impl RemoteConfig {
@@ -56,9 +48,7 @@ impl RemoteConfig {
             connect_timeout: seconds(5),
             verify_timeout: seconds(15),
             settle_timeout: seconds(75),
-            pending_pauses: vec![seconds(1), seconds(2), seconds(4)],
             supported_max_age: seconds(300),
-            settle_is_idempotent: false,
         }
     }
 }
@@ -100,8 +90,9 @@ const FAILURE_MAX_AGE: Duration = Duration::from_secs(5);
 /// A facilitator behind HTTP.
 ///
 /// No redirect is followed, bodies are bounded, and what does not prove that money moved is never taken for a success.
-/// Connections that fail before the request is sent are tried once more. After any other error on settle nobody knows
-/// whether it settled: ask again with the same request.
+/// Connections that fail before the request is sent are tried once more. After any other error on settle, and after
+/// `settlement_pending`, nobody knows whether it settled: ask again with the same request, and do not take a later "used"
+/// for a failure.
 pub struct HttpFacilitator {
     config: RemoteConfig,
     http: Http,
@@ -188,23 +179,12 @@ impl Facilitate for HttpFacilitator {
     }
 
     async fn settle(&self, request: &FacilitatorRequest) -> Result<SettleResponse, FacilitatorError> {
-        let body = self.body(request)?;
-        let again = |failure: &Failure| match failure {
-            Failure::Unconnected(_) => true,
-            failure => self.config.settle_is_idempotent && is_quick(failure),
-        };
-        let mut pauses = self.config.pending_pauses.iter();
-        loop {
-            let body = Some(body.clone());
-            let asked = Question { uri: &self.settle, within: self.config.settle_timeout, body };
-            let heard = self.exchange(asked, again).await?;
-            let answer = settle_answer(&heard, request)?;
-            if answer.error_reason != Some(Reason::SettlementPending) {
-                return Ok(answer);
-            }
-            let Some(pause) = pauses.next() else { return Ok(answer) };
-            tokio::time::sleep(*pause).await;
-        }
+        let body = Some(self.body(request)?);
+        let asked = Question { uri: &self.settle, within: self.config.settle_timeout, body };
+        // What may have arrived may have been settled: whether to ask again is for the caller, who keeps in mind that
+        // it was asked before.
+        let heard = self.exchange(asked, |failure| matches!(failure, Failure::Unconnected(_))).await?;
+        settle_answer(&heard, request)
     }
 
     async fn supported(&self) -> Result<SupportedResponse, FacilitatorError> {

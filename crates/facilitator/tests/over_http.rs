@@ -10,6 +10,7 @@ use std::time::Duration;
 use common::{PAYEE_2, Pay, Script, Server, Step, TX, World, eventually, pay, start};
 use farthing_facilitator::http::{ApiKey, HttpConfig, KeyHash, RateLimit};
 use farthing_facilitator::{Facilitate, FacilitatorError, HttpFacilitator, Limits, Payees, RemoteConfig};
+use farthing_protocol::x402::Reason;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -57,9 +58,7 @@ fn key(name: &str, secret: &str, pay_to: Option<&str>) -> ApiKey {
 }
 
 fn remote(server: &Server) -> RemoteConfig {
-    let mut config = RemoteConfig::new(format!("http://{}", server.address).parse().unwrap());
-    config.pending_pauses = vec![Duration::from_millis(20); 3];
-    config
+    RemoteConfig::new(format!("http://{}", server.address).parse().unwrap())
 }
 
 #[tokio::test]
@@ -255,7 +254,7 @@ async fn metrics_and_request_ids() {
 
 #[tokio::test]
 async fn our_client_asks_our_facilitator() {
-    let world = World::new(Script::of(&[Step::Pend]).then_outcome(&[Step::Pend, Step::Confirm]));
+    let world = World::new(Script::of(&[Step::Pend]).then_outcome(&[Step::Confirm]));
     let keys = vec![key("shop", "k", None)];
     let server = start(&world.facilitator, HttpConfig { keys, ..HttpConfig::default() }).await;
     let mut config = remote(&server);
@@ -265,8 +264,10 @@ async fn our_client_asks_our_facilitator() {
     config.bearer = Some("k".into());
     let client = HttpFacilitator::new(config).unwrap();
     assert!(client.verify(&pay().request()).await.unwrap().is_valid);
+    let pending = client.settle(&pay().request()).await.unwrap();
+    assert_eq!(pending.error_reason, Some(Reason::SettlementPending), "{pending:?}");
     let settled = client.settle(&pay().request()).await.unwrap();
-    assert!(settled.success, "pending was asked again: {settled:?}");
+    assert!(settled.success, "{settled:?}");
     assert_eq!((settled.transaction.as_str(), world.script.sent()), (TX, 1));
     let v1 = Pay { version: 1, nonce: 2, ..pay() };
     assert_eq!(client.settle(&v1.request()).await.unwrap().network, "base-sepolia");

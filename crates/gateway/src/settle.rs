@@ -20,56 +20,93 @@ pub(crate) enum Settlement {
     Done(SettleResponse),
     /// It did not, and this payment will not move any.
     Failed(SettleResponse),
-    /// Nobody could say in time. The transaction, if one was named.
-    Unknown(Option<String>),
+    /// Nobody could say in time.
+    Unknown(Unknown),
 }
 
-/// Settles a payment. `again`: an earlier attempt may have settled it.
+/// What is known of a settlement that is not known.
+#[derive(Debug, Default)]
+pub(crate) struct Unknown {
+    /// The transaction, if one was named.
+    pub(crate) transaction: Option<String>,
+    /// The last question was given up before it was answered: somebody may be working on it still.
+    pub(crate) cut_off: bool,
+}
+
+/// What came of asking before.
+#[derive(Debug, Default)]
+pub(crate) struct Earlier {
+    /// An earlier question may have settled the payment.
+    pub(crate) asked: bool,
+    /// By this transaction.
+    pub(crate) transaction: Option<String>,
+}
+
+/// Settles a payment.
 pub(crate) async fn settle(
     facilitate: &dyn Facilitate,
     order: &Order,
     within: Duration,
-    mut again: bool,
+    mut earlier: Earlier,
 ) -> Settlement {
     let deadline = Instant::now() + within;
     let mut pause = FIRST_PAUSE;
-    let mut transaction = None;
     loop {
         match timeout_at(deadline, facilitate.settle(&order.request)).await {
-            Ok(Ok(response)) => match judge(response, order, again) {
-                Settlement::Unknown(named) => transaction = named.or(transaction),
-                known => return known,
+            Ok(Ok(response)) => match judge(response, order, &earlier) {
+                Verdict::Open(named) => earlier.transaction = named.or(earlier.transaction),
+                Verdict::Done(response) => return Settlement::Done(response),
+                Verdict::Failed(response) => return Settlement::Failed(response),
             },
             Ok(Err(error)) => tracing::warn!(key = %order.key(), %error, "a settlement is not known"),
-            Err(_) => return Settlement::Unknown(transaction),
+            Err(_) => {
+                return Settlement::Unknown(Unknown { transaction: earlier.transaction, cut_off: true });
+            }
         }
-        again = true;
+        earlier.asked = true;
         if Instant::now() + pause >= deadline {
-            return Settlement::Unknown(transaction);
+            return Settlement::Unknown(Unknown { transaction: earlier.transaction, cut_off: false });
         }
         sleep(pause).await;
         pause = (pause * 2).min(LAST_PAUSE);
     }
 }
 
-fn judge(response: SettleResponse, order: &Order, again: bool) -> Settlement {
+/// What one answer says.
+enum Verdict {
+    Done(SettleResponse),
+    Failed(SettleResponse),
+    /// Nothing yet; the transaction that is waited for, where one was named.
+    Open(Option<String>),
+}
+
+fn judge(response: SettleResponse, order: &Order, earlier: &Earlier) -> Verdict {
     let transaction = Some(response.transaction.clone()).filter(|hash| !hash.is_empty());
     if response.success {
         return match implausible(&response, order) {
-            None => Settlement::Done(response),
+            None => Verdict::Done(response),
             Some(why) => {
                 tracing::error!(key = %order.key(), why, "a facilitator's settlement makes no sense");
-                Settlement::Unknown(transaction)
+                Verdict::Open(transaction)
             }
         };
     }
     match &response.error_reason {
-        Some(reason) if !(leaves_open(reason) || again && transaction.is_none()) => {
-            Settlement::Failed(response)
-        }
-        // Without a reason nothing is known: a proxy's error page that happened to be JSON. And after an attempt whose
-        // answer is missing, "already used" or "cannot be simulated" may well mean: by that attempt.
-        _ => Settlement::Unknown(transaction),
+        // Without a reason nothing is known: a proxy's error page that happened to be JSON.
+        None => Verdict::Open(transaction),
+        Some(reason) if leaves_open(reason) => Verdict::Open(transaction),
+        Some(_) if earlier.is_ended_by(transaction.as_deref()) => Verdict::Failed(response),
+        // After an attempt whose end is not known, "already used", "cannot be simulated" and another transaction that
+        // reverted may well mean: because of that attempt.
+        Some(_) => Verdict::Open(None),
+    }
+}
+
+impl Earlier {
+    /// Whether a failure of this transaction is the end of all that was asked before.
+    fn is_ended_by(&self, failed: Option<&str>) -> bool {
+        let same = |(known, failed): (&String, &str)| known.eq_ignore_ascii_case(failed);
+        !self.asked || self.transaction.as_ref().zip(failed).is_some_and(same)
     }
 }
 

@@ -20,6 +20,7 @@ use crate::core::Core;
 use crate::exposure::Exposed;
 use crate::inflight::Entered;
 use crate::order::Order;
+use crate::settle::Earlier;
 use crate::store::StoredResponse;
 use serve::Served;
 use settling::unrecorded;
@@ -194,7 +195,11 @@ impl Call {
         B: Body<Data = Bytes>,
         B::Error: Into<BoxError>,
     {
-        let settled = match self.settle(true).await {
+        let transaction = match &seen.state {
+            ClaimState::Settling { transaction } => transaction.clone(),
+            _ => None,
+        };
+        let settled = match self.settle(Earlier { asked: true, transaction }).await {
             Ok(settled) => settled,
             Err(answer) => return Ok(answer.map(Either::Right)),
         };

@@ -13,7 +13,7 @@ use super::serve::strip;
 use crate::answer::{self, Answer, Held, OnEnd};
 use crate::core::Core;
 use crate::inflight::Entered;
-use crate::settle::{Settlement, settle};
+use crate::settle::{Earlier, Settlement, Unknown, settle};
 use crate::store::StoredResponse;
 
 impl Call {
@@ -34,16 +34,16 @@ impl Call {
             return unrecorded();
         }
         fault::point("gateway.kept");
-        match self.settle(false).await {
+        match self.settle(Earlier::default()).await {
             Ok(settled) => self.finish(response, settled).await,
             Err(answer) => answer,
         }
     }
 
     /// Settles the payment; what to answer when it is not settled.
-    pub(super) async fn settle(&self, again: bool) -> Result<SettleResponse, Answer> {
+    pub(super) async fn settle(&self, earlier: Earlier) -> Result<SettleResponse, Answer> {
         let core = &self.core;
-        match settle(&*core.facilitate, &self.order, core.limits.settle, again).await {
+        match settle(&*core.facilitate, &self.order, core.limits.settle, earlier).await {
             Settlement::Done(mut settled) => {
                 fault::point("gateway.settled");
                 settled.network = self.order.network_name().to_owned();
@@ -51,7 +51,7 @@ impl Call {
                 Ok(settled)
             }
             Settlement::Failed(refused) => Err(self.unsettled(refused).await),
-            Settlement::Unknown(transaction) => Err(self.unknown(transaction).await),
+            Settlement::Unknown(unknown) => Err(self.unknown(unknown).await),
         }
     }
 
@@ -68,14 +68,16 @@ impl Call {
         );
     }
 
-    async fn unknown(&self, transaction: Option<String>) -> Answer {
+    async fn unknown(&self, unknown: Unknown) -> Answer {
+        let Unknown { transaction, cut_off } = unknown;
         // A facilitator in this process writes into the same ledger, and may know by now.
         let record = self.core.ledger.settlement(self.order.key()).await;
         match record.map(|record| record.map(|record| record.state)) {
             Ok(Some(SettlementState::Failed { reason, transaction, .. })) => {
                 return self.unsettled(self.refusal(&reason, transaction)).await;
             }
-            Ok(Some(SettlementState::Abandoned { .. })) => {
+            // Not while the last question may still be at work: it begins an abandoned settlement again.
+            Ok(Some(SettlementState::Abandoned { .. })) if !cut_off => {
                 return self.unsettled(self.refusal("settlement_abandoned", None)).await;
             }
             Ok(_) | Err(_) => {}

@@ -23,6 +23,7 @@ use super::{Call, Handler};
 use crate::answer::{self, GatewayBody};
 use crate::core::Core;
 use crate::inflight::Entered;
+use crate::settle::Earlier;
 use crate::streamed::{End, Streamed};
 
 /// What a connection still holds of an answer that has ended goes out in this time.
@@ -39,7 +40,7 @@ impl Call {
         if let Err(error) = self.core.record_first(self.order.key(), settling(None)).await {
             return Ok(self.not_ours(&error).unwrap_or_else(unrecorded).map(Either::Right));
         }
-        match self.settle(false).await {
+        match self.settle(Earlier::default()).await {
             Ok(settled) => self.open(handler, settled, None).await,
             Err(answer) => Ok(answer.map(Either::Right)),
         }

@@ -61,14 +61,55 @@ async fn a_withheld_answer_goes_to_nobody_else() {
     assert_eq!((world.api.served(), world.script.settled()), (1, 0));
 }
 
+/// A facilitator without a record, or another one behind the same address, answers a second question by what the first
+/// did to the chain: the nonce is used, or its own second transaction reverts.
 #[tokio::test]
-async fn after_a_lost_answer_no_failure_is_believed_to_be_final() {
+async fn after_an_open_end_only_the_same_transactions_failure_is_final() {
+    let used = Settle::Refuse(Reason::EVM_NONCE_ALREADY_USED, "");
+    let other_reverted = Settle::Refuse(Reason::EVM_TRANSACTION_FAILED, "0x2");
+    for first in [Settle::Down, Settle::Pending] {
+        for second in [used.clone(), other_reverted.clone()] {
+            let world = World::new();
+            let payment = world.payment(Method::GET, "/weather", 1).await;
+            world.script.settles([first.clone(), second.clone(), Settle::Hang]);
+            let answer = world.send(paid(Method::GET, "/weather", &payment, "")).await;
+            assert_eq!(answer.status, StatusCode::GATEWAY_TIMEOUT, "402 would have the buyer pay twice");
+            let claim = world.open_claim(1).await.unwrap();
+            assert!(matches!(claim.state, ClaimState::Settling { .. }), "{first:?}, {second:?}");
+            // What was served is given out when it is known, and not served again.
+            let answer = world.send(paid(Method::GET, "/weather", &payment, "")).await;
+            assert_eq!((answer.status, world.api.served()), (StatusCode::OK, 1), "{first:?}, {second:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_transaction_that_was_waited_for_may_fail() {
     let world = World::new();
-    // The first settle settled, but its answer was lost; a facilitator without a record says so on the second.
-    world.script.settles([Settle::Down, Settle::Refuse(Reason::EVM_NONCE_ALREADY_USED, ""), Settle::Hang]);
+    let failed = SettleResponse {
+        success: false,
+        error_reason: Some(Reason::EVM_TRANSACTION_FAILED),
+        transaction: transaction(&key(1)).to_ascii_uppercase().replace("0X", "0x"),
+        network: "eip155:84532".into(),
+        ..SettleResponse::default()
+    };
+    world.script.settles([Settle::Pending, Settle::Say(failed)]);
     let answer = world.buy("/weather", 1).await;
-    assert_eq!(answer.status, StatusCode::GATEWAY_TIMEOUT, "402 would have the buyer pay twice");
-    assert!(matches!(world.open_claim(1).await.unwrap().state, ClaimState::Settling { .. }));
+    assert_eq!(answer.status, StatusCode::PAYMENT_REQUIRED);
+    assert!(matches!(world.state(1).await, Some(ClaimState::Failed { .. })));
+}
+
+/// The question that was given up may begin the settlement anew just now.
+#[tokio::test]
+async fn what_was_abandoned_is_not_over_while_a_question_is_open() {
+    for (last, withheld) in [(Settle::Hang, true), (Settle::Down, false)] {
+        let world = World::new();
+        world.abandoned(1).await;
+        world.script.settles(vec![last.clone(); 3]);
+        let answer = world.buy("/weather", 1).await;
+        assert_eq!(answer.status == StatusCode::GATEWAY_TIMEOUT, withheld, "{last:?}: {}", answer.status);
+        assert_eq!(world.open_claim(1).await.is_some(), withheld, "{last:?}");
+    }
 }
 
 #[tokio::test]

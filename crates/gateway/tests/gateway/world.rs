@@ -346,6 +346,23 @@ impl World {
         claims.into_iter().find(|claim| claim.claim.key == key(nonce))
     }
 
+    /// A settlement that a facilitator on the same ledger began and gave up.
+    pub(crate) async fn abandoned(&self, nonce: u32) {
+        let settlement = farthing_ledger::NewSettlement {
+            key: key(nonce),
+            binding: "test".into(),
+            payment: "{}".into(),
+            requirements: "{}".into(),
+            pay_to: PAYEE.into(),
+            network: "base-sepolia".parse().unwrap(),
+            asset: ASSET.into(),
+            amount: farthing_money::BaseUnits::new(2000),
+        };
+        assert_eq!(self.ledger.begin_settlement(settlement).await.unwrap(), farthing_ledger::Started::New);
+        let state = farthing_ledger::SettlementState::Abandoned { why: "the chain was silent".into() };
+        self.ledger.update_settlement(&key(nonce), state).await.unwrap();
+    }
+
     /// How the claim of this nonce stands, open or not. Asks by claiming, and takes it back.
     pub(crate) async fn state(&self, nonce: u32) -> Option<ClaimState> {
         let claim = farthing_ledger::NewClaim {
