@@ -1,5 +1,6 @@
 //! A request with a payment, up to the task that serves it.
 
+use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
@@ -44,7 +45,8 @@ where
     // Not called before it is first polled: that is after the claim.
     let handler: Handler<B2, S::Error> = Box::pin(async move { inner.call(request).await });
     let tasks = core.tasks.clone();
-    let call = Call { core, order, gate, known, exposed: exposed.map_or_else(OnceLock::new, OnceLock::from) };
+    let exposed = exposed.map_or_else(OnceLock::new, OnceLock::from);
+    let call = Call { core, order, gate, known, exposed, row: AtomicI64::default() };
     match tasks.spawn(call.run(handler)).await {
         Ok(answered) => Ok(answered?.map(|body| match body {
             Either::Right(held) => Either::Right(held.taken()),

@@ -22,8 +22,10 @@ use crate::{Limits, Metrics, ResponseStore};
 
 /// How long a claim may be silent, besides the handler's and the settlement's time, before its process counts as dead.
 const LEASE_SLACK: Duration = Duration::from_secs(60);
-/// After this, a buyer who was charged and never came back for the answer is not waited for any more.
+/// After this, a buyer who was charged, or may have been, and never came back for the answer is not waited for any more.
 const OWED_FOR: Duration = Duration::from_secs(24 * 3600);
+/// Why a claim is given back whose process ended before it asked for a settlement.
+pub(crate) const DIED_SERVING: &str = "the gateway died serving it";
 
 #[derive(Debug)]
 pub(crate) struct Core {
@@ -152,53 +154,28 @@ impl Core {
         Duration::try_from(silence).unwrap_or(Duration::ZERO)
     }
 
-    /// Moves a claim on, trying a few times: what is not recorded is not given out.
-    pub(crate) async fn record(&self, key: &PaymentKey, state: ClaimState) -> Result<(), LedgerError> {
-        self.move_claim(key, state).await.map(drop)
-    }
-
-    /// As [`Self::record`], where one process alone may go on: an error also for who finds the claim moved already.
-    /// This holds where two believe a claim to be theirs, after a lease that was too short or a pause too long.
-    pub(crate) async fn record_first(&self, key: &PaymentKey, state: ClaimState) -> Result<(), LedgerError> {
-        let name = state.as_str();
-        if self.move_claim(key, state).await? { Ok(()) } else { Err(overtaken(key, name)) }
-    }
-
-    /// Goes on with a claim that was being settled, as it was seen. An error also for who finds it changed since.
-    pub(crate) async fn resume_first(&self, seen: &Claim, transaction: String) -> Result<(), LedgerError> {
-        let key = &seen.claim.key;
-        let resumed = self.ledger.resume_claim(seen, transaction).await;
-        if resumed.inspect_err(|error| self.ledger_failed(key, error))? {
-            Ok(())
-        } else {
-            Err(overtaken(key, seen.state.as_str()))
-        }
-    }
-
-    /// Whether the claim moved by this.
-    async fn move_claim(&self, key: &PaymentKey, state: ClaimState) -> Result<bool, LedgerError> {
-        let is_open = matches!(state, ClaimState::Taken | ClaimState::Settling { .. });
-        let moved = persist(key, || self.ledger.update_claim(key, state.clone())).await;
-        let moved = moved.inspect_err(|error| self.ledger_failed(key, error));
-        if moved.is_ok() && !is_open {
+    /// Moves a claim on from the journal's row at which this process wrote or saw it last, trying a few times: what is
+    /// not recorded is not given out. An error also where another process has moved it since: of two who believe a
+    /// claim to be theirs, after a lease that was too short or a pause too long, one alone goes on.
+    pub(crate) async fn advance(
+        &self,
+        key: &PaymentKey,
+        seen: i64,
+        state: ClaimState,
+    ) -> Result<i64, LedgerError> {
+        let (name, is_open) = (state.as_str(), matches!(state, ClaimState::Settling { .. }));
+        let moved = persist(key, || self.ledger.move_claim(key, seen, state.clone())).await;
+        let row = moved.inspect_err(|error| self.ledger_failed(key, error))?;
+        if row.is_none() || !is_open {
             self.in_flight.let_go(key);
         }
-        moved
+        row.ok_or_else(|| overtaken(key, name))
     }
 
-    /// Gives a payment back for which nobody has asked for a settlement. Where another process is settling it by now,
-    /// it stays that one's: its money is on the way.
-    pub(crate) async fn release(&self, key: &PaymentKey, why: &str) {
-        let released = persist(key, || self.ledger.release_claim(key, why.to_owned())).await;
-        match released {
-            Ok(_) => self.in_flight.let_go(key),
-            Err(LedgerError::WrongState { state, .. }) => {
-                self.in_flight.let_go(key);
-                tracing::warn!(%key, state, "another process is at work on a payment");
-            }
-            // The claim is taken back after its lease; nothing was settled in any case.
-            Err(error) => self.ledger_failed(key, &error),
-        }
+    /// Gives a payment back for which this process has asked for no settlement. If that cannot be written, or another
+    /// process has taken it over, the claim is left alone: nothing was settled in any case.
+    pub(crate) async fn release(&self, key: &PaymentKey, seen: i64, why: &str) -> Result<(), LedgerError> {
+        self.advance(key, seen, ClaimState::Released { why: why.to_owned() }).await.map(drop)
     }
 
     pub(crate) fn ledger_failed(&self, key: &PaymentKey, error: &dyn std::fmt::Display) {
@@ -226,22 +203,20 @@ impl Core {
             let state = match &claim.state {
                 _ if !dead => None,
                 // Settling is written before a settlement is asked for: from here nothing was sent.
-                ClaimState::Taken => {
-                    self.release(key, "the gateway died serving it").await;
-                    None
-                }
+                ClaimState::Taken => Some(ClaimState::Released { why: DIED_SERVING.to_owned() }),
                 ClaimState::Settling { .. } => self.settled_without_us(&claim).await?,
                 _ => None,
             };
             if let Some(state) = state {
                 // What cannot be moved was moved by somebody else, or is tried again.
-                let _ = self.record(key, state).await;
+                let _ = self.advance(key, claim.seq, state).await;
             }
         }
         Ok(())
     }
 
-    /// What a facilitator that shares the ledger says about a claim whose answer is still owed.
+    /// What a facilitator that shares the ledger says about a claim whose answer is still owed; and that it is not waited
+    /// for for ever, where none says anything.
     async fn settled_without_us(&self, claim: &Claim) -> Result<Option<ClaimState>, LedgerError> {
         let settlement = self.ledger.settlement(&claim.claim.key).await?;
         Ok(match settlement.map(|settlement| settlement.state) {
@@ -250,27 +225,33 @@ impl Core {
             Some(SettlementState::Confirmed { transaction, .. }) if self.silent_for(claim) > OWED_FOR => {
                 Some(ClaimState::Settled { transaction })
             }
+            None if self.silent_for(claim) > OWED_FOR => {
+                Some(ClaimState::Failed { reason: "settlement_never_known".to_owned() })
+            }
             _ => None,
         })
     }
 }
 
 /// Writes, trying a few times while the database fails.
-async fn persist<F>(key: &PaymentKey, write: impl Fn() -> F) -> Result<bool, LedgerError>
+async fn persist<F>(key: &PaymentKey, write: impl Fn() -> F) -> Result<Option<i64>, LedgerError>
 where
-    F: Future<Output = Result<bool, LedgerError>>,
+    F: Future<Output = Result<Option<i64>, LedgerError>>,
 {
-    let mut failed = false;
-    for pause in [50, 200, 800] {
-        match write().await {
-            Err(LedgerError::Database(why)) => tracing::warn!(%key, why, "a claim could not be written"),
-            // A write that failed may have been done all the same.
-            done => return done.map(|moved| moved || failed),
-        }
-        failed = true;
+    let mut pauses = [50, 200, 800].into_iter();
+    let mut failed = None;
+    loop {
+        let why = match write().await {
+            Err(LedgerError::Database(why)) => why,
+            // Moved by somebody else, or by the write that failed: as nobody can tell, nothing is known.
+            Ok(None) => return failed.map_or(Ok(None), |why| Err(LedgerError::Database(why))),
+            done => return done,
+        };
+        tracing::warn!(%key, why, "a claim could not be written");
+        let Some(pause) = pauses.next() else { return Err(LedgerError::Database(why)) };
+        failed = Some(why);
         tokio::time::sleep(Duration::from_millis(pause)).await;
     }
-    write().await.map(|moved| moved || failed)
 }
 
 fn overtaken(key: &PaymentKey, state: &'static str) -> LedgerError {

@@ -164,34 +164,15 @@ impl Ledger {
         ask!(self, Op::Write(Write::Claim(Box::new(claim))), Answer::Claimed(claimed) => claimed)
     }
 
-    /// Moves a claim on; whether it moved now. `false`: it has that state already, by whoever moved it there. Of two
-    /// processes that believe a claim to be theirs, only one is told `true` for one state.
+    /// Moves a claim on that stands as its caller last wrote or saw it, at the journal's row `seen`; its new row. `None`:
+    /// somebody else has moved it since. So of all who believe a claim to be theirs, one alone goes on with it.
     ///
     /// # Errors
     /// [`LedgerError::NotFound`]; [`LedgerError::WrongState`] when it is released, settled or failed, or for
     /// [`ClaimState::Taken`].
-    pub async fn update_claim(&self, key: &PaymentKey, state: ClaimState) -> Result<bool> {
-        ask!(self, Op::Write(Write::UpdateClaim { key: key.clone(), state }), Answer::Moved(moved) => moved)
-    }
-
-    /// Gives back a claim for which nobody has asked for a settlement; whether it was given back now. Unlike
-    /// [`Self::update_claim`] it does nothing to one that is being settled by now, by whichever process.
-    ///
-    /// # Errors
-    /// [`LedgerError::NotFound`]; [`LedgerError::WrongState`] when it is settling, settled or failed.
-    pub async fn release_claim(&self, key: &PaymentKey, why: String) -> Result<bool> {
-        let op = Op::Write(Write::ReleaseClaim { key: key.clone(), why });
-        ask!(self, op, Answer::Moved(moved) => moved)
-    }
-
-    /// Goes on with a claim whose process died after its money moved; whether it is the caller's now. `false`: it has
-    /// changed since it was `seen`. Of all who saw the same, only one is told `true`.
-    ///
-    /// # Errors
-    /// [`LedgerError::NotFound`]; [`LedgerError::WrongState`] when it is released, settled or failed.
-    pub async fn resume_claim(&self, seen: &Claim, transaction: String) -> Result<bool> {
-        let op = Write::ResumeClaim { key: seen.claim.key.clone(), seen_seq: seen.seq, transaction };
-        ask!(self, Op::Write(op), Answer::Moved(moved) => moved)
+    pub async fn move_claim(&self, key: &PaymentKey, seen: i64, state: ClaimState) -> Result<Option<i64>> {
+        let op = Op::Write(Write::MoveClaim { key: key.clone(), seen, state });
+        ask!(self, op, Answer::Moved(row) => row)
     }
 
     /// Claims that are taken or settling, oldest first: what a restarted gateway has to look after.

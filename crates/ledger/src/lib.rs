@@ -40,9 +40,9 @@
 //!     asset: "0x0101".into(),
 //!     amount: BaseUnits::new(2500),
 //! };
-//! assert_eq!(ledger.claim(claim.clone()).await?, Claimed::Granted);
+//! let Claimed::Granted { seq } = ledger.claim(claim.clone()).await? else { panic!("nobody had it") };
 //! assert!(matches!(ledger.claim(claim.clone()).await?, Claimed::Duplicate(_)));
-//! ledger.update_claim(&claim.key, ClaimState::Settled { transaction: "0xabc".into() }).await?;
+//! ledger.move_claim(&claim.key, seq, ClaimState::Settled { transaction: "0xabc".into() }).await?;
 //! assert!(ledger.verify().await?.problems.is_empty());
 //! # Ok(())
 //! # }

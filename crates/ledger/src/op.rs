@@ -24,9 +24,7 @@ pub(crate) enum Write {
     Finish { id: PurchaseId, outcome: Outcome },
     ReleaseUnsigned { id: PurchaseId, why: String },
     Claim(Box<NewClaim>),
-    UpdateClaim { key: PaymentKey, state: ClaimState },
-    ReleaseClaim { key: PaymentKey, why: String },
-    ResumeClaim { key: PaymentKey, seen_seq: i64, transaction: String },
+    MoveClaim { key: PaymentKey, seen: i64, state: ClaimState },
     BeginSettlement(Box<NewSettlement>),
     Broadcast(Box<BroadcastRecord>),
     UpdateSettlement { key: PaymentKey, state: SettlementState },
@@ -44,9 +42,7 @@ impl Write {
             Self::Signed { .. }
             | Self::Responded { .. }
             | Self::Claim(_)
-            | Self::UpdateClaim { .. }
-            | Self::ReleaseClaim { .. }
-            | Self::ResumeClaim { .. }
+            | Self::MoveClaim { .. }
             | Self::BeginSettlement(_)
             | Self::UpdateSettlement { .. } => false,
         }
@@ -73,8 +69,8 @@ pub(crate) enum Answer {
     Purchases(Vec<Purchase>),
     Usage(Vec<Usage>),
     Claimed(Claimed),
-    /// Whether a record changed; `false`: it was so before.
-    Moved(bool),
+    /// A claim's new row, if it moved.
+    Moved(Option<i64>),
     Claims(Vec<Claim>),
     Started(Started),
     Settlement(Option<SettlementRecord>),

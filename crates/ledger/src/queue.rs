@@ -175,7 +175,7 @@ mod tests {
 
     fn write() -> Op {
         let key = PaymentKey::from_record("k".into());
-        Op::Write(Write::UpdateClaim { key, state: ClaimState::Taken })
+        Op::Write(Write::MoveClaim { key, seen: 1, state: ClaimState::Taken })
     }
 
     #[tokio::test]

@@ -82,11 +82,10 @@ pub(crate) fn refuse(purchase: &Purchase, wanted: &'static str) -> LedgerError {
 }
 
 /// Where a claim may go.
-pub(crate) fn move_claim(id: &str, from: &ClaimState, to: &ClaimState) -> Result<Step> {
+pub(crate) fn move_claim(id: &str, from: &ClaimState, to: &ClaimState) -> Result<()> {
     use ClaimState::{Settling, Taken};
     match (from, to) {
-        _ if from == to => Ok(Step::Already),
-        (Taken | Settling { .. }, to) if *to != Taken => Ok(Step::Write),
+        (Taken | Settling { .. }, to) if *to != Taken => Ok(()),
         _ => Err(LedgerError::WrongState {
             what: "claim",
             id: id.to_owned(),
@@ -96,26 +95,14 @@ pub(crate) fn move_claim(id: &str, from: &ClaimState, to: &ClaimState) -> Result
     }
 }
 
-/// Only what nobody has asked a settlement for may be given back by who merely served it: from `settling` on the claim
-/// may be another process's, and its money on the way.
-pub(crate) fn release_claim(id: &str, from: &ClaimState) -> Result<Step> {
-    match from {
-        ClaimState::Taken => Ok(Step::Write),
-        ClaimState::Released { .. } => Ok(Step::Already),
-        _ => Err(LedgerError::WrongState {
-            what: "claim",
-            id: id.to_owned(),
-            state: from.as_str().to_owned(),
-            wanted: "released unsettled",
-        }),
-    }
-}
-
-/// Where a settlement may go. An abandoned one goes on only by beginning again.
+/// Where a settlement may go. An abandoned one goes on only by beginning again. What has a transaction is out: only the
+/// chain ends it.
 pub(crate) fn move_settlement(id: &str, from: &SettlementState, to: &SettlementState) -> Result<Step> {
     match from {
         _ if from == to => Ok(Step::Already),
-        SettlementState::Pending { .. } => Ok(Step::Write),
+        SettlementState::Pending { transaction } if transaction.is_none() || !is_abandoned(to) => {
+            Ok(Step::Write)
+        }
         _ => Err(LedgerError::WrongState {
             what: "settlement",
             id: id.to_owned(),
@@ -123,4 +110,8 @@ pub(crate) fn move_settlement(id: &str, from: &SettlementState, to: &SettlementS
             wanted: to.as_str(),
         }),
     }
+}
+
+fn is_abandoned(state: &SettlementState) -> bool {
+    matches!(state, SettlementState::Abandoned { .. })
 }

@@ -18,7 +18,7 @@ async fn only_the_owner_can_read_it() {
     use std::os::unix::fs::PermissionsExt;
     let folder = folder();
     let ledger = Ledger::open(&folder.path().join("ledger.db"), clock()).unwrap();
-    assert_eq!(ledger.claim(claim(1)).await.unwrap(), Claimed::Granted);
+    taken(&ledger, 1).await;
     for name in ["ledger.db", "ledger.db-wal", "ledger.db-shm"] {
         let mode = folder.path().join(name).metadata().unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{name}");
@@ -33,7 +33,7 @@ async fn everything_is_there_after_opening_again() {
     let limits = vec![amount("all", Window::Lifetime, "$1")];
     assert!(matches!(ledger.reserve(purchase("a", "$0.75"), limits.clone()).await, Ok(Reserved::Granted(_))));
     ledger.signed(&id("a"), signed(1)).await.unwrap();
-    assert_eq!(ledger.claim(claim(1)).await.unwrap(), Claimed::Granted);
+    taken(&ledger, 1).await;
     assert_eq!(ledger.begin_settlement(settlement(1)).await.unwrap(), Started::New);
     ledger.broadcast(broadcast("0xa", [1])).await.unwrap();
     let (before, head) = (ledger.purchase(&id("a")).await.unwrap(), ledger.verify().await.unwrap().head);
@@ -83,7 +83,7 @@ async fn the_journal_takes_no_change() {
     let folder = folder();
     let path = folder.path().join("ledger.db");
     let ledger = Ledger::open(&path, clock()).unwrap();
-    assert_eq!(ledger.claim(claim(1)).await.unwrap(), Claimed::Granted);
+    taken(&ledger, 1).await;
     let other = Connection::open(&path).unwrap();
     for sql in [
         "UPDATE journal SET body = '{}'",

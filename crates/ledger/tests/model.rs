@@ -3,6 +3,7 @@
 
 mod common;
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use common::*;
@@ -265,20 +266,31 @@ proptest! {
     }
 
     #[test]
-    fn claims_and_settlements_stay_rebuildable(steps in vec((0u8..4, 0u32..4, 0u8..5), 1..80)) {
+    fn claims_and_settlements_stay_rebuildable(steps in vec((0u8..5, 0u32..4, 0u8..5), 1..80)) {
         block_on(async {
             let (ledger, clock) = memory();
-            let (mut granted, mut begun) = (0, 0);
+            let (mut granted, mut begun, mut rows) = (0, 0, HashMap::new());
             for (n, (what, payment, state)) in steps.into_iter().enumerate() {
                 clock.advance(Duration::from_millis(700));
                 match what {
-                    0 => granted += u32::from(ledger.claim(claim(payment)).await.unwrap() == Claimed::Granted),
+                    0 => {
+                        if let Claimed::Granted { seq } = ledger.claim(claim(payment)).await.unwrap() {
+                            granted += 1;
+                            rows.insert(payment, seq);
+                        }
+                    }
                     1 => begun += u32::from(matches!(
                         ledger.begin_settlement(settlement(payment)).await.unwrap(), Started::New)),
                     2 => allow_refusal(ledger.broadcast(broadcast(&format!("0x{n}"), [payment, 0])).await),
                     _ => {
                         let (claim, settlement) = states(state);
-                        allow_refusal(ledger.update_claim(&key(payment), claim).await);
+                        // Now and then by who does not know that it has moved.
+                        let seen = rows.get(&payment).copied().unwrap_or(1);
+                        let moved = ledger.move_claim(&key(payment), seen, claim).await;
+                        if let Ok(Some(row)) = moved && what == 3 {
+                            rows.insert(payment, row);
+                        }
+                        allow_refusal(moved.map(drop));
                         allow_refusal(ledger.update_settlement(&key(payment), settlement).await);
                     }
                 }

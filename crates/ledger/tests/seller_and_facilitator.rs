@@ -4,7 +4,7 @@
 mod common;
 
 use common::*;
-use farthing_ledger::{ClaimState, Claimed, LedgerError, NewSettlement, SettlementState, Started};
+use farthing_ledger::{ClaimState, Claimed, Ledger, LedgerError, NewSettlement, SettlementState, Started};
 
 fn is_wrong_state<T: std::fmt::Debug>(result: &Result<T, LedgerError>) -> bool {
     matches!(result, Err(LedgerError::WrongState { .. }))
@@ -44,7 +44,7 @@ async fn of_many_who_claim_at_once_one_serves() {
     let mut granted = 0;
     for answer in claims {
         match answer.await.unwrap().unwrap() {
-            Claimed::Granted => granted += 1,
+            Claimed::Granted { .. } => granted += 1,
             Claimed::Duplicate(known) => assert_eq!(known.claim, claim(1)),
         }
     }
@@ -55,100 +55,80 @@ async fn of_many_who_claim_at_once_one_serves() {
 #[tokio::test]
 async fn claims_move_only_forward() {
     let (ledger, _) = memory();
-    assert!(matches!(
-        ledger.update_claim(&key(0), ClaimState::Taken).await,
-        Err(LedgerError::NotFound { what: "claim", .. })
-    ));
-    // Which states follow taken, released, settled, settling and failed, in the order of `every_claim_state`.
-    let allowed = [
-        [true, true, true, true, true],
-        [false, true, false, false, false],
-        [false, false, true, false, false],
-        [false, true, true, true, true],
-        [false, false, false, false, true],
-    ];
-    let mut n = 0;
-    for (from, row) in every_claim_state().iter().zip(allowed) {
-        for (to, allowed) in every_claim_state().iter().zip(row) {
-            n += 1;
-            assert_eq!(ledger.claim(claim(n)).await.unwrap(), Claimed::Granted);
-            ledger.update_claim(&key(n), from.clone()).await.unwrap();
-            let moved = ledger.update_claim(&key(n), to.clone()).await;
-            assert_eq!(moved.is_ok(), allowed, "{from:?} to {to:?}: {moved:?}");
-            assert!(allowed || is_wrong_state(&moved));
-        }
-    }
-    assert_whole(&ledger).await;
-}
-
-#[tokio::test]
-async fn one_of_two_is_told_that_it_moved_a_claim() {
-    let (ledger, _) = memory();
-    let key = key(1);
-    assert_eq!(ledger.claim(claim(1)).await.unwrap(), Claimed::Granted);
-    let steps =
-        [ClaimState::Settling { transaction: None }, ClaimState::Settled { transaction: "0xt".into() }];
-    for step in steps {
-        let (a, b) = tokio::join!(ledger.update_claim(&key, step.clone()), ledger.update_claim(&key, step));
-        assert_ne!(a.unwrap(), b.unwrap());
-    }
-}
-
-#[tokio::test]
-async fn one_of_all_who_saw_a_claim_resumes_it() {
-    let (ledger, _) = memory();
-    for n in 1..=2 {
-        assert_eq!(ledger.claim(claim(n)).await.unwrap(), Claimed::Granted);
-    }
-    ledger.update_claim(&key(1), ClaimState::Settling { transaction: Some("0xt".into()) }).await.unwrap();
-    for claim in ledger.open_claims().await.unwrap() {
-        let resume = || ledger.resume_claim(&claim, "0xt".into());
-        let (a, b) = tokio::join!(resume(), resume());
-        assert_ne!(a.unwrap(), b.unwrap());
-        let seen =
-            ledger.open_claims().await.unwrap().into_iter().find(|now| now.claim == claim.claim).unwrap();
-        assert_eq!(seen.state, ClaimState::Settling { transaction: Some("0xt".into()) });
-        assert!(seen.seq > claim.seq && ledger.resume_claim(&seen, "0xt".into()).await.unwrap());
-        let settled = ClaimState::Settled { transaction: "0xt".into() };
-        assert!(ledger.update_claim(&claim.claim.key, settled).await.unwrap());
-        assert!(is_wrong_state(&ledger.resume_claim(&seen, "0xt".into()).await));
-    }
-    assert_whole(&ledger).await;
-}
-
-#[tokio::test]
-async fn what_is_being_settled_is_not_given_back() {
-    let (ledger, _) = memory();
-    let unknown = ledger.release_claim(&key(9), "test".into()).await;
+    let unknown = ledger.move_claim(&key(0), 1, ClaimState::Settling { transaction: None }).await;
     assert!(matches!(unknown, Err(LedgerError::NotFound { what: "claim", .. })));
-    for (n, state) in (1..).zip(every_claim_state()) {
-        assert_eq!(ledger.claim(claim(n)).await.unwrap(), Claimed::Granted);
-        ledger.update_claim(&key(n), state.clone()).await.unwrap();
-        let released = ledger.release_claim(&key(n), "the handler failed".into()).await;
-        match state {
-            ClaimState::Taken => assert!(released.unwrap()),
-            ClaimState::Released { .. } => assert!(!released.unwrap()),
-            _ => assert!(is_wrong_state(&released), "{state:?}: {released:?}"),
+    let mut n = 0;
+    for from in every_claim_state() {
+        for to in every_claim_state() {
+            n += 1;
+            let row = in_state(&ledger, n, &from).await;
+            let moved = ledger.move_claim(&key(n), row, to.clone()).await;
+            let is_open = matches!(from, ClaimState::Taken | ClaimState::Settling { .. });
+            match is_open && to != ClaimState::Taken {
+                true => assert!(moved.unwrap().is_some_and(|next| next > row), "{from:?} to {to:?}"),
+                false => assert!(is_wrong_state(&moved), "{from:?} to {to:?}: {moved:?}"),
+            }
         }
     }
     assert_whole(&ledger).await;
+}
+
+#[tokio::test]
+async fn of_all_who_saw_a_claim_one_moves_it() {
+    let (ledger, _) = memory();
+    let settling = ClaimState::Settling { transaction: Some("0xt".into()) };
+    let mut row = taken(&ledger, 1).await;
+    // Also to the state that it has: whoever saw it before sees by the row that it is another's now.
+    for step in [settling.clone(), settling.clone(), ClaimState::Settled { transaction: "0xt".into() }] {
+        let key = key(1);
+        let attempt = || ledger.move_claim(&key, row, step.clone());
+        let (a, b) = tokio::join!(attempt(), attempt());
+        let (a, b) = (a.unwrap(), b.unwrap());
+        assert!(a.xor(b).is_some(), "{step:?}: {a:?} {b:?}");
+        row = a.or(b).unwrap();
+    }
+    assert_whole(&ledger).await;
+}
+
+/// A process whose lease is over, and which does not know it, gives back nothing.
+#[tokio::test]
+async fn what_another_one_has_taken_over_is_not_given_back() {
+    let (ledger, _) = memory();
+    let released = ClaimState::Released { why: "test".into() };
+    let mine = taken(&ledger, 1).await;
+    ledger.move_claim(&key(1), mine, released.clone()).await.unwrap().unwrap();
+    let theirs = taken(&ledger, 1).await;
+    assert_eq!(ledger.move_claim(&key(1), mine, released.clone()).await.unwrap(), None);
+    let settling = ClaimState::Settling { transaction: None };
+    let theirs = ledger.move_claim(&key(1), theirs, settling.clone()).await.unwrap().unwrap();
+    assert_eq!(ledger.move_claim(&key(1), mine, released).await.unwrap(), None);
+    let open = ledger.open_claims().await.unwrap();
+    assert_eq!((&open[0].state, open[0].seq), (&settling, theirs));
 }
 
 #[tokio::test]
 async fn only_a_released_claim_is_taken_again() {
     let (ledger, _) = memory();
     for (n, state) in (1..).zip(every_claim_state()) {
-        assert_eq!(ledger.claim(claim(n)).await.unwrap(), Claimed::Granted);
-        ledger.update_claim(&key(n), state.clone()).await.unwrap();
+        in_state(&ledger, n, &state).await;
         let again = ledger.claim(claim(n)).await.unwrap();
         match state {
-            ClaimState::Released { .. } => assert_eq!(again, Claimed::Granted),
+            ClaimState::Released { .. } => assert!(matches!(again, Claimed::Granted { .. })),
             _ => assert!(matches!(again, Claimed::Duplicate(known) if known.state == state)),
         }
     }
     let open: Vec<_> = ledger.open_claims().await.unwrap().into_iter().map(|claim| claim.claim.key).collect();
     assert_eq!(open, [key(1), key(2), key(4)]);
     assert_whole(&ledger).await;
+}
+
+/// A claim in this state; its row.
+async fn in_state(ledger: &Ledger, n: u32, state: &ClaimState) -> i64 {
+    let row = taken(ledger, n).await;
+    match state {
+        ClaimState::Taken => row,
+        state => ledger.move_claim(&key(n), row, state.clone()).await.unwrap().unwrap(),
+    }
 }
 
 #[tokio::test]

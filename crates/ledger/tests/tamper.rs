@@ -6,7 +6,7 @@ mod common;
 use std::path::PathBuf;
 
 use common::*;
-use farthing_ledger::{ClaimState, Claimed, Ledger, Reserved, SettlementState, Started};
+use farthing_ledger::{ClaimState, Ledger, Reserved, SettlementState, Started};
 use rusqlite::Connection;
 
 /// Lifts the journal's protection, as somebody with the file can.
@@ -17,16 +17,18 @@ async fn filled() -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ledger.db");
     let ledger = Ledger::open(&path, clock()).unwrap();
+    let mut rows = Vec::new();
     for (n, name) in (1..).zip(["a", "b", "c"]) {
         assert!(matches!(ledger.reserve(purchase(name, "$1"), vec![]).await, Ok(Reserved::Granted(_))));
         ledger.signed(&id(name), signed(n)).await.unwrap();
-        assert_eq!(ledger.claim(claim(n)).await.unwrap(), Claimed::Granted);
+        rows.push(taken(&ledger, n).await);
         assert_eq!(ledger.begin_settlement(settlement(n)).await.unwrap(), Started::New);
     }
     ledger.finish(&id("a"), paid()).await.unwrap();
     ledger.finish(&id("b"), not_paid()).await.unwrap();
-    ledger.update_claim(&key(1), ClaimState::Released { why: "500".into() }).await.unwrap();
-    assert_eq!(ledger.claim(claim(1)).await.unwrap(), Claimed::Granted);
+    let released = ClaimState::Released { why: "500".into() };
+    assert!(ledger.move_claim(&key(1), rows[0], released).await.unwrap().is_some());
+    taken(&ledger, 1).await;
     ledger.broadcast(broadcast("0xa", [1, 2])).await.unwrap();
     let confirmed = SettlementState::Confirmed { transaction: "0xa".into(), payer: "0xp".into() };
     ledger.update_settlement(&key(1), confirmed).await.unwrap();

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use common::*;
 use farthing_ambient::SystemClock;
-use farthing_ledger::{ClaimState, Claimed, Ledger};
+use farthing_ledger::{ClaimState, Ledger};
 
 /// What this process has used of the processors: Linux counts in hundredths of a second.
 fn cpu_us() -> u128 {
@@ -19,9 +19,9 @@ fn cpu_us() -> u128 {
 
 /// What a gateway writes for one call: the claim, and its settlement.
 async fn sell(ledger: &Ledger, number: u32) {
-    assert_eq!(ledger.claim(claim(number)).await.unwrap(), Claimed::Granted);
+    let row = taken(ledger, number).await;
     let settled = ClaimState::Settled { transaction: format!("0x{number:064x}") };
-    assert!(ledger.update_claim(&key(number), settled).await.unwrap());
+    assert!(ledger.move_claim(&key(number), row, settled).await.unwrap().is_some());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]

@@ -4,11 +4,12 @@ mod serve;
 mod settling;
 mod upfront;
 
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use farthing_ambient::fault;
-use farthing_ledger::{Claim, ClaimState, Claimed, NewClaim};
+use farthing_ledger::{Claim, ClaimState, Claimed, LedgerError, NewClaim};
 use farthing_protocol::x402::SettleResponse;
 use futures::future::BoxFuture;
 use http::{HeaderName, HeaderValue, Response, StatusCode};
@@ -16,7 +17,7 @@ use http_body::Body;
 use http_body_util::Either;
 
 use crate::answer::{self, Answer, GatewayBody};
-use crate::core::Core;
+use crate::core::{Core, DIED_SERVING};
 use crate::exposure::Exposed;
 use crate::inflight::Entered;
 use crate::order::Order;
@@ -42,12 +43,14 @@ pub(crate) struct Call {
     pub(crate) known: bool,
     /// It counts among its payer's open calls, from when it was verified.
     pub(crate) exposed: OnceLock<Exposed>,
+    /// The journal's row of the claim as this call wrote or saw it last.
+    pub(crate) row: AtomicI64,
 }
 
 /// What a claim says about going on.
 enum Next {
     Serve,
-    Resume(Box<Claim>),
+    Resume(Earlier),
     Resend { transaction: String },
     Stop(Answer),
 }
@@ -62,7 +65,7 @@ impl Call {
         match self.claim().await {
             Next::Serve if self.order.is_upfront() => Box::pin(self.upfront(handler)).await,
             Next::Serve => Box::pin(self.authorized(handler)).await,
-            Next::Resume(seen) => Box::pin(self.resume(handler, *seen)).await,
+            Next::Resume(earlier) => Box::pin(self.resume(handler, earlier)).await,
             Next::Resend { transaction } => Ok(self.resend(&transaction).await.map(Either::Right)),
             Next::Stop(answer) => Ok(answer.map(Either::Right)),
         }
@@ -72,7 +75,7 @@ impl Call {
 
     async fn claim(&self) -> Next {
         match self.take().await {
-            Ok(Claimed::Granted) => self.granted().await,
+            Ok(Claimed::Granted { seq }) => self.granted(seq).await,
             Ok(Claimed::Duplicate(claim)) => self.duplicate(claim).await,
             Err(answer) => Next::Stop(*answer),
         }
@@ -98,7 +101,8 @@ impl Call {
         })
     }
 
-    async fn granted(&self) -> Next {
+    async fn granted(&self, row: i64) -> Next {
+        self.row.store(row, Ordering::Relaxed);
         self.core.in_flight.take(self.order.key());
         fault::point("gateway.claimed");
         if !self.known || self.order.is_upfront() {
@@ -124,8 +128,11 @@ impl Call {
         }
         match &claim.state {
             ClaimState::Settled { transaction } => Next::Resend { transaction: transaction.clone() },
-            ClaimState::Settling { .. } if self.core.is_orphan(&claim) => Next::Resume(Box::new(claim)),
-            ClaimState::Taken if self.core.is_orphan(&claim) => self.take_over().await,
+            ClaimState::Settling { transaction } if self.core.is_orphan(&claim) => {
+                self.row.store(claim.seq, Ordering::Relaxed);
+                Next::Resume(Earlier { asked: true, transaction: transaction.clone() })
+            }
+            ClaimState::Taken if self.core.is_orphan(&claim) => self.take_over(&claim).await,
             ClaimState::Failed { reason } => {
                 self.core.metrics.refused.add();
                 Next::Stop(self.order.refused(StatusCode::PAYMENT_REQUIRED, reason))
@@ -138,10 +145,11 @@ impl Call {
     }
 
     /// Takes a payment whose process died before settling it.
-    async fn take_over(&self) -> Next {
-        self.release("the gateway died serving it").await;
+    async fn take_over(&self, claim: &Claim) -> Next {
+        // Where it cannot be released, it cannot be taken either.
+        let _ = self.core.release(self.order.key(), claim.seq, DIED_SERVING).await;
         match self.take().await {
-            Ok(Claimed::Granted) => self.granted().await,
+            Ok(Claimed::Granted { seq }) => self.granted(seq).await,
             Ok(Claimed::Duplicate(_)) => Next::Stop(self.order.in_progress()),
             Err(answer) => Next::Stop(*answer),
         }
@@ -163,6 +171,13 @@ impl Call {
                 self.order.duplicate("this payment was used, and its answer was given out")
             }
         }
+    }
+
+    /// Moves the claim on, if it is this call's still.
+    async fn advance(&self, state: ClaimState) -> Result<(), LedgerError> {
+        let row = self.core.advance(self.order.key(), self.row.load(Ordering::Relaxed), state).await?;
+        self.row.store(row, Ordering::Relaxed);
+        Ok(())
     }
 
     // === the flows ===
@@ -190,21 +205,21 @@ impl Call {
 
     /// Goes on where a process died, or where a settlement was not known in time. An answer that was not given out is
     /// given out now; one that was lost is made again.
-    async fn resume<B, E>(self, handler: Handler<B, E>, seen: Claim) -> Result<Response<GatewayBody<B>>, E>
+    async fn resume<B, E>(
+        self,
+        handler: Handler<B, E>,
+        earlier: Earlier,
+    ) -> Result<Response<GatewayBody<B>>, E>
     where
         B: Body<Data = Bytes>,
         B::Error: Into<BoxError>,
     {
-        let transaction = match &seen.state {
-            ClaimState::Settling { transaction } => transaction.clone(),
-            _ => None,
-        };
-        let settled = match self.settle(Earlier { asked: true, transaction }).await {
+        let settled = match self.settle(earlier).await {
             Ok(settled) => settled,
             Err(answer) => return Ok(answer.map(Either::Right)),
         };
         if self.order.is_upfront() {
-            return self.open(handler, settled, Some(seen)).await;
+            return self.open(handler, settled).await;
         }
         let kept = self.core.store.get(self.order.key()).await;
         if let Ok(Some(kept)) = kept.inspect_err(|error| self.core.ledger_failed(self.order.key(), error)) {

@@ -21,7 +21,7 @@ impl Call {
     pub(super) async fn sell(self, response: StoredResponse) -> Answer {
         let key = self.order.key();
         let (kept, recorded) =
-            tokio::join!(self.core.store.put(response.clone()), self.core.record_first(key, settling(None)));
+            tokio::join!(self.core.store.put(response.clone()), self.advance(settling(None)));
         if let Err(error) = recorded {
             self.core.store.remove(key);
             return self.not_ours(&error).unwrap_or_else(unrecorded);
@@ -30,7 +30,7 @@ impl Call {
             self.core.ledger_failed(key, &error);
             // Settling, and by this process alone: nothing was asked of the facilitator yet.
             let why = "its answer could not be kept".to_owned();
-            let _ = self.core.record(key, ClaimState::Released { why }).await;
+            let _ = self.advance(ClaimState::Released { why }).await;
             return unrecorded();
         }
         fault::point("gateway.kept");
@@ -85,7 +85,7 @@ impl Call {
         self.core.metrics.settle_unknown.add();
         if transaction.is_some() {
             // If it cannot be written, the claim still says that a settlement is under way.
-            let _ = self.core.record(self.order.key(), settling(transaction.clone())).await;
+            let _ = self.advance(settling(transaction.clone())).await;
         }
         self.withheld(&self.refusal(Reason::SettlementPending.as_str(), transaction))
     }
@@ -102,7 +102,7 @@ impl Call {
             ClaimState::Failed { reason: reason.clone() }
         };
         // If it cannot be written, the claim stays open and the next attempt asks the facilitator again.
-        let _ = self.core.record(self.order.key(), state).await;
+        let _ = self.advance(state).await;
         refused.network = self.order.network_name().to_owned();
         let mut answer = self.order.refused(StatusCode::PAYMENT_REQUIRED, &reason);
         answer::attach(answer.headers_mut(), self.order.response_header(), &refused);
@@ -141,7 +141,7 @@ impl Call {
 
     pub(super) async fn close(&self, settled: &SettleResponse) -> Result<(), LedgerError> {
         let transaction = settled.transaction.clone();
-        self.core.record_first(self.order.key(), ClaimState::Settled { transaction }).await?;
+        self.advance(ClaimState::Settled { transaction }).await?;
         fault::point("gateway.recorded");
         Ok(())
     }
@@ -172,7 +172,8 @@ impl Call {
 
     pub(super) async fn release(&self, why: &str) {
         tracing::info!(route = self.order.route.name, why, "not charged");
-        self.core.release(self.order.key(), why).await;
+        // If it cannot be written, the claim is taken back after its lease.
+        let _ = self.advance(ClaimState::Released { why: why.to_owned() }).await;
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use farthing_ambient::fault;
-use farthing_ledger::{Claim, ClaimState, LedgerError};
+use farthing_ledger::{ClaimState, LedgerError};
 use farthing_protocol::PaymentKey;
 use farthing_protocol::x402::SettleResponse;
 use http::Response;
@@ -37,22 +37,21 @@ impl Call {
     where
         B: Body<Data = Bytes>,
     {
-        if let Err(error) = self.core.record_first(self.order.key(), settling(None)).await {
+        if let Err(error) = self.advance(settling(None)).await {
             return Ok(self.not_ours(&error).unwrap_or_else(unrecorded).map(Either::Right));
         }
         match self.settle(Earlier::default()).await {
-            Ok(settled) => self.open(handler, settled, None).await,
+            Ok(settled) => self.open(handler, settled).await,
             Err(answer) => Ok(answer.map(Either::Right)),
         }
     }
 
-    /// Lets a paid-for handler answer, and passes its answer on as it comes. `seen`: the claim as another process, or
-    /// an earlier call, left it. After a server error it stays open: the same request may be sent again.
+    /// Lets a paid-for handler answer, and passes its answer on as it comes. After a server error the claim stays open:
+    /// the same request may be sent again.
     pub(super) async fn open<B, E>(
         self,
         handler: Handler<B, E>,
         settled: SettleResponse,
-        seen: Option<Claim>,
     ) -> Result<Response<GatewayBody<B>>, E>
     where
         B: Body<Data = Bytes>,
@@ -63,39 +62,26 @@ impl Call {
             Ok(Ok(response)) if response.status().is_server_error() => {
                 Ok(self.told(response, &settled).map(|body| Either::Left(Streamed::new(body))))
             }
-            Ok(Ok(response)) => Ok(self.deliver(response, settled, seen).await),
+            Ok(Ok(response)) => Ok(self.deliver(response, settled).await),
             Ok(Err(error)) => Err(error),
             Err(answer) => Ok(self.told(answer, &settled).map(Either::Right)),
         }
     }
 
-    async fn deliver<B>(
-        self,
-        response: Response<B>,
-        settled: SettleResponse,
-        seen: Option<Claim>,
-    ) -> Response<GatewayBody<B>> {
-        if let Err(error) = self.begin(&settled, seen).await {
+    /// Of all who believe the claim to be theirs, one alone begins an answer; and its lease begins anew.
+    async fn deliver<B>(self, response: Response<B>, settled: SettleResponse) -> Response<GatewayBody<B>> {
+        if let Err(error) = self.advance(settling(Some(settled.transaction.clone()))).await {
             let answer = self.not_ours(&error).unwrap_or_else(|| self.withheld(&settled));
             return answer.map(Either::Right);
         }
         let response = self.told(response, &settled);
         let (end, ended) = oneshot::channel();
         let tasks = self.core.tasks.clone();
-        let Self { core, order, gate, .. } = self;
-        let key = order.paid.key;
-        let streaming = Streaming { core, key, transaction: settled.transaction, _gate: gate };
+        let Self { core, order, gate, row, .. } = self;
+        let (key, row, transaction) = (order.paid.key, row.into_inner(), settled.transaction);
+        let streaming = Streaming { core, key, row, transaction, _gate: gate };
         tasks.spawn(streaming.watch(ended));
         response.map(|body| Either::Left(Streamed::telling(body, end)))
-    }
-
-    /// Of all who believe the claim to be theirs, one alone begins an answer; and its lease begins anew.
-    async fn begin(&self, settled: &SettleResponse, seen: Option<Claim>) -> Result<(), LedgerError> {
-        let (key, transaction) = (self.order.key(), settled.transaction.clone());
-        match seen {
-            None => self.core.record_first(key, settling(Some(transaction))).await,
-            Some(seen) => self.core.resume_first(&seen, transaction).await,
-        }
     }
 
     /// The answer with the settlement's headers, counted.
@@ -117,6 +103,8 @@ impl Call {
 struct Streaming {
     core: Arc<Core>,
     key: PaymentKey,
+    /// The claim's.
+    row: i64,
     transaction: String,
     _gate: Entered,
 }
@@ -144,7 +132,8 @@ impl Streaming {
     /// What was given out must not be had again: the gate stays shut until that is recorded.
     async fn close(&self) {
         let state = ClaimState::Settled { transaction: self.transaction.clone() };
-        while let Err(LedgerError::Database(_)) = self.core.record(&self.key, state.clone()).await {
+        while let Err(LedgerError::Database(_)) = self.core.advance(&self.key, self.row, state.clone()).await
+        {
             tokio::time::sleep(RECORD_AGAIN).await;
         }
         fault::point("gateway.recorded");

@@ -247,11 +247,12 @@ async fn a_late_failure_leaves_anothers_settlement_alone() {
     let late = world.send(paid(Method::GET, "/never", &payment, ""));
     let taken_over = async {
         eventually("the handler runs", async || world.api.served() == 1).await;
-        let claim = world.open_claim(1).await.unwrap().claim;
-        assert!(world.ledger.release_claim(&key(1), "its lease is over".into()).await.unwrap());
-        assert_eq!(world.ledger.claim(claim).await.unwrap(), Claimed::Granted);
+        let seen = world.open_claim(1).await.unwrap();
+        let released = ClaimState::Released { why: "its lease is over".into() };
+        assert!(world.ledger.move_claim(&key(1), seen.seq, released).await.unwrap().is_some());
+        let Claimed::Granted { seq } = world.ledger.claim(seen.claim).await.unwrap() else { panic!() };
         let settling = ClaimState::Settling { transaction: Some("0x1".into()) };
-        assert!(world.ledger.update_claim(&key(1), settling).await.unwrap());
+        assert!(world.ledger.move_claim(&key(1), seq, settling).await.unwrap().is_some());
     };
     let (answer, ()) = tokio::join!(late, taken_over);
     assert_eq!(answer.status, StatusCode::GATEWAY_TIMEOUT);

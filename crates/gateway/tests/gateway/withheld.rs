@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use farthing_gateway::is_resent;
-use farthing_ledger::ClaimState;
+use farthing_ledger::{ClaimState, Claimed};
 use farthing_protocol::x402::{Reason, SettleResponse};
 use http::{Method, StatusCode};
 
@@ -174,10 +174,11 @@ async fn what_a_dead_process_left_is_looked_after() {
     }
     // What the first one's claim would have been.
     let why = "test".to_owned();
-    world.ledger.update_claim(&key(1), ClaimState::Released { why }).await.unwrap();
+    let seen = world.open_claim(1).await.unwrap();
+    world.ledger.move_claim(&key(1), seen.seq, ClaimState::Released { why }).await.unwrap();
     let claim = world.open_claim(2).await.unwrap().claim;
     let taken = farthing_ledger::NewClaim { key: key(1), ..claim };
-    assert_eq!(world.ledger.claim(taken).await.unwrap(), farthing_ledger::Claimed::Granted);
+    assert!(matches!(world.ledger.claim(taken).await.unwrap(), Claimed::Granted { .. }));
 
     let served = world.api.served();
     world.restart().await;

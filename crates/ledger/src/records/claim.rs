@@ -30,7 +30,10 @@ pub struct NewClaim {
 #[expect(clippy::large_enum_variant, reason = "it is moved once and matched at once; a box would cost more")]
 pub enum Claimed {
     /// This caller, and nobody else, may serve.
-    Granted,
+    Granted {
+        /// The journal's row of it, which [`Ledger::move_claim`](crate::Ledger::move_claim) asks for.
+        seq: i64,
+    },
     /// Somebody has it, or had it.
     Duplicate(Claim),
 }

@@ -7,7 +7,7 @@ use super::journal::Kind;
 use super::purchases::{corrupt, parsed, time};
 use super::table::{CLAIMS, Cell};
 use super::{Batch, Result, collect};
-use crate::rules::{self, Step};
+use crate::rules;
 use crate::{Claim, ClaimState, Claimed, LedgerError, NewClaim};
 
 /// Takes a payment that nobody has. The table's own index decides who was first.
@@ -22,10 +22,10 @@ const TAKE: &str = "
         created_at = excluded.created_at, updated_at = excluded.updated_at, seq = excluded.seq
     WHERE claims.state = 'released'";
 
-/// Moves a claim on that is open, and not in the state already that it is to be in.
+/// Moves a claim on that is open and stands as it was seen.
 const ADVANCE: &str = "
     UPDATE claims SET state = ?2, detail = ?3, updated_at = ?4, seq = ?5
-    WHERE digest = ?1 AND state IN ('taken', 'settling') AND state <> ?2";
+    WHERE digest = ?1 AND seq = ?6 AND state IN ('taken', 'settling')";
 
 pub(super) fn claim(batch: &mut Batch<'_>, claim: &NewClaim) -> Result<Claimed> {
     let (id, amount) = (claim.key.as_str(), claim.amount.to_string());
@@ -64,58 +64,38 @@ pub(super) fn claim(batch: &mut Batch<'_>, claim: &NewClaim) -> Result<Claimed> 
         ("detail", Cell::Null),
     ];
     batch.journal(&CLAIMS, Kind::Claimed, id, &cells)?;
-    Ok(Claimed::Granted)
+    Ok(Claimed::Granted { seq })
 }
 
-pub(super) fn update(batch: &mut Batch<'_>, key: &PaymentKey, state: &ClaimState) -> Result<bool> {
-    if *state != ClaimState::Taken && advance(batch, key, state)? {
-        return Ok(true);
-    }
-    let known = get(batch.conn, key)?;
-    if rules::move_claim(key.as_str(), &known.state, state)? == Step::Already {
-        return Ok(false);
-    }
-    write(batch, key.as_str(), state).map(|()| true)
-}
-
-pub(super) fn release(batch: &mut Batch<'_>, key: &PaymentKey, why: &str) -> Result<bool> {
-    let known = get(batch.conn, key)?;
-    if rules::release_claim(key.as_str(), &known.state)? == Step::Already {
-        return Ok(false);
-    }
-    write(batch, key.as_str(), &ClaimState::Released { why: why.to_owned() }).map(|()| true)
-}
-
-pub(super) fn resume(
+/// The claim's new row; `None` when it is not at the row that was seen any more.
+pub(super) fn advance(
     batch: &mut Batch<'_>,
     key: &PaymentKey,
-    seen_seq: i64,
-    transaction: &str,
-) -> Result<bool> {
-    let known = get(batch.conn, key)?;
-    let state = ClaimState::Settling { transaction: Some(transaction.to_owned()) };
-    rules::move_claim(key.as_str(), &known.state, &state)?;
-    if known.seq != seen_seq {
-        return Ok(false);
+    seen: i64,
+    state: &ClaimState,
+) -> Result<Option<i64>> {
+    if *state == ClaimState::Taken {
+        return refused(batch, key, seen, state);
     }
-    // Also where the state is the same: whoever saw it before sees by the row that it is taken.
-    write(batch, key.as_str(), &state).map(|()| true)
-}
-
-/// Nearly every step is one that is allowed: one statement looks and writes. `false`: this one needs a closer look.
-fn advance(batch: &mut Batch<'_>, key: &PaymentKey, state: &ClaimState) -> Result<bool> {
     let id = key.as_str();
     let cells = state_cells(state);
     let [(_, name), (_, detail)] = &cells;
     let (place, now, seq) = (CLAIMS.place(id), batch.now, batch.next_seq());
-    if !batch.execute(ADVANCE, params![place, name, detail, now, seq])? {
-        return Ok(false);
+    if !batch.execute(ADVANCE, params![place, name, detail, now, seq, seen])? {
+        return refused(batch, key, seen, state);
     }
-    batch.journal(&CLAIMS, Kind::ClaimMoved, id, &cells).map(|()| true)
+    batch.journal(&CLAIMS, Kind::ClaimMoved, id, &cells)?;
+    Ok(Some(seq))
 }
 
-fn write(batch: &mut Batch<'_>, id: &str, state: &ClaimState) -> Result<()> {
-    batch.update(&CLAIMS, Kind::ClaimMoved, id, &state_cells(state))
+/// Why a claim did not move: it has moved since it was seen, or it may not.
+fn refused(batch: &Batch<'_>, key: &PaymentKey, seen: i64, state: &ClaimState) -> Result<Option<i64>> {
+    let known = get(batch.conn, key)?;
+    if known.seq == seen {
+        rules::move_claim(key.as_str(), &known.state, state)?;
+        return Err(corrupt("a claim's row", key.as_str()));
+    }
+    Ok(None)
 }
 
 fn state_cells(state: &ClaimState) -> [(&'static str, Cell<'_>); 2] {

@@ -158,10 +158,8 @@ impl<'a> Batch<'a> {
                 purchases::release_unsigned(self, id, why).map(|()| Answer::Done)
             }
             Write::Claim(claim) => claims::claim(self, claim).map(Answer::Claimed),
-            Write::UpdateClaim { key, state } => claims::update(self, key, state).map(Answer::Moved),
-            Write::ReleaseClaim { key, why } => claims::release(self, key, why).map(Answer::Moved),
-            Write::ResumeClaim { key, seen_seq, transaction } => {
-                claims::resume(self, key, *seen_seq, transaction).map(Answer::Moved)
+            Write::MoveClaim { key, seen, state } => {
+                claims::advance(self, key, *seen, state).map(Answer::Moved)
             }
             Write::BeginSettlement(settlement) => settlements::begin(self, settlement).map(Answer::Started),
             Write::Broadcast(record) => settlements::broadcast(self, record).map(|()| Answer::Done),

@@ -41,10 +41,10 @@ fn a_failing_member_undoes_itself_alone() {
     let mut sqlite = sqlite(&folder.path().join("l"));
     let group = [claim(1, ""), unknown_settlement(), claim(1, ""), claim(2, "")];
     let answers = sqlite.write(&group).unwrap();
-    assert!(matches!(answers[0], Ok(Answer::Claimed(Claimed::Granted))));
+    assert!(matches!(answers[0], Ok(Answer::Claimed(Claimed::Granted { .. }))));
     assert!(matches!(answers[1], Err(LedgerError::NotFound { .. })));
     assert!(matches!(answers[2], Ok(Answer::Claimed(Claimed::Duplicate(_)))));
-    assert!(matches!(answers[3], Ok(Answer::Claimed(Claimed::Granted))));
+    assert!(matches!(answers[3], Ok(Answer::Claimed(Claimed::Granted { .. }))));
     let report = report(&mut sqlite);
     assert_eq!((report.rows, report.problems), (2, vec![]));
 }
@@ -76,7 +76,7 @@ fn a_member_that_fails_after_writing_leaves_no_trace() {
     let answers = sqlite.write(&[begin, broadcast, claim(1, "")]).unwrap();
     assert!(matches!(answers[0], Ok(Answer::Started(Started::New))));
     assert!(matches!(answers[1], Err(LedgerError::NotFound { .. })));
-    assert!(matches!(answers[2], Ok(Answer::Claimed(Claimed::Granted))));
+    assert!(matches!(answers[2], Ok(Answer::Claimed(Claimed::Granted { .. }))));
     let report = report(&mut sqlite);
     assert_eq!((report.rows, report.problems), (2, vec![]));
 }
@@ -100,6 +100,6 @@ fn a_full_disk_fails_the_group_with_advice_and_nothing_is_believed() {
     most(&sqlite, 100_000);
     assert!(report(&mut sqlite).problems.is_empty());
     let answers = sqlite.write(&[claim(2, ""), claim(1, "")]).unwrap();
-    assert!(matches!(answers[0], Ok(Answer::Claimed(Claimed::Granted))), "it was not written before");
+    assert!(matches!(answers[0], Ok(Answer::Claimed(Claimed::Granted { .. }))), "it was not written before");
     assert!(matches!(answers[1], Ok(Answer::Claimed(Claimed::Duplicate(_)))));
 }

@@ -1,12 +1,13 @@
 //! What the tests of the ledger share.
 #![allow(dead_code, reason = "each test binary uses its part")]
+#![allow(clippy::panic, reason = "a test that cannot go on ends there")]
 
 use std::sync::Arc;
 
 use farthing_ambient::TestClock;
 use farthing_ledger::{
-    BroadcastRecord, Ledger, NewClaim, NewPurchase, NewSettlement, Outcome, PurchaseId, ResponseRecord,
-    SignedRecord,
+    BroadcastRecord, Claimed, Ledger, NewClaim, NewPurchase, NewSettlement, Outcome, PurchaseId,
+    ResponseRecord, SignedRecord,
 };
 use farthing_money::{BaseUnits, Network, Price, Usd};
 use farthing_policy::{Limit, Measure, Window};
@@ -115,6 +116,14 @@ pub(crate) fn claim(n: u32) -> NewClaim {
 }
 
 pub(crate) const PAYMENT: &str = r#"{"signature":"0xfeedfacefeedface"}"#;
+
+/// Takes a payment that nobody has; the claim's row.
+pub(crate) async fn taken(ledger: &Ledger, n: u32) -> i64 {
+    match ledger.claim(claim(n)).await.unwrap() {
+        Claimed::Granted { seq } => seq,
+        Claimed::Duplicate(known) => panic!("{known:?}"),
+    }
+}
 
 pub(crate) fn settlement(n: u32) -> NewSettlement {
     NewSettlement {
