@@ -10,7 +10,7 @@ use http_body::Body;
 use http_body_util::{Either, Full};
 use tower_service::Service;
 
-use crate::answer::{self, Answer, GatewayBody};
+use crate::answer::{self, Answer, GatewayBody, Refusal};
 use crate::buffers::Unheld;
 use crate::charge::{Call, Handler};
 use crate::core::{Core, Unverified};
@@ -74,10 +74,7 @@ where
     B: Body<Data = Bytes>,
     B::Error: Into<BoxError>,
 {
-    let Some(gate) = core.in_flight.enter(order.key()) else {
-        core.metrics.duplicates.add();
-        return Err(order.in_progress());
-    };
+    let mut gate = Some(enter(core, order).map_err(|refusal| *refusal)?);
     let mut known = core.in_flight.is_known(order.key()) || core.store.contains(order.key());
     let mut exposed = None;
     // An upfront payment too: a forged one must not cost a row of the ledger.
@@ -92,9 +89,22 @@ where
             Err(unverified) => return Err(*unverified.into_refusal()),
         }
     }
+    if known {
+        // It can be read off the chain: who repeats it must not shut its buyer out by sending his body slowly.
+        gate = None;
+    }
     let mut request = gather(core, order, request).await?;
+    let gate = gate.map_or_else(|| enter(core, order), Ok).map_err(|refusal| *refusal)?;
     request.extensions_mut().insert(order.paid.clone());
     Ok(Admitted { gate, known, exposed, request })
+}
+
+/// Shuts the payment's gate behind this request, unless it is shut.
+fn enter(core: &Core, order: &Order) -> Result<Entered, Refusal> {
+    core.in_flight.enter(order.key()).ok_or_else(|| {
+        core.metrics.duplicates.add();
+        Box::new(order.in_progress())
+    })
 }
 
 /// Reads the body, except where it is to be streamed, and binds the order to the request.

@@ -51,9 +51,11 @@ pub(crate) fn clean_request(headers: &mut HeaderMap, trust_forwarded: bool) {
     OVERRIDES.iter().for_each(|name| {
         headers.remove(*name);
     });
-    // `farthing_payer` is another header by name; CGI and WSGI make the same variable of it and `farthing-payer`.
-    let confusable: Vec<HeaderName> =
-        headers.keys().filter(|name| name.as_str().contains('_')).cloned().collect();
+    // `farthing_payer` and `farthing.payer` are other headers by name; CGI, WSGI and PHP make the same variable of them
+    // and `farthing-payer`. nginx drops what is no letter, digit or dash, too.
+    let plain =
+        |name: &HeaderName| name.as_str().bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    let confusable: Vec<HeaderName> = headers.keys().filter(|name| !plain(name)).cloned().collect();
     for name in confusable {
         headers.remove(name);
     }
@@ -138,6 +140,7 @@ mod tests {
             ("sign-in-with-x", "x"),
             ("farthing-payer", "0xforged"),
             ("farthing_payer", "0xforged"),
+            ("farthing.payer", "0xforged"),
             ("payment_signature", "x"),
             ("x-http-method-override", "DELETE"),
             ("x-original-url", "/admin"),

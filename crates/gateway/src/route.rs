@@ -9,7 +9,8 @@ use crate::canonical_path;
 /// Which requests a route is for.
 ///
 /// Letters compare without case and a trailing slash does not count, because many servers treat such paths as one:
-/// a price must not be avoided by writing `/Weather/`. `GET` also stands for `HEAD`.
+/// a price must not be avoided by writing `/Weather/`. Nor by writing `get`, which some frameworks take for `GET`. `GET`
+/// also stands for `HEAD`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Pattern {
     /// None for `*`.
@@ -109,9 +110,8 @@ impl Pattern {
     }
 
     fn matches_method(&self, method: &Method) -> bool {
-        self.method
-            .as_ref()
-            .is_none_or(|wanted| wanted == method || (wanted == Method::GET && method == Method::HEAD))
+        let is = |wanted: &Method| wanted.as_str().eq_ignore_ascii_case(method.as_str());
+        self.method.as_ref().is_none_or(|wanted| is(wanted) || (wanted == Method::GET && is(&Method::HEAD)))
     }
 
     fn matches_path(&self, path: &str) -> bool {
@@ -208,6 +208,12 @@ mod tests {
         assert!(!matches("GET /a", "POST", "/a"));
         assert!(!matches("HEAD /a", "GET", "/a"));
         assert!(matches("* /a", "PURGE", "/a"));
+    }
+
+    #[test]
+    fn a_method_in_small_letters_is_the_same() {
+        assert!(matches("GET /a", "get", "/a") && matches("GET /a", "Head", "/a"));
+        assert!(matches("PATCH /a", "patch", "/a") && !matches("PATCH /a", "get", "/a"));
     }
 
     #[test]

@@ -287,7 +287,10 @@ impl Writer {
     }
 
     fn begin_segment(&mut self) -> Result<(), StoreError> {
-        let path = segment_path(&self.dir, self.next);
+        let number = self.next;
+        // Also when this one fails halfway: its file may be there, and the next attempt needs a new name.
+        self.next += 1;
+        let path = segment_path(&self.dir, number);
         let file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -298,9 +301,8 @@ impl Writer {
         // The file's name has to survive as well.
         File::open(&self.dir).and_then(|dir| dir.sync_all()).map_err(io(&self.dir, "written"))?;
         let newest = self.shared.clock.now().as_second();
-        let segment = Segment { number: self.next, file: Arc::new(file), path, bytes: 0, newest };
+        let segment = Segment { number, file: Arc::new(file), path, bytes: 0, newest };
         self.shared.lock().segments.push_back(segment);
-        self.next += 1;
         Ok(())
     }
 }

@@ -5,7 +5,7 @@ use farthing_gateway::is_resent;
 use farthing_protocol::x402::{Reason, VerifyResponse};
 use http::{Method, StatusCode};
 
-use crate::world::{Answer, World, paid, request};
+use crate::world::{Answer, Settle, World, paid, request};
 
 /// Known attacks, "the same payment sent many times at once" (x402-foundation/x402 #803, #1169).
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -83,4 +83,22 @@ async fn a_named_request_may_be_repeated_and_is_paid_once() {
     assert_eq!((world.api.served(), world.script.settled()), (1, 1));
     world.clock.advance(std::time::Duration::from_secs(601));
     assert_eq!(world.send(named("mine")).await.status, StatusCode::CONFLICT, "its time is over");
+}
+
+/// A payment can be read off the chain once it is out. Who sends a copy of it with a body that never ends holds no gate.
+#[tokio::test]
+async fn a_slow_copy_does_not_shut_the_buyer_out() {
+    let world = World::new();
+    let payment = world.payment(Method::POST, "/echo", 1).await;
+    world.script.settles(vec![Settle::Pending; 3]);
+    let withheld = world.send(paid(Method::POST, "/echo", &payment, "mine")).await;
+    assert_eq!(withheld.status, StatusCode::GATEWAY_TIMEOUT);
+    world.script.settle.lock().unwrap().clear();
+    let endless = futures::stream::pending::<std::io::Result<Vec<u8>>>();
+    let slow = request(Method::POST, "/echo").header(payment.0, &payment.1);
+    let mut slow = Box::pin(world.send(slow.body(Body::from_stream(endless)).unwrap()));
+    assert!(futures::poll!(&mut slow).is_pending());
+    let answer = world.send(paid(Method::POST, "/echo", &payment, "mine")).await;
+    assert_eq!((answer.status, answer.text()), (StatusCode::CREATED, "mine"), "{:?}", answer.headers);
+    assert!(futures::poll!(&mut slow).is_pending());
 }

@@ -8,7 +8,7 @@ use axum::body::Body;
 use axum::routing::get;
 use farthing_ambient::SystemClock;
 use farthing_gateway::{Config, Gateway, Pricing, SharedPricing, Watcher};
-use farthing_ledger::Ledger;
+use farthing_ledger::{ClaimState, Ledger};
 use farthing_protocol::Protocol;
 use http::{Method, StatusCode};
 use hyper_util::client::legacy::Client;
@@ -309,4 +309,18 @@ async fn a_call_ends_under_the_price_it_began_with() {
     let answer = world.send(paid(Method::GET, "/weather", &old, "")).await;
     assert_eq!(answer.status, StatusCode::PAYMENT_REQUIRED, "the old price is not taken any more");
     assert_eq!(answer.challenge().offers[0].requirements.amount.get(), 3000);
+}
+
+/// A facilitator elsewhere may never say what became of a settlement.
+#[tokio::test]
+async fn what_nobody_ever_says_is_given_up_after_a_day() {
+    let mut world = World::new();
+    world.script.settles(vec![Settle::Down; 3]);
+    assert_eq!(world.buy("/weather", 1).await.status, StatusCode::GATEWAY_TIMEOUT);
+    world.clock.advance(Duration::from_secs(24 * 3600));
+    world.restart().await;
+    assert!(world.open_claim(1).await.is_some(), "its buyer may come back");
+    world.clock.advance(Duration::from_secs(1));
+    world.restart().await;
+    assert!(matches!(world.state(1).await, Some(ClaimState::Failed { .. })));
 }
