@@ -120,7 +120,7 @@ impl HttpFacilitator {
         check_url(&config)?;
         let tls = config.url.scheme() == "https";
         let http = Http::new(headers(&config)?, tls, config.connect_timeout);
-        let http = http.map_err(RemoteConfigError::Client)?;
+        let http = http.map_err(|error| RemoteConfigError::Client(error.to_string()))?;
         let at = |path| endpoint(&config.url, path);
         let (verify, settle, supported_at) = (at("verify")?, at("settle")?, at("supported")?);
         let at = config.url.as_str().into();

@@ -1,15 +1,15 @@
 //! One HTTP exchange with a facilitator: bounded in size and time, no redirect followed, no proxy asked.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use ::http::header::CONTENT_LENGTH;
 use ::http::{HeaderMap, Method, Request, StatusCode, Uri};
 use bytes::Bytes;
 use farthing_ambient::causes;
+use farthing_http::TlsError;
 use farthing_protocol::MAX_BODY_BYTES;
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
@@ -48,13 +48,13 @@ impl Http {
     /// Sends `headers` with every request. The system's trusted roots are read where `tls` is to be spoken.
     ///
     /// # Errors
-    /// In words: TLS cannot be spoken.
-    pub(crate) fn new(headers: HeaderMap, tls: bool, connect_timeout: Duration) -> Result<Self, String> {
+    /// [`TlsError`]
+    pub(crate) fn new(headers: HeaderMap, tls: bool, connect_timeout: Duration) -> Result<Self, TlsError> {
         let client = Client::builder(TokioExecutor::new())
             .pool_idle_timeout(IDLE)
             .pool_timer(TokioTimer::new())
             .timer(TokioTimer::new())
-            .build(connector(tls, connect_timeout)?);
+            .build(farthing_http::connector(tls, true, connect_timeout)?);
         Ok(Self { client, headers })
     }
 
@@ -84,29 +84,4 @@ impl Http {
             Err(error) => Err(Failure::Broken(causes(&*error))),
         }
     }
-}
-
-fn connector(tls: bool, connect_timeout: Duration) -> Result<HttpsConnector<HttpConnector>, String> {
-    let mut roots = rustls::RootCertStore::empty();
-    if tls {
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        if roots.is_empty() {
-            return Err("this machine has no trusted certificates".to_owned());
-        }
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    let mut http = HttpConnector::new();
-    http.set_connect_timeout(Some(connect_timeout));
-    http.set_nodelay(true);
-    http.enforce_http(false);
-    Ok(HttpsConnectorBuilder::new()
-        .with_tls_config(config)
-        .https_or_http()
-        .enable_all_versions()
-        .wrap_connector(http))
 }

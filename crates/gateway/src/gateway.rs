@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use farthing_ambient::Clock;
 use farthing_facilitator::Facilitate;
+use farthing_http::Limits;
 use farthing_ledger::Ledger;
 use futures::FutureExt as _;
 use http::header::CONTENT_TYPE;
@@ -19,7 +20,7 @@ use tower_layer::Layer;
 use crate::answer::{self, Answer, held};
 use crate::reload::Watcher;
 use crate::{
-    Config, GatewayError, LogStore, MemoryStore, Metrics, PaymentLayer, Pricing, Proxy, ResponseStore, server,
+    Config, GatewayError, LogStore, MemoryStore, Metrics, PaymentLayer, Pricing, Proxy, ResponseStore,
 };
 
 /// How often unfinished calls of dead processes are looked for.
@@ -124,10 +125,17 @@ impl Gateway {
         if let Some(admin) = admin {
             let service = Admin { metrics: self.layer.metrics() };
             let (until, grace) = (shutdown.clone(), Duration::from_secs(1));
-            background.spawn(server::serve(admin, service, ADMIN_CONNECTIONS, until, grace));
+            background.spawn(farthing_http::serve(
+                admin,
+                service,
+                connections(ADMIN_CONNECTIONS),
+                until,
+                grace,
+            ));
         }
         let service = self.layer.layer(self.proxy.clone());
-        server::serve(listener, service, limits.connections, shutdown, limits.shutdown).await;
+        farthing_http::serve(listener, service, connections(limits.connections), shutdown, limits.shutdown)
+            .await;
         self.layer.drain(limits.shutdown).await;
         background.shutdown().await;
         Ok(())
@@ -175,6 +183,10 @@ impl Gateway {
             }
         }
     }
+}
+
+fn connections(connections: usize) -> Limits {
+    Limits { connections, ..Limits::default() }
 }
 
 async fn look_after(layer: PaymentLayer) {

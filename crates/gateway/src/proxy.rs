@@ -1,5 +1,4 @@
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
@@ -7,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use farthing_ambient::causes;
+use farthing_http::Peer;
 use futures::future::BoxFuture;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderValue, Request, Response, StatusCode, Uri, Version};
@@ -14,7 +14,7 @@ use http_body::Body;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Either, LengthLimitError, Limited};
 use hyper::body::Incoming;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
@@ -30,10 +30,6 @@ const IDLE: Duration = Duration::from_secs(60);
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 type OutgoingBody = UnsyncBoxBody<Bytes, BoxError>;
-
-/// Where a request's connection came from: in its extensions, for `X-Forwarded-For`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Peer(pub SocketAddr);
 
 /// A reverse proxy to one upstream.
 ///
@@ -69,8 +65,9 @@ impl Proxy {
         let unusable = |error: &dyn std::fmt::Display| GatewayError::Tls(error.to_string());
         let uri: Uri = upstream.as_str().parse().map_err(|error| unusable(&error))?;
         let parts = uri.into_parts();
+        let connector = farthing_http::connector(upstream.scheme() == "https", false, limits.connect);
         let shared = Shared {
-            client: client(connector(upstream.scheme() == "https", limits.connect)?),
+            client: client(connector.map_err(|error| unusable(&error))?),
             scheme: parts.scheme.unwrap_or(Scheme::HTTP),
             authority: parts.authority.ok_or_else(|| unusable(&"the upstream has no host"))?,
             public_proto: HeaderValue::from_str(proto).map_err(|error| unusable(&error))?,
@@ -88,31 +85,6 @@ fn client(connector: HttpsConnector<HttpConnector>) -> Client<HttpsConnector<Htt
         .pool_timer(TokioTimer::new())
         .timer(TokioTimer::new())
         .build(connector)
-}
-
-fn connector(tls: bool, timeout: Duration) -> Result<HttpsConnector<HttpConnector>, GatewayError> {
-    let mut roots = rustls::RootCertStore::empty();
-    if tls {
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        if roots.is_empty() {
-            return Err(GatewayError::Tls("this machine has no trusted certificates".to_owned()));
-        }
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| GatewayError::Tls(error.to_string()))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    let mut http = HttpConnector::new();
-    http.set_connect_timeout(Some(timeout));
-    http.set_nodelay(true);
-    http.enforce_http(false);
-    Ok(HttpsConnectorBuilder::new()
-        .with_tls_config(config)
-        .https_or_http()
-        .enable_http1()
-        .wrap_connector(http))
 }
 
 impl<B> Service<Request<B>> for Proxy

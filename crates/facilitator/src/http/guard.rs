@@ -1,12 +1,12 @@
 //! What a request passes before a handler reads it: its id, the caller's key, the rate limit, a seat, the clock.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use ::http::{HeaderName, HeaderValue, StatusCode, header};
-use axum::extract::{ConnectInfo, Request, State};
+use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use farthing_http::Peer;
 use tracing::Instrument;
 
 use super::App;
@@ -86,8 +86,8 @@ pub(super) async fn metrics(State(app): State<Arc<App>>, request: Request, next:
 }
 
 fn peer(request: &Request) -> Counted {
-    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
-    peer.map_or(Counted::Unknown, |peer| Counted::address(peer.0.ip()))
+    let peer = request.extensions().get::<Peer>();
+    peer.map_or(Counted::Unknown, |Peer(address)| Counted::address(address.ip()))
 }
 
 fn no_key() -> Response {

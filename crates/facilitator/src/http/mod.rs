@@ -17,7 +17,7 @@ use tokio::sync::Semaphore;
 
 pub use auth::{ApiKey, KeyHash};
 pub use rate::RateLimit;
-pub use server::{ServeLimits, serve, with_first_request};
+pub use server::{ServeLimits, serve};
 
 use crate::Facilitator;
 use auth::Keys;
@@ -63,8 +63,8 @@ struct App {
     config: HttpConfig,
 }
 
-/// The routes. Serve them with [`serve`], which tells the handlers whom they speak to; elsewhere add
-/// `axum::extract::ConnectInfo<SocketAddr>`, or everybody without a key shares one rate limit.
+/// The routes. Serve them with [`serve`], which tells the handlers whom they speak to; elsewhere add a
+/// [`farthing_http::Peer`] to every request's extensions, or everybody without a key shares one rate limit.
 pub fn router(facilitator: Arc<Facilitator>, config: HttpConfig) -> Router {
     let app = Arc::new(App {
         facilitator,

@@ -1,11 +1,12 @@
-//! HTTP/1 and HTTP/2 towards buyers.
+//! Connections of clients, and requests on them.
 
 use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use farthing_facilitator::http::with_first_request;
 use futures::future::BoxFuture;
 use http::{Request, Response};
 use http_body::Body;
@@ -19,29 +20,48 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tower_service::Service;
 
-use crate::Peer;
 use crate::turn::{Turn, Watched};
 
-/// For a request's head to arrive.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(15);
-/// The largest head. The largest payment header that is read has half of it.
+/// The largest head: twice what the largest payment header that is read has.
 const MAX_HEADER_BYTES: usize = 64 * 1024;
 /// The most header fields.
 const MAX_HEADERS: usize = 128;
 /// The most requests at once on one HTTP/2 connection.
 const MAX_STREAMS: u32 = 128;
-/// How long a buyer may let a connection wait that has nothing to do: to ask again, or to go on reading.
-const PATIENCE: Duration = Duration::from_secs(60);
-/// After the system could not give a connection, say for want of file descriptors.
+/// After the system could not give a connection, say for want of file descriptors: trying again at once would spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Serves until `shutdown` completes, then finishes the requests that have begun, for at most `grace`.
-pub(crate) async fn serve<S, B>(
+/// Where a request's connection came from: in its extensions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Peer(pub SocketAddr);
+
+/// How a server bounds its connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Open connections; more wait to be accepted.
+    pub connections: usize,
+    /// For a request's head to arrive, and for the first one to begin.
+    pub head: Duration,
+    /// How long a client may let a connection wait that has nothing to do: to ask again, or to go on reading.
+    pub patience: Duration,
+}
+
+impl Default for Limits {
+    /// 4096 connections, 15 s for a head, 60 s of patience.
+    fn default() -> Self {
+        let seconds = Duration::from_secs;
+        Self { connections: 4096, head: seconds(15), patience: seconds(60) }
+    }
+}
+
+/// Serves until `shutdown` completes, then finishes the requests that have begun, for at most `grace`. Requests have a
+/// [`Peer`] among their extensions.
+pub async fn serve<S, B>(
     listener: TcpListener,
     service: S,
-    connections: usize,
+    limits: Limits,
     shutdown: impl Future<Output = ()>,
     grace: Duration,
 ) where
@@ -50,49 +70,23 @@ pub(crate) async fn serve<S, B>(
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
-    let builder = builder();
-    let graceful = GracefulShutdown::new();
-    let slots = Arc::new(Semaphore::new(connections));
-    tokio::pin!(shutdown);
-    loop {
-        let (stream, slot) = tokio::select! {
-            accepted = accept(&listener, &slots) => match accepted {
-                Some(accepted) => accepted,
-                None => continue,
-            },
-            () = &mut shutdown => break,
-        };
-        let Ok(peer) = stream.peer_addr() else { continue };
-        let begun = CancellationToken::new();
-        let turn = Turn::new();
-        let service =
-            WithPeer { inner: service.clone(), peer: Peer(peer), begun: begun.clone(), turn: turn.clone() };
-        let service = TowerToHyperService::new(service);
-        let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
-        let connection = with_first_request(graceful.watch(connection), begun, HEADER_TIMEOUT);
-        tokio::spawn(async move {
-            // Broken connections are everyday life; what matters happens in the calls.
-            tokio::select! {
-                ended = connection => if let Some(Err(error)) = ended {
-                    tracing::debug!(%error, "a connection broke");
-                },
-                () = turn.lost(PATIENCE) => {}
-            }
-            drop(slot);
-        });
+    let server = Server { service, limits, builder: builder(limits), graceful: GracefulShutdown::new() };
+    tokio::select! {
+        () = server.accept_all(&listener) => {}
+        () = shutdown => {}
     }
     drop(listener);
-    if tokio::time::timeout(grace, graceful.shutdown()).await.is_err() {
+    if tokio::time::timeout(grace, server.graceful.shutdown()).await.is_err() {
         tracing::warn!("some connections were still open at the end of the shutdown");
     }
 }
 
-fn builder() -> auto::Builder<TokioExecutor> {
+fn builder(limits: Limits) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIMEOUT)
+        .header_read_timeout(limits.head)
         .max_buf_size(MAX_HEADER_BYTES)
         .max_headers(MAX_HEADERS);
     let header_bytes = u32::try_from(MAX_HEADER_BYTES).unwrap_or(u32::MAX);
@@ -106,32 +100,91 @@ fn builder() -> auto::Builder<TokioExecutor> {
     builder
 }
 
-async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> Option<(TcpStream, OwnedSemaphorePermit)> {
-    let slot = slots.clone().acquire_owned().await.ok()?;
-    match listener.accept().await {
-        Ok((stream, _)) => {
-            // Small answers must not wait for an acknowledgement.
-            let _ = stream.set_nodelay(true);
-            Some((stream, slot))
+struct Server<S> {
+    service: S,
+    limits: Limits,
+    builder: auto::Builder<TokioExecutor>,
+    graceful: GracefulShutdown,
+}
+
+impl<S, B> Server<S>
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    async fn accept_all(&self, listener: &TcpListener) {
+        let seats = Arc::new(Semaphore::new(self.limits.connections));
+        while let Ok(seat) = seats.clone().acquire_owned().await {
+            match listener.accept().await {
+                Ok((stream, peer)) => self.keep(stream, Peer(peer), seat),
+                Err(error) => pause_after(&error).await,
+            }
         }
-        Err(error) => {
-            tracing::warn!(%error, "a connection could not be accepted");
-            tokio::time::sleep(ACCEPT_PAUSE).await;
-            None
-        }
+    }
+
+    /// Serves one connection in a task of its own, which gives the seat back.
+    fn keep(&self, stream: TcpStream, peer: Peer, seat: OwnedSemaphorePermit) {
+        // Small answers must not wait for an acknowledgement. Where this fails they are only slower.
+        let _ = stream.set_nodelay(true);
+        let (begun, turn) = (CancellationToken::new(), Turn::new());
+        let service =
+            OnConnection { inner: self.service.clone(), peer, begun: begun.clone(), turn: turn.clone() };
+        let service = TowerToHyperService::new(service);
+        let connection = self.builder.serve_connection(TokioIo::new(stream), service).into_owned();
+        let connection = with_first_request(self.graceful.watch(connection), begun, self.limits.head);
+        let patience = self.limits.patience;
+        tokio::spawn(async move {
+            // Broken connections are everyday life; what matters happens in the calls.
+            tokio::select! {
+                ended = connection => if let Some(Err(error)) = ended {
+                    tracing::debug!(peer = %peer.0, %error, "a connection broke");
+                },
+                () = turn.lost(patience) => {}
+            }
+            drop(seat);
+        });
     }
 }
 
-/// Tells the service who connected, and the connection that a request has come.
+/// Drives a connection to its end, or drops it if no request has `begun` on it within `limit`; `None` then.
+///
+/// hyper's timeout for a request's head runs only once it knows which HTTP is spoken. Whoever says nothing, or the
+/// first letters of HTTP/2's preface, would hold a connection for ever.
+async fn with_first_request<C: Future>(
+    connection: C,
+    begun: CancellationToken,
+    limit: Duration,
+) -> Option<C::Output> {
+    tokio::pin!(connection);
+    tokio::select! {
+        ended = &mut connection => return Some(ended),
+        () = begun.cancelled() => {}
+        () = tokio::time::sleep(limit) => return None,
+    }
+    Some(connection.await)
+}
+
+/// A connection may break before it is accepted, which is the client's affair.
+async fn pause_after(error: &io::Error) {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    if !matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset) {
+        tracing::error!(%error, "a connection could not be accepted");
+        tokio::time::sleep(ACCEPT_PAUSE).await;
+    }
+}
+
+/// Tells the service who connected, and the connection what is going on.
 #[derive(Clone)]
-struct WithPeer<S> {
+struct OnConnection<S> {
     inner: S,
     peer: Peer,
     begun: CancellationToken,
     turn: Arc<Turn>,
 }
 
-impl<S, B, B2> Service<Request<B>> for WithPeer<S>
+impl<S, B, B2> Service<Request<B>> for OnConnection<S>
 where
     S: Service<Request<B>, Response = Response<B2>>,
     S::Future: Send + 'static,
@@ -160,8 +213,12 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http_body_util::{BodyExt as _, Empty};
+    use http_body_util::{BodyExt as _, Empty, Full};
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    /// One seat, and little patience.
+    const ONE: Limits =
+        Limits { connections: 1, head: Duration::from_secs(15), patience: Duration::from_secs(60) };
 
     #[tokio::test(start_paused = true)]
     async fn who_asks_for_nothing_is_not_kept() {
@@ -170,13 +227,13 @@ mod tests {
         let service =
             tower::service_fn(async |_: Request<Incoming>| Ok(Response::new(Empty::<Bytes>::new())));
         let serving =
-            tokio::spawn(serve(listener, service, 1, std::future::pending(), Duration::from_secs(1)));
+            tokio::spawn(serve(listener, service, ONE, std::future::pending(), Duration::from_secs(1)));
         // The only seat is free again after each.
         for said in ["", "P", "PRI * HTTP/2.0\r\n", "GET / HT", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"] {
             let mut client = TcpStream::connect(address).await.unwrap();
             client.write_all(said.as_bytes()).await.unwrap();
             let mut heard = Vec::new();
-            let ended = tokio::time::timeout(2 * HEADER_TIMEOUT, client.read_to_end(&mut heard)).await;
+            let ended = tokio::time::timeout(2 * ONE.head, client.read_to_end(&mut heard)).await;
             assert!(ended.is_ok(), "{said:?} holds a connection");
         }
         serving.abort();
@@ -199,10 +256,10 @@ mod tests {
         // More than a socket takes.
         let service = tower::service_fn(async |request: Request<Incoming>| {
             let bytes = if request.uri().path() == "/large" { 32 << 20 } else { 1 };
-            Ok(Response::new(crate::answer::held(Bytes::from(vec![7; bytes]))))
+            Ok(Response::new(Full::new(Bytes::from(vec![7; bytes]))))
         });
         let serving =
-            tokio::spawn(serve(listener, service, 1, std::future::pending(), Duration::from_secs(1)));
+            tokio::spawn(serve(listener, service, ONE, std::future::pending(), Duration::from_secs(1)));
         for who in ["reads no more", "reads no more, HTTP/2", "asks no more, HTTP/2"] {
             let mut client = TcpStream::connect(address).await.unwrap();
             let _kept: Box<dyn std::any::Any> = match who {
@@ -222,7 +279,7 @@ mod tests {
             let mut other = TcpStream::connect(address).await.unwrap();
             other.write_all(b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await.unwrap();
             let mut heard = Vec::new();
-            let answered = tokio::time::timeout(3 * PATIENCE, other.read_to_end(&mut heard)).await;
+            let answered = tokio::time::timeout(3 * ONE.patience, other.read_to_end(&mut heard)).await;
             assert!(answered.is_ok() && heard.starts_with(b"HTTP/1.1 200"), "who {who} holds a connection");
         }
         serving.abort();

@@ -1,7 +1,7 @@
 //! Whose turn it is on a connection: who keeps us waiting for too long loses it.
 //!
 //! It is ours while a request is worked on, or while the rest of an answer is being made. At all other times it is the
-//! buyer's: to ask, to go on reading. That holds for HTTP/1 and for every stream of HTTP/2, where neither an idle
+//! client's: to ask, to go on reading. That holds for HTTP/1 and for every stream of HTTP/2, where neither an idle
 //! connection nor a reader without a window shows on the socket.
 
 use std::pin::Pin;
@@ -42,7 +42,7 @@ impl Turn {
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }
 
-    /// Completes when the buyer has let us wait for so long.
+    /// Completes when the client has let us wait for so long.
     pub(crate) async fn lost(&self, patience: Duration) {
         loop {
             let last = *self.last.lock().unwrap_or_else(PoisonError::into_inner);
@@ -66,7 +66,7 @@ impl Drop for Ours {
 }
 
 pin_project! {
-    /// An answer's body: ours while its next piece is being made, the buyer's while he has not asked for it.
+    /// An answer's body: ours while its next piece is being made, the client's while he has not asked for it.
     #[derive(Debug)]
     pub(crate) struct Watched<B> {
         #[pin]
@@ -118,7 +118,7 @@ mod tests {
     const PATIENCE: Duration = Duration::from_secs(60);
 
     #[tokio::test(start_paused = true)]
-    async fn only_the_buyers_time_counts() {
+    async fn only_the_clients_time_counts() {
         let turn = Turn::new();
         let (began, ours) = (Instant::now(), turn.take());
         let working = async {
