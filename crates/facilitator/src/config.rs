@@ -40,6 +40,41 @@ pub struct FacilitatorConfig {
     pub limits: LimitsConfig,
 }
 
+/// A facilitator in a gateway's process: what `facilitator.yaml` says of settling. It serves nobody else, so keys,
+/// rates and addresses have no place here.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InProcessConfig {
+    /// The networks that are settled on.
+    #[serde(deserialize_with = "by_network")]
+    pub networks: BTreeMap<Network, NetworkConfig>,
+    /// Tokens that are settled besides the built-in ones.
+    #[serde(default)]
+    pub assets: Vec<Asset>,
+    /// How much and how long.
+    #[serde(default)]
+    pub limits: SettlingLimits,
+}
+
+/// How much is settled at once, and how long that may take.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SettlingLimits {
+    /// Settlements worked on at once.
+    #[serde(deserialize_with = "count")]
+    pub max_settlements: usize,
+    /// How long settle waits for the chain before it answers.
+    #[serde(deserialize_with = "seconds")]
+    pub settle_wait_seconds: u64,
+}
+
+impl Default for SettlingLimits {
+    fn default() -> Self {
+        let Limits { max_settlements, settle_wait, .. } = Limits::default();
+        Self { max_settlements, settle_wait_seconds: settle_wait.as_secs() }
+    }
+}
+
 /// One network.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -92,16 +127,22 @@ pub struct LimitsConfig {
     #[serde(deserialize_with = "body_bytes")]
     pub max_body_bytes: usize,
     /// Requests answered at once.
+    #[serde(deserialize_with = "count")]
     pub max_in_flight: usize,
     /// Open connections.
+    #[serde(deserialize_with = "count")]
     pub max_connections: usize,
     /// Settlements worked on at once.
+    #[serde(deserialize_with = "count")]
     pub max_settlements: usize,
     /// How long settle waits for the chain before it answers.
+    #[serde(deserialize_with = "seconds")]
     pub settle_wait_seconds: u64,
     /// How long a request may take.
+    #[serde(deserialize_with = "seconds")]
     pub request_timeout_seconds: u64,
     /// How long a shutdown waits for requests, and again for settlements.
+    #[serde(deserialize_with = "seconds")]
     pub shutdown_seconds: u64,
     /// Whether `/metrics` needs no key.
     pub public_metrics: bool,
@@ -140,6 +181,21 @@ fn body_bytes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Er
         .ok_or_else(|| de::Error::custom(format_args!("{bytes} is not from 1024 to {MAX_BODY_BYTES}")))
 }
 
+/// Of what there must be one, and of which nobody has a million.
+fn count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
+    let count = usize::deserialize(deserializer)?;
+    let fits = (1..=1_000_000).contains(&count);
+    fits.then_some(count).ok_or_else(|| de::Error::custom(format_args!("{count} is not from 1 to 1000000")))
+}
+
+/// A time that a person may have meant: up to a day. No sum with a clock can overflow.
+fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    let seconds = u64::deserialize(deserializer)?;
+    let fits = (1..=86_400).contains(&seconds);
+    fits.then_some(seconds)
+        .ok_or_else(|| de::Error::custom(format_args!("{seconds} seconds are not from 1 to 86400")))
+}
+
 impl FacilitatorConfig {
     /// Reads the file's text; `file` names it in errors.
     ///
@@ -151,18 +207,13 @@ impl FacilitatorConfig {
         Ok(config)
     }
 
-    /// What no single key shows to be wrong. [`Self::parse`] asks it; who reads the configuration otherwise does too.
+    /// What no single key shows to be wrong. [`Self::parse`] asks it; who changes the configuration afterwards does too.
     ///
     /// # Errors
     /// What is wrong, for people.
     pub fn check(&self) -> Result<(), String> {
-        if self.networks.is_empty() {
-            return Err("`networks` is empty: nothing could be settled".to_owned());
-        }
-        for (network, config) in &self.networks {
-            config.check(network)?;
-        }
         let LimitsConfig { settle_wait_seconds, request_timeout_seconds, .. } = self.limits;
+        check_networks(&self.networks, settle_wait_seconds)?;
         if settle_wait_seconds >= request_timeout_seconds {
             return Err("`limits.settle_wait_seconds` must be less than `request_timeout_seconds`".to_owned());
         }
@@ -191,15 +242,8 @@ impl FacilitatorConfig {
     /// For [`Facilitator::new`](crate::Facilitator::new).
     #[must_use]
     pub fn limits(&self) -> Limits {
-        let listed = |(network, config): (&Network, &NetworkConfig)| {
-            config.pay_to.as_ref().map(|list| (network.clone(), payees(list)))
-        };
-        Limits {
-            pay_to: self.networks.iter().filter_map(listed).collect(),
-            settle_wait: Duration::from_secs(self.limits.settle_wait_seconds),
-            max_settlements: self.limits.max_settlements,
-            ..Limits::default()
-        }
+        let LimitsConfig { max_settlements, settle_wait_seconds, .. } = self.limits;
+        limits(&self.networks, SettlingLimits { max_settlements, settle_wait_seconds })
     }
 
     /// For [`router`](crate::http::router).
@@ -232,8 +276,43 @@ impl FacilitatorConfig {
     }
 }
 
+impl InProcessConfig {
+    /// What no single key shows to be wrong. Who reads the configuration asks it.
+    ///
+    /// # Errors
+    /// What is wrong, for people.
+    pub fn check(&self) -> Result<(), String> {
+        check_networks(&self.networks, self.limits.settle_wait_seconds)
+    }
+
+    /// For [`Facilitator::new`](crate::Facilitator::new).
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        limits(&self.networks, self.limits)
+    }
+}
+
+fn check_networks(networks: &BTreeMap<Network, NetworkConfig>, settle_wait: u64) -> Result<(), String> {
+    if networks.is_empty() {
+        return Err("`networks` is empty: nothing could be settled".to_owned());
+    }
+    networks.iter().try_for_each(|(network, config)| config.check(network, settle_wait))
+}
+
+fn limits(networks: &BTreeMap<Network, NetworkConfig>, settling: SettlingLimits) -> Limits {
+    let listed = |(network, config): (&Network, &NetworkConfig)| {
+        config.pay_to.as_ref().map(|list| (network.clone(), payees(list)))
+    };
+    Limits {
+        pay_to: networks.iter().filter_map(listed).collect(),
+        settle_wait: Duration::from_secs(settling.settle_wait_seconds),
+        max_settlements: settling.max_settlements,
+        ..Limits::default()
+    }
+}
+
 impl NetworkConfig {
-    fn check(&self, network: &Network) -> Result<(), String> {
+    fn check(&self, network: &Network, settle_wait: u64) -> Result<(), String> {
         if network.evm_chain_id().is_none() {
             return Err(format!("`networks`: {network} cannot be settled on; EVM networks can"));
         }
@@ -246,6 +325,12 @@ impl NetworkConfig {
             return Err(format!(
                 "`networks`: {network} has `confirmations: {blocks}`, more than anybody waits for: at most \
                  {MAX_CONFIRMATIONS}"
+            ));
+        }
+        if let Some(seconds) = self.receipt_wait_seconds.filter(|seconds| *seconds >= settle_wait) {
+            return Err(format!(
+                "`networks`: {network} has `receipt_wait_seconds: {seconds}`, and `limits.settle_wait_seconds` gives up \
+                 after {settle_wait}: make that longer"
             ));
         }
         Ok(())
@@ -311,6 +396,8 @@ mod tests {
             ("listenn: 1\n", "f.yaml:4:1: ", "listenn"),
             ("limits:\n  burst: 0\n", "f.yaml:5:", "0"),
             ("limits:\n  max_body_bytes: 9999999\n", "f.yaml:5:", "262144"),
+            ("limits:\n  max_settlements: 0\n", "f.yaml:5:", "from 1 to"),
+            ("limits:\n  request_timeout_seconds: 18446744073709551615\n", "f.yaml:5:", "86400"),
             ("keys:\n  - name: a\n    sha256: abc\n", "f.yaml:6:", "SHA-256"),
             ("limits:\n  settle_wait_seconds: 60\n", "f.yaml: ", "settle_wait_seconds"),
             ("listen: 0.0.0.0:4021\n", "f.yaml: ", "open: true"),
@@ -337,6 +424,8 @@ mod tests {
             let body = format!("{{signers: [{{env: A}}], confirmations: {bad}}}");
             assert!(network("base-sepolia", &body).contains("f.yaml"), "{bad}");
         }
+        let patient = network("base-sepolia", "{signers: [{env: A}], receipt_wait_seconds: 45}");
+        assert!(patient.contains("settle_wait_seconds"), "{patient}");
         for bad in ["0.0000000001", "-1", "1e9", "0"] {
             let body = format!("{{signers: [{{env: A}}], max_fee_per_gas_gwei: '{bad}'}}");
             assert!(network("base-sepolia", &body).contains("f.yaml:3:"), "{bad}");

@@ -53,7 +53,9 @@ mod remote_http;
 mod settlement;
 mod sweeper;
 
-pub use config::{FacilitatorConfig, KeyConfig, LimitsConfig, NetworkConfig};
+pub use config::{
+    FacilitatorConfig, InProcessConfig, KeyConfig, LimitsConfig, NetworkConfig, SettlingLimits,
+};
 pub use config_text::{ConfigError, Gwei, KeySource, PayeeAddress};
 pub use facilitate::{Facilitate, FacilitatorError};
 pub use facilitator::Facilitator;

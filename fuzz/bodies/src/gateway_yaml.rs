@@ -38,7 +38,7 @@ fn settings(text: &str, config: &Config) {
     match config.facilitator() {
         Ok(section) => {
             assert!(section.url.is_some() != section.in_process.is_some());
-            section.in_process.iter().for_each(facilitator_yaml::holds);
+            section.in_process.iter().for_each(|own| facilitator_yaml::settle(&own.networks, &own.limits()));
         }
         Err(error) => is_placed(text, &error, true),
     }

@@ -31,9 +31,11 @@ pub(crate) async fn run(home: &Home, args: &GatewayArgs, output: Output) -> Resu
         show(&prices, output);
         return Ok(());
     }
-    let own = facilitator.in_process.as_ref();
-    let ledger = sellers::ledger(home, own.and_then(|own| own.ledger.as_deref()), LEDGER)?;
-    let config = config.or_responses_dir(home.folder().join("answers"));
+    let ledger = sellers::ledger(home, config.ledger().as_deref(), LEDGER)?;
+    let config = match ledger.beside(".answers") {
+        Some(dir) => config.or_responses_dir(dir),
+        None => config,
+    };
     let backend = backend(&facilitator, &ledger).await?;
     let listener = bind(args.listen.unwrap_or(config.listen())).await?;
     let admin = match config.admin() {

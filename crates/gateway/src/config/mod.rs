@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use farthing_facilitator::FacilitatorConfig;
+use farthing_facilitator::InProcessConfig;
 use farthing_money::{Asset, Price, Usd};
 use serde::{Deserialize, Deserializer, de};
 use serde_saphyr::{Location, Spanned};
@@ -19,6 +19,9 @@ use crate::{ConfigError, PayerLimits};
 
 /// The largest `gateway.yaml` that is read, in bytes.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
+
+/// For an answer's headers and what is recorded about it, in bytes.
+pub(crate) const ROOM_BESIDE_BODY: usize = 64_000;
 
 /// `gateway.yaml`, read and checked.
 ///
@@ -43,6 +46,8 @@ pub(crate) struct Text {
     pub(crate) public_url: Option<Spanned<String>>,
     #[serde(default)]
     pub(crate) trust_forwarded: bool,
+    #[serde(default)]
+    ledger: Option<PathBuf>,
     pub(crate) facilitator: Option<Spanned<FacilitatorSection>>,
     pub(crate) pay_to: Option<Spanned<String>>,
     #[serde(default)]
@@ -112,8 +117,8 @@ pub struct FacilitatorSection {
     pub url: Option<url::Url>,
     /// The environment variable that holds its bearer key.
     pub bearer_env: Option<String>,
-    /// A facilitator in this process, described as in `facilitator.yaml`. Who builds the gateway builds it.
-    pub in_process: Option<FacilitatorConfig>,
+    /// A facilitator in this process. Who builds the gateway builds it.
+    pub in_process: Option<InProcessConfig>,
 }
 
 /// Reads an address that may hold a password: the error does not repeat it.
@@ -181,7 +186,7 @@ pub(crate) struct ResponsesText {
 
 impl Default for ResponsesText {
     fn default() -> Self {
-        Self { dir: None, keep: Time(Duration::from_secs(600)), max: Size(64_000_000) }
+        Self { dir: None, keep: Time(Duration::from_secs(600)), max: Size(256_000_000) }
     }
 }
 
@@ -202,7 +207,8 @@ pub struct Limits {
     pub request_body_bytes: usize,
     /// The largest answer that is held back until it is paid, in bytes.
     pub response_buffer_bytes: usize,
-    /// The most bytes of request bodies and answers that are held at once, for all calls together.
+    /// The most bytes of request bodies and answers that calls hold at once, all together. What a store of answers copies
+    /// on its way to the disk comes on top.
     pub buffered_bytes: usize,
     /// The most connections at once.
     pub connections: usize,
@@ -281,6 +287,9 @@ impl Config {
         let Limits { request_body_bytes, response_buffer_bytes, buffered_bytes, payer, .. } = self.limits();
         let message = if buffered_bytes < request_body_bytes.max(response_buffer_bytes) {
             "`limits.buffered` is for all bodies together: it must be as large as `request_body` and `response_buffer`"
+        } else if response_buffer_bytes.saturating_add(ROOM_BESIDE_BODY) > self.text.responses.max.0 {
+            "`limits.response_buffer` is for answers that could not be kept, and so never be sold: `responses.max` must \
+             be larger by 64 KB"
         } else if payer.calls == 0 {
             "`limits.payer_calls` must be at least 1"
         } else {
@@ -356,7 +365,8 @@ impl Config {
             let upstream = text.upstream.as_ref().map(|upstream| upstream.value.clone());
             // The facilitator's keys have no order of their own; their text form is compared.
             let facilitator = format!("{:?}", text.facilitator.as_ref().map(|section| &section.value));
-            (text.listen, text.admin, upstream, text.trust_forwarded, facilitator, text.responses.clone())
+            let files = (text.ledger.clone(), text.responses.clone());
+            (text.listen, text.admin, upstream, text.trust_forwarded, facilitator, files)
         };
         fixed(self) == fixed(other) && self.limits() == other.limits()
     }
@@ -381,15 +391,25 @@ impl Config {
         Limits::new(&self.text.timeouts, &self.text.limits)
     }
 
+    /// The record's file, relative to this one; none: who builds the gateway has a place of his own for it.
+    #[must_use]
+    pub fn ledger(&self) -> Option<PathBuf> {
+        self.text.ledger.as_deref().map(|path| self.beside(path))
+    }
+
     /// Where answers are kept that a buyer may still come back for; none keeps them in memory. Relative to the file.
     #[must_use]
     pub fn responses_dir(&self) -> Option<PathBuf> {
-        let Some(dir) = &self.text.responses.dir else { return self.default_responses_dir.clone() };
-        Some(Path::new(&self.file).parent().map_or_else(|| dir.clone(), |parent| parent.join(dir)))
+        let dir = self.text.responses.dir.as_deref().map(|dir| self.beside(dir));
+        dir.or_else(|| self.default_responses_dir.clone())
     }
 
-    /// Keeps answers in this folder where the file names none. It belongs to the ledger: gateways that share one share
-    /// both.
+    fn beside(&self, path: &Path) -> PathBuf {
+        Path::new(&self.file).parent().map_or_else(|| path.to_owned(), |parent| parent.join(path))
+    }
+
+    /// Keeps answers in this folder where the file names none. It should belong to the ledger: what is kept is found by
+    /// the ledger's rows, and gateways that share both find each other's.
     #[must_use]
     pub fn or_responses_dir(mut self, dir: PathBuf) -> Self {
         self.default_responses_dir = Some(dir);

@@ -92,6 +92,43 @@ fn a_gateway_needs_an_upstream_and_one_facilitator() {
     );
 }
 
+/// What only a server for others has is no key of the facilitator in the process: it would be ignored.
+#[test]
+fn a_facilitator_in_the_process_has_no_sellers() {
+    for key in ["listen: 127.0.0.1:1", "open: true", "keys: []", "ledger: x", "limits: {burst: 1}"] {
+        let own = format!("{{networks: {{base: {{signers: [{{env: K}}]}}}}, {key}}}");
+        let error = Config::parse("g.yaml", &format!("facilitator: {{in_process: {own}}}\nroutes: []\n"))
+            .unwrap_err();
+        assert!(error.line == 1 && error.message.contains("unknown field"), "{key}: {error}");
+    }
+    let limits =
+        "facilitator: {in_process: {networks: {base: {signers: [{env: K}]}}, limits: {max_settlements: 9}}}";
+    let config = Config::parse("g.yaml", &format!("{limits}\nroutes: []\n")).unwrap();
+    assert_eq!(config.facilitator().unwrap().in_process.as_ref().unwrap().limits().max_settlements, 9);
+}
+
+#[test]
+fn what_may_be_sold_can_be_kept() {
+    for (limits, fits) in [
+        ("responses: {max: 20MB}", true),
+        ("responses: {max: 10MB}", false),
+        ("limits: {response_buffer: 100MB}", true),
+        ("limits: {response_buffer: 100MB}\nresponses: {max: 64MB}", false),
+    ] {
+        let read = Config::parse("g.yaml", &format!("{limits}\nroutes: []\n"));
+        assert_eq!(read.is_ok(), fits, "{limits}: {read:?}");
+    }
+}
+
+#[test]
+fn the_ledger_and_the_answers_lie_beside_the_file() {
+    let config = |more: &str| Config::parse("etc/g.yaml", &format!("{more}\nroutes: []\n")).unwrap();
+    assert_eq!((config("").ledger(), config("").responses_dir()), (None, None));
+    assert_eq!(config("ledger: g.db").ledger().unwrap(), std::path::Path::new("etc/g.db"));
+    assert_eq!(config("ledger: /var/g.db").ledger().unwrap(), std::path::Path::new("/var/g.db"));
+    assert_eq!(config("responses: {dir: a}").responses_dir().unwrap(), std::path::Path::new("etc/a"));
+}
+
 #[test]
 fn the_example_in_the_guide_is_good() {
     let guide = include_str!("../../../../docs/gateway.md");
