@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use farthing_ambient::fault;
+use farthing_ledger::Claim;
 use http::{Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::{Either, Full};
@@ -12,7 +13,7 @@ use tower_service::Service;
 
 use crate::answer::{self, Answer, GatewayBody, Refusal};
 use crate::buffers::Unheld;
-use crate::charge::{Call, Handler};
+use crate::charge::{Call, Handler, unrecorded};
 use crate::core::{Core, Unverified};
 use crate::exposure::Exposed;
 use crate::inflight::Entered;
@@ -41,12 +42,12 @@ where
         Ok(admitted) => admitted,
         Err(answer) => return Ok(answer.map(Either::Right)),
     };
-    let Admitted { gate, known, exposed, request } = admitted;
+    let Admitted { gate, known, begun, exposed, request } = admitted;
     // Not called before it is first polled: that is after the claim.
     let handler: Handler<B2, S::Error> = Box::pin(async move { inner.call(request).await });
     let tasks = core.tasks.clone();
     let exposed = exposed.map_or_else(OnceLock::new, OnceLock::from);
-    let call = Call { core, order, gate, known, exposed, row: AtomicI64::default() };
+    let call = Call { core, order, gate, known, begun, exposed, row: AtomicI64::default() };
     match tasks.spawn(call.run(handler)).await {
         Ok(answered) => Ok(answered?.map(|body| match body {
             Either::Right(held) => Either::Right(held.taken()),
@@ -64,6 +65,7 @@ where
 struct Admitted<B> {
     gate: Entered,
     known: bool,
+    begun: Option<Box<Claim>>,
     exposed: Option<Exposed>,
     request: Request<RequestBody<B>>,
 }
@@ -75,7 +77,7 @@ where
     B::Error: Into<BoxError>,
 {
     let mut gate = Some(enter(core, order).map_err(|refusal| *refusal)?);
-    let mut known = core.in_flight.is_known(order.key()) || core.store.contains(order.key());
+    let mut known = order.late || core.in_flight.is_known(order.key()) || core.store.contains(order.key());
     let mut exposed = None;
     // An upfront payment too: a forged one must not cost a row of the ledger.
     if !known {
@@ -95,8 +97,25 @@ where
     }
     let mut request = gather(core, order, request).await?;
     let gate = gate.map_or_else(|| enter(core, order), Ok).map_err(|refusal| *refusal)?;
+    let begun = if order.late { Some(begun(core, order).await?) } else { None };
     request.extensions_mut().insert(order.paid.clone());
-    Ok(Admitted { gate, known, exposed, request })
+    Ok(Admitted { gate, known, begun, exposed, request })
+}
+
+/// The claim of a call that began under other terms than today's, which were met when it was taken: it is bound to the
+/// payment's every letter. Whoever has none is told today's terms.
+async fn begun(core: &Core, order: &Order) -> Result<Box<Claim>, Answer> {
+    let claim = core.ledger.find_claim(order.key()).await.map_err(|error| {
+        core.ledger_failed(order.key(), &error);
+        unrecorded()
+    })?;
+    claim
+        .filter(|claim| claim.claim.request == order.identity && !claim.state.is_free())
+        .map(Box::new)
+        .ok_or_else(|| {
+            core.metrics.refused.add();
+            order.unanswered()
+        })
 }
 
 /// Shuts the payment's gate behind this request, unless it is shut.

@@ -21,7 +21,8 @@ use crate::reload::SharedPricing;
 use crate::{Limits, Metrics, ResponseStore};
 
 /// How long a claim may be silent, besides the handler's and the settlement's time, before its process counts as dead.
-const LEASE_SLACK: Duration = Duration::from_secs(60);
+/// No process with other timeouts, or with other prices to come, has a shorter lease.
+pub(crate) const LEAST_LEASE: Duration = Duration::from_secs(60);
 /// After this, a buyer who was charged, or may have been, and never came back for the answer is not waited for any more.
 const OWED_FOR: Duration = Duration::from_secs(24 * 3600);
 /// Why a claim is given back whose process ended before it asked for a settlement.
@@ -142,7 +143,7 @@ impl Core {
 
     /// How long a claim may be silent before its process counts as dead.
     pub(crate) fn lease(&self) -> Duration {
-        self.pricing.load().longest_timeout() + 2 * self.limits.settle + LEASE_SLACK
+        self.pricing.load().longest_timeout() + 2 * self.limits.settle + LEAST_LEASE
     }
 
     fn lease_is_over(&self, claim: &Claim) -> bool {
@@ -162,9 +163,10 @@ impl Core {
         key: &PaymentKey,
         seen: i64,
         state: ClaimState,
+        answer: Option<i64>,
     ) -> Result<i64, LedgerError> {
         let (name, is_open) = (state.as_str(), matches!(state, ClaimState::Settling { .. }));
-        let moved = persist(key, || self.ledger.move_claim(key, seen, state.clone())).await;
+        let moved = persist(key, || self.ledger.move_claim_with(key, seen, state.clone(), answer)).await;
         let row = moved.inspect_err(|error| self.ledger_failed(key, error))?;
         if row.is_none() || !is_open {
             self.in_flight.let_go(key);
@@ -175,7 +177,7 @@ impl Core {
     /// Gives a payment back for which this process has asked for no settlement. If that cannot be written, or another
     /// process has taken it over, the claim is left alone: nothing was settled in any case.
     pub(crate) async fn release(&self, key: &PaymentKey, seen: i64, why: &str) -> Result<(), LedgerError> {
-        self.advance(key, seen, ClaimState::Released { why: why.to_owned() }).await.map(drop)
+        self.advance(key, seen, ClaimState::Released { why: why.to_owned() }, None).await.map(drop)
     }
 
     pub(crate) fn ledger_failed(&self, key: &PaymentKey, error: &dyn std::fmt::Display) {
@@ -209,7 +211,7 @@ impl Core {
             };
             if let Some(state) = state {
                 // What cannot be moved was moved by somebody else, or is tried again.
-                let _ = self.advance(key, claim.seq, state).await;
+                let _ = self.advance(key, claim.seq, state, None).await;
             }
         }
         Ok(())

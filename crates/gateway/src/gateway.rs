@@ -1,14 +1,13 @@
 use std::convert::Infallible;
 use std::fs::{File, TryLockError};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use farthing_ambient::Clock;
 use farthing_facilitator::Facilitate;
-use farthing_http::Limits;
 use farthing_ledger::Ledger;
 use futures::FutureExt as _;
 use http::header::CONTENT_TYPE;
@@ -18,7 +17,9 @@ use tokio::net::TcpListener;
 use tower_layer::Layer;
 
 use crate::answer::{self, Answer, held};
+use crate::config::{Limits, ROOM_BESIDE_BODY};
 use crate::reload::Watcher;
+use crate::store::Part;
 use crate::{
     Config, GatewayError, LogStore, MemoryStore, Metrics, PaymentLayer, Pricing, Proxy, ResponseStore,
 };
@@ -38,8 +39,6 @@ pub struct Gateway {
     layer: PaymentLayer,
     proxy: Proxy,
     ledger: Ledger,
-    /// The folder's, held as long as the gateway lives.
-    _lock: Option<File>,
 }
 
 impl Gateway {
@@ -58,21 +57,22 @@ impl Gateway {
         let mut layer = PaymentLayer::new(pricing, facilitate, ledger.clone(), clock.clone())
             .with_limits(config.limits());
         let (keep, max_bytes) = config.responses_bounds();
-        let mut lock = None;
         let store: Arc<dyn ResponseStore> = match config.responses_dir() {
             Some(dir) => {
-                let (dir, own) = answers_folder(dir)?;
-                lock = Some(own);
-                let opened = LogStore::open(&dir, clock, keep, max_bytes);
+                let part =
+                    Part::take(&dir).map_err(GatewayError::io(format!("locking {}", dir.display())))?;
+                let opened = LogStore::in_part(part, clock, keep, max_bytes);
                 Arc::new(opened.map_err(|error| GatewayError::Answers(error.to_string()))?)
             }
-            // Out of the memory that all answers share, so that kept ones never take all of it.
+            // Out of the memory that all answers share, so that kept ones never take all of it; but for one there is room.
             None => {
-                Arc::new(MemoryStore::new(clock, keep, max_bytes.min(config.limits().buffered_bytes / 2)))
+                let Limits { buffered_bytes, response_buffer_bytes, .. } = config.limits();
+                let one = response_buffer_bytes.saturating_add(ROOM_BESIDE_BODY);
+                Arc::new(MemoryStore::new(clock, keep, max_bytes.min((buffered_bytes / 2).max(one))))
             }
         };
         layer = layer.with_store(store);
-        Ok(Self { config, layer, proxy, ledger, _lock: lock })
+        Ok(Self { config, layer, proxy, ledger })
     }
 
     /// The layer, for its metrics and prices.
@@ -82,7 +82,8 @@ impl Gateway {
     }
 
     /// Opens the configured sockets, and serves until `shutdown` completes. Prices follow the file `watch`, where one
-    /// is named. Calls that have begun are finished and settled before it returns, for at most `timeouts.shutdown`.
+    /// is named. Calls that have begun are finished and settled before it returns: connections for at most `timeouts.shutdown`, and
+    /// then calls whose buyers have gone for as long again.
     ///
     /// # Errors
     /// [`GatewayError`] before anything is served.
@@ -115,9 +116,10 @@ impl Gateway {
     ) -> Result<(), GatewayError> {
         let limits = self.config.limits();
         let _presence = self.recover().await?;
-        self.compare_with_facilitator().await;
         let shutdown = shutdown.shared();
         let mut background = tokio::task::JoinSet::new();
+        // Beside everything else: a facilitator that hangs does not keep free routes waiting.
+        background.spawn(compare_with_facilitator(self.layer.clone()));
         background.spawn(look_after(self.layer.clone()));
         if let Some(path) = watch {
             background.spawn(Watcher::new(path, self.config.clone(), self.layer.pricing()).run());
@@ -159,34 +161,34 @@ impl Gateway {
         let shared = shared.unwrap_or_else(|error| Err(std::io::Error::other(error)));
         shared.map(Some).map_err(GatewayError::io(what))
     }
+}
 
-    /// Says in the log what is priced and cannot be settled: better at the start than at the first payment.
-    async fn compare_with_facilitator(&self) {
-        let supported = match self.layer.supported().await {
-            Ok(supported) => supported,
-            Err(error) => {
-                tracing::warn!(%error, "the facilitator does not say what it settles");
-                return;
-            }
-        };
-        let pricing = self.layer.pricing();
-        let pricing = pricing.load();
-        let mut told = Vec::new();
-        for terms in pricing.requirements() {
-            let settles = supported.kinds.iter().any(|kind| {
-                kind.scheme == terms.scheme
-                    && kind.network.parse().is_ok_and(|n: farthing_money::Network| n == terms.network)
-            });
-            if !settles && !told.contains(&&terms.network) {
-                tracing::error!(network = %terms.network, "the facilitator does not settle on a network that is priced");
-                told.push(&terms.network);
-            }
+/// Says in the log what is priced and cannot be settled: better at the start than at the first payment.
+async fn compare_with_facilitator(layer: PaymentLayer) {
+    let supported = match layer.supported().await {
+        Ok(supported) => supported,
+        Err(error) => {
+            tracing::warn!(%error, "the facilitator does not say what it settles");
+            return;
+        }
+    };
+    let pricing = layer.pricing();
+    let pricing = pricing.load();
+    let mut told = Vec::new();
+    for terms in pricing.requirements() {
+        let settles = supported.kinds.iter().any(|kind| {
+            kind.scheme == terms.scheme
+                && kind.network.parse().is_ok_and(|n: farthing_money::Network| n == terms.network)
+        });
+        if !settles && !told.contains(&&terms.network) {
+            tracing::error!(network = %terms.network, "the facilitator does not settle on a network that is priced");
+            told.push(&terms.network);
         }
     }
 }
 
-fn connections(connections: usize) -> Limits {
-    Limits { connections, ..Limits::default() }
+fn connections(connections: usize) -> farthing_http::Limits {
+    farthing_http::Limits { connections, ..farthing_http::Limits::default() }
 }
 
 async fn look_after(layer: PaymentLayer) {
@@ -195,56 +197,6 @@ async fn look_after(layer: PaymentLayer) {
         if let Err(error) = layer.look_after().await {
             tracing::error!(%error, "unfinished calls could not be looked after");
         }
-    }
-}
-
-/// How the folders are named of gateways that run beside the one that has the configured folder.
-const BESIDE: &str = "beside-";
-
-/// A folder for answers that nobody else uses, and its lock: the configured one, or one inside it while another gateway
-/// has that.
-fn answers_folder(dir: PathBuf) -> Result<(PathBuf, File), GatewayError> {
-    let lock = lock_folder(&dir)?;
-    remove_left_behind(&dir);
-    if let Some(lock) = lock {
-        return Ok((dir, lock));
-    }
-    tracing::warn!(path = %dir.display(), "another gateway is running on this folder");
-    // More than one only when a process runs several gateways.
-    for number in 1..=100 {
-        let beside = dir.join(format!("{BESIDE}{}-{number}", std::process::id()));
-        if let Some(lock) = lock_folder(&beside)? {
-            return Ok((beside, lock));
-        }
-    }
-    Err(GatewayError::Answers(format!("too many gateways run on {}", dir.display())))
-}
-
-/// Takes away what gateways left that ran beside another one: nobody but they looked into their folders.
-fn remove_left_behind(dir: &Path) {
-    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
-        if !entry.file_name().to_string_lossy().starts_with(BESIDE) {
-            continue;
-        }
-        // Its gateway is gone when nobody holds its lock.
-        if let Ok(Some(_lock)) = lock_folder(&entry.path())
-            && let Err(error) = std::fs::remove_dir_all(entry.path())
-        {
-            tracing::warn!(path = %entry.path().display(), %error, "an old folder of answers is in the way");
-        }
-    }
-}
-
-/// The folder's lock; none while another gateway has it.
-fn lock_folder(dir: &Path) -> Result<Option<File>, GatewayError> {
-    crate::store::make_folder(dir).map_err(GatewayError::io(format!("making {}", dir.display())))?;
-    let path = dir.join("gateway.lock");
-    let what = format!("locking {}", path.display());
-    let file = open_lock(&path).map_err(GatewayError::io(what.clone()))?;
-    match file.try_lock() {
-        Ok(()) => Ok(Some(file)),
-        Err(TryLockError::WouldBlock) => Ok(None),
-        Err(TryLockError::Error(error)) => Err(GatewayError::io(what)(error)),
     }
 }
 
@@ -279,31 +231,5 @@ impl tower_service::Service<Request<Incoming>> for Admin {
             "/metrics" => text(self.metrics.render()),
             _ => answer::error(StatusCode::NOT_FOUND, "not_found", "here are /healthz and /metrics"),
         }))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn folders_of_gateways_that_are_gone_are_taken_away() {
-        let home = tempfile::tempdir().unwrap();
-        let dir = home.path().join("answers");
-        let (first, first_lock) = answers_folder(dir.clone()).unwrap();
-        let (second, second_lock) = answers_folder(dir.clone()).unwrap();
-        let (third, third_lock) = answers_folder(dir.clone()).unwrap();
-        assert_eq!(first, dir);
-        assert!(second != third && second.exists() && third.exists());
-        drop(second_lock);
-        let (fourth, _fourth_lock) = answers_folder(dir.clone()).unwrap();
-        assert_eq!(
-            (fourth, third.exists()),
-            (second.clone(), true),
-            "its name is free, and the living one stays"
-        );
-        drop((first_lock, third_lock));
-        answers_folder(dir).unwrap();
-        assert!(!third.exists());
     }
 }

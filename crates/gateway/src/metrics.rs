@@ -37,7 +37,7 @@ counters! {
     duplicates: "Copies of a payment that were refused.",
     served: "Paid calls whose answer was given out.",
     resent: "Answers given out again to the same request.",
-    failed: "Calls whose handler failed; nothing was settled.",
+    failed: "Calls whose handler failed; settled only where the route is upfront.",
     settle_failed: "Settlements that failed; the answer was withheld.",
     settle_unknown: "Settlements not known in time; the answer is kept.",
     facilitator_errors: "Times the facilitator could not answer.",

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use farthing_money::{BaseUnits, Usd};
 use farthing_protocol::x402::{
     FacilitatorRequest, Flow, PAYMENT_RESPONSE, PAYMENT_SIGNATURE, Payment, SettleResponse, X_PAYMENT,
-    X_PAYMENT_RESPONSE,
+    X_PAYMENT_RESPONSE, v2,
 };
-use farthing_protocol::{PaymentKey, Protocol};
+use farthing_protocol::{PaymentKey, Protocol, ProtocolError, Requirements};
 use http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode};
+use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
 use crate::answer::{self, Answer, Refusal};
@@ -17,6 +18,12 @@ use crate::pricing::PaidRoute;
 
 /// A buyer's own name for one request, kept over its retries. It never goes onto a chain.
 pub(crate) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
+/// In the words of the reference.
+const NO_OFFER: &str = "No matching payment requirements";
+
+/// What only the buyer knows of his request: everything in a payment can be read off the chain once it is settled.
+const SECRETS: [HeaderName; 3] = [IDEMPOTENCY_KEY, AUTHORIZATION, COOKIE];
 
 /// What a request must repeat, besides method, path, query and body, to be the same request.
 const IDENTITY: [HeaderName; 4] = [AUTHORIZATION, COOKIE, CONTENT_TYPE, IDEMPOTENCY_KEY];
@@ -38,7 +45,7 @@ pub struct Paid {
     pub key: PaymentKey,
 }
 
-/// A payment that answers an offer of the route it was sent to.
+/// A payment for the route it was sent to.
 pub(crate) struct Order {
     pub(crate) route: Arc<PaidRoute>,
     pub(crate) request: FacilitatorRequest,
@@ -49,8 +56,12 @@ pub(crate) struct Order {
     pub(crate) path: String,
     /// The request's method, path and digest: what a claim is bound to.
     pub(crate) identity: String,
-    /// The buyer named the request: the answer may be sent again after it was delivered.
+    /// The request holds what only its buyer knows: the answer may be sent again after it was delivered.
     pub(crate) named: bool,
+    /// It answers no offer that is made now, and perhaps one that was made before: nothing but a call that has begun
+    /// already is gone on with.
+    pub(crate) late: bool,
+    flow: Flow,
 }
 
 /// The payment header of a request.
@@ -75,7 +86,8 @@ pub(crate) fn find(headers: &HeaderMap) -> Found<'_> {
 }
 
 impl Order {
-    /// Reads the payment and finds the offer that it answers.
+    /// Reads the payment and finds the offer that it answers. Prices change while buyers hold payments: one that answers
+    /// no offer is read by the terms that it echoes.
     ///
     /// What cannot be read is answered with 400, as the specification has it. The reference answers 402, which invites
     /// a client to pay anew for a request whose fault is not the payment's amount.
@@ -86,16 +98,17 @@ impl Order {
         name: &'static str,
         value: &HeaderValue,
     ) -> Result<Self, Refusal> {
-        let bad = |error: farthing_protocol::ProtocolError| {
+        let bad = |error: ProtocolError| {
             Box::new(answer::error(StatusCode::BAD_REQUEST, "invalid_payload", &error.to_string()))
         };
         let payment = Payment::from_header(name, value.as_bytes()).map_err(bad)?;
-        let Some(offer) = route.terms.answered_by(&payment).map_err(bad)? else {
-            let error = "No matching payment requirements";
-            return Err(Box::new(route.terms.refused(StatusCode::PAYMENT_REQUIRED, path, error)));
-        };
-        let terms = offer.requirements;
-        let key = PaymentKey::of(terms, payment.payload()).map_err(bad)?;
+        let offer = route.terms.answered_by(&payment).map_err(bad)?;
+        let offer = offer.map(|offer| (offer.requirements.clone(), offer.raw.to_owned()));
+        let late = offer.is_none();
+        let refused = || Box::new(route.terms.refused(StatusCode::PAYMENT_REQUIRED, path, NO_OFFER));
+        let unread = |error| if late { refused() } else { bad(error) };
+        let (terms, raw) = offer.or_else(|| echoed(&payment)).ok_or_else(refused)?;
+        let key = PaymentKey::of(&terms, payment.payload()).map_err(unread)?;
         let payer = key.eip3009_parts().map(|(_, from, _)| format!("0x{}", hex::encode(from)));
         let paid = Paid {
             payer: payer.unwrap_or_default(),
@@ -107,16 +120,14 @@ impl Order {
         };
         Ok(Self {
             route: route.clone(),
-            worth: route.worth(terms),
+            worth: route.worth(&terms),
             paid,
             path: path.to_owned(),
             identity: String::new(),
-            named: request.headers().contains_key(IDEMPOTENCY_KEY),
-            request: FacilitatorRequest {
-                requirements: terms.clone(),
-                raw_requirements: offer.raw.to_owned(),
-                payment,
-            },
+            named: SECRETS.iter().any(|name| request.headers().contains_key(name)),
+            late,
+            flow: Flow::of(&terms.extra).map_err(unread)?,
+            request: FacilitatorRequest { requirements: terms, raw_requirements: raw, payment },
         })
     }
 
@@ -125,7 +136,7 @@ impl Order {
     }
 
     pub(crate) fn is_upfront(&self) -> bool {
-        self.route.terms.flow == Flow::Upfront
+        self.flow == Flow::Upfront
     }
 
     /// Binds the order to the request with this body. An upfront route streams its body: there it does not count.
@@ -181,6 +192,11 @@ impl Order {
         self.route.terms.refused(status, &self.path, reason)
     }
 
+    /// The terms as they are now, for a payment that answers none of them.
+    pub(crate) fn unanswered(&self) -> Answer {
+        self.refused(StatusCode::PAYMENT_REQUIRED, NO_OFFER)
+    }
+
     /// Nobody may be asked to pay again here: the payment was good, and was used.
     pub(crate) fn duplicate(&self, why: &str) -> Answer {
         answer::error(StatusCode::CONFLICT, "duplicate_settlement", why)
@@ -196,5 +212,13 @@ impl Order {
     pub(crate) fn in_progress(&self) -> Answer {
         let why = "this payment is being served; send the same request again if its answer does not arrive";
         answer::try_again(StatusCode::CONFLICT, "payment_in_progress", why)
+    }
+}
+
+/// The terms that a payment says it accepted. Version 1 says nothing of them.
+fn echoed(payment: &Payment) -> Option<(Requirements, Box<RawValue>)> {
+    match payment {
+        Payment::V1(_) => None,
+        Payment::V2(payment) => Some((v2::requirements(&payment.accepted).ok()?, payment.accepted.clone())),
     }
 }

@@ -171,8 +171,31 @@ impl Ledger {
     /// [`LedgerError::NotFound`]; [`LedgerError::WrongState`] when it is released, settled or failed, or for
     /// [`ClaimState::Taken`].
     pub async fn move_claim(&self, key: &PaymentKey, seen: i64, state: ClaimState) -> Result<Option<i64>> {
-        let op = Op::Write(Write::MoveClaim { key: key.clone(), seen, state });
+        self.move_claim_with(key, seen, state, None).await
+    }
+
+    /// As [`Self::move_claim`], and names the answer that belongs to the claim from now on ([`Claim::answer`]), where
+    /// one is given.
+    ///
+    /// # Errors
+    /// As [`Self::move_claim`].
+    pub async fn move_claim_with(
+        &self,
+        key: &PaymentKey,
+        seen: i64,
+        state: ClaimState,
+        answer: Option<i64>,
+    ) -> Result<Option<i64>> {
+        let op = Op::Write(Write::MoveClaim { key: key.clone(), seen, state, answer });
         ask!(self, op, Answer::Moved(row) => row)
+    }
+
+    /// How a claim stands; `None`: nobody ever took the payment.
+    ///
+    /// # Errors
+    /// [`LedgerError::Database`], [`LedgerError::Corrupt`].
+    pub async fn find_claim(&self, key: &PaymentKey) -> Result<Option<Claim>> {
+        ask!(self, Op::Read(Read::Claim(key.clone())), Answer::Claim(claim) => claim.map(|claim| *claim))
     }
 
     /// Claims that are taken or settling, oldest first: what a restarted gateway has to look after.

@@ -175,7 +175,7 @@ mod tests {
 
     fn write() -> Op {
         let key = PaymentKey::from_record("k".into());
-        Op::Write(Write::MoveClaim { key, seen: 1, state: ClaimState::Taken })
+        Op::Write(Write::MoveClaim { key, seen: 1, state: ClaimState::Taken, answer: None })
     }
 
     #[tokio::test]

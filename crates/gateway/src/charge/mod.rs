@@ -22,9 +22,10 @@ use crate::exposure::Exposed;
 use crate::inflight::Entered;
 use crate::order::Order;
 use crate::settle::Earlier;
-use crate::store::StoredResponse;
+use crate::store::{StoreError, StoredResponse};
 use serve::Served;
-use settling::unrecorded;
+use settling::settling;
+pub(crate) use settling::unrecorded;
 
 /// On an answer that was given out before: the same one again, paid once.
 pub(crate) const RESENT: HeaderName = HeaderName::from_static("farthing-resent");
@@ -41,6 +42,8 @@ pub(crate) struct Call {
     pub(crate) gate: Entered,
     /// The ledger may know the payment: it is asked first, and the facilitator after it.
     pub(crate) known: bool,
+    /// The claim of a call that began under terms which are no longer offered.
+    pub(crate) begun: Option<Box<Claim>>,
     /// It counts among its payer's open calls, from when it was verified.
     pub(crate) exposed: OnceLock<Exposed>,
     /// The journal's row of the claim as this call wrote or saw it last.
@@ -50,13 +53,17 @@ pub(crate) struct Call {
 /// What a claim says about going on.
 enum Next {
     Serve,
-    Resume(Earlier),
-    Resend { transaction: String },
+    /// The answer that was kept for it, if any, is named by its row.
+    Resume(Earlier, Option<i64>),
+    Resend {
+        transaction: String,
+        answer: Option<i64>,
+    },
     Stop(Answer),
 }
 
 impl Call {
-    pub(crate) async fn run<B, E>(self, handler: Handler<B, E>) -> Result<Response<GatewayBody<B>>, E>
+    pub(crate) async fn run<B, E>(mut self, handler: Handler<B, E>) -> Result<Response<GatewayBody<B>>, E>
     where
         B: Body<Data = Bytes>,
         B::Error: Into<BoxError>,
@@ -65,15 +72,20 @@ impl Call {
         match self.claim().await {
             Next::Serve if self.order.is_upfront() => Box::pin(self.upfront(handler)).await,
             Next::Serve => Box::pin(self.authorized(handler)).await,
-            Next::Resume(earlier) => Box::pin(self.resume(handler, earlier)).await,
-            Next::Resend { transaction } => Ok(self.resend(&transaction).await.map(Either::Right)),
+            Next::Resume(earlier, answer) => Box::pin(self.resume(handler, earlier, answer)).await,
+            Next::Resend { transaction, answer } => {
+                Ok(self.resend(&transaction, answer).await.map(Either::Right))
+            }
             Next::Stop(answer) => Ok(answer.map(Either::Right)),
         }
     }
 
     // === the claim ===
 
-    async fn claim(&self) -> Next {
+    async fn claim(&mut self) -> Next {
+        if let Some(claim) = self.begun.take() {
+            return self.duplicate(*claim).await;
+        }
         match self.take().await {
             Ok(Claimed::Granted { seq }) => self.granted(seq).await,
             Ok(Claimed::Duplicate(claim)) => self.duplicate(claim).await,
@@ -127,10 +139,16 @@ impl Call {
             return Next::Stop(self.order.duplicate("this payment was used for another request"));
         }
         match &claim.state {
-            ClaimState::Settled { transaction } => Next::Resend { transaction: transaction.clone() },
+            ClaimState::Settled { transaction } => {
+                Next::Resend { transaction: transaction.clone(), answer: claim.answer }
+            }
             ClaimState::Settling { transaction } if self.core.is_orphan(&claim) => {
                 self.row.store(claim.seq, Ordering::Relaxed);
-                Next::Resume(Earlier { asked: true, transaction: transaction.clone() })
+                Next::Resume(Earlier { asked: true, transaction: transaction.clone() }, claim.answer)
+            }
+            // Nothing was settled: what is offered now is asked for now.
+            ClaimState::Taken if self.order.late && self.core.is_orphan(&claim) => {
+                Next::Stop(self.order.unanswered())
             }
             ClaimState::Taken if self.core.is_orphan(&claim) => self.take_over(&claim).await,
             ClaimState::Failed { reason } => {
@@ -155,10 +173,9 @@ impl Call {
         }
     }
 
-    /// The answer to a payment that was settled: the same one, if it is still there to be given.
-    async fn resend(self, transaction: &str) -> Answer {
-        let kept = self.core.store.get(self.order.key()).await;
-        match kept.inspect_err(|error| self.core.ledger_failed(self.order.key(), error)) {
+    /// The answer to a payment that was settled: the one that was sold, if it is still there to be given.
+    async fn resend(self, transaction: &str, sold: Option<i64>) -> Answer {
+        match self.kept(sold).await {
             Ok(Some(kept)) => {
                 self.core.metrics.resent.add();
                 let settled = self.order.settled_by(transaction);
@@ -166,16 +183,40 @@ impl Call {
                 answer.headers_mut().insert(RESENT, HeaderValue::from_static("1"));
                 answer
             }
-            Ok(None) | Err(_) => {
+            Ok(None) => {
                 self.core.metrics.duplicates.add();
-                self.order.duplicate("this payment was used, and its answer was given out")
+                self.order.duplicate("this payment was used, and its answer is not kept any more")
+            }
+            Err(_) => {
+                let message =
+                    "the payment is settled, and its answer cannot be read now; send the same request again";
+                answer::try_again(StatusCode::SERVICE_UNAVAILABLE, "answer_unreadable", message)
             }
         }
     }
 
-    /// Moves the claim on, if it is this call's still.
-    async fn advance(&self, state: ClaimState) -> Result<(), LedgerError> {
-        let row = self.core.advance(self.order.key(), self.row.load(Ordering::Relaxed), state).await?;
+    /// The kept answer that was made under this row. Another one that lies here was made by a process which then lost
+    /// the claim: it was never sold.
+    async fn kept(&self, row: Option<i64>) -> Result<Option<StoredResponse>, StoreError> {
+        let (store, key) = (&self.core.store, self.order.key());
+        let Some(row) = row else { return Ok(None) };
+        let failed = |error: &StoreError| self.core.ledger_failed(key, error);
+        match store.get(key).await.inspect_err(failed)? {
+            Some(kept) if kept.row == row => return Ok(Some(kept)),
+            Some(_) => store.remove(key),
+            None => {}
+        }
+        // What another process keeps cannot be forgotten from here once it is given out: only where that does no harm.
+        if !self.order.named {
+            return Ok(None);
+        }
+        store.get_beside(key, row).await.inspect_err(failed)
+    }
+
+    /// Moves the claim on, if it is this call's still; `answer` names the answer that belongs to it from now on.
+    async fn advance(&self, state: ClaimState, answer: Option<i64>) -> Result<(), LedgerError> {
+        let seen = self.row.load(Ordering::Relaxed);
+        let row = self.core.advance(self.order.key(), seen, state, answer).await?;
         self.row.store(row, Ordering::Relaxed);
         Ok(())
     }
@@ -209,6 +250,7 @@ impl Call {
         self,
         handler: Handler<B, E>,
         earlier: Earlier,
+        answer: Option<i64>,
     ) -> Result<Response<GatewayBody<B>>, E>
     where
         B: Body<Data = Bytes>,
@@ -221,9 +263,14 @@ impl Call {
         if self.order.is_upfront() {
             return self.open(handler, settled).await;
         }
-        let kept = self.core.store.get(self.order.key()).await;
-        if let Ok(Some(kept)) = kept.inspect_err(|error| self.core.ledger_failed(self.order.key(), error)) {
+        // What cannot be read now is made again, as what is lost.
+        if let Ok(Some(kept)) = self.kept(answer).await {
             return Ok(self.finish(kept, settled).await.map(Either::Right));
+        }
+        // Of all who believe the claim to be theirs, one alone makes the answer again, under a row of its own.
+        if let Err(error) = self.advance(settling(Some(settled.transaction.clone())), None).await {
+            let answer = self.not_ours(&error).unwrap_or_else(|| self.withheld(&settled));
+            return Ok(answer.map(Either::Right));
         }
         match self.serve(handler).await {
             Served::Good(response) => Ok(self.make_good(response, settled).await.map(Either::Right)),

@@ -1,6 +1,7 @@
 //! The handler: run in its time, through its panics, its answer held.
 
 use std::panic::AssertUnwindSafe;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use farthing_protocol::x402::HEADERS;
@@ -39,7 +40,8 @@ impl Call {
                 Err(unheld) => return Served::Bad(unreadable(unheld, limit)),
             };
             let key = self.order.key().clone();
-            let response = StoredResponse { key, status: parts.status, headers: parts.headers, body };
+            let row = self.row.load(Ordering::Relaxed);
+            let response = StoredResponse { key, row, status: parts.status, headers: parts.headers, body };
             if is_failure(response.status) { Served::Bad(failed(response)) } else { Served::Good(response) }
         };
         self.bounded(served).await.unwrap_or_else(Served::Bad)

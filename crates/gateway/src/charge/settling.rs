@@ -20,8 +20,10 @@ impl Call {
     /// Keeps the answer, settles, and gives it out; or withholds it.
     pub(super) async fn sell(self, response: StoredResponse) -> Answer {
         let key = self.order.key();
-        let (kept, recorded) =
-            tokio::join!(self.core.store.put(response.clone()), self.advance(settling(None)));
+        let (kept, recorded) = tokio::join!(
+            self.core.store.put(response.clone()),
+            self.advance(settling(None), Some(response.row))
+        );
         if let Err(error) = recorded {
             self.core.store.remove(key);
             return self.not_ours(&error).unwrap_or_else(unrecorded);
@@ -30,7 +32,7 @@ impl Call {
             self.core.ledger_failed(key, &error);
             // Settling, and by this process alone: nothing was asked of the facilitator yet.
             let why = "its answer could not be kept".to_owned();
-            let _ = self.advance(ClaimState::Released { why }).await;
+            let _ = self.advance(ClaimState::Released { why }, None).await;
             return unrecorded();
         }
         fault::point("gateway.kept");
@@ -51,7 +53,7 @@ impl Call {
                 Ok(settled)
             }
             Settlement::Failed(refused) => Err(self.unsettled(refused).await),
-            Settlement::Unknown(unknown) => Err(self.unknown(unknown).await),
+            Settlement::Unknown(unknown) => self.unknown(unknown).await,
         }
     }
 
@@ -68,26 +70,31 @@ impl Call {
         );
     }
 
-    async fn unknown(&self, unknown: Unknown) -> Answer {
+    async fn unknown(&self, unknown: Unknown) -> Result<SettleResponse, Answer> {
         let Unknown { transaction, cut_off } = unknown;
         // A facilitator in this process writes into the same ledger, and may know by now.
         let record = self.core.ledger.settlement(self.order.key()).await;
         match record.map(|record| record.map(|record| record.state)) {
+            Ok(Some(SettlementState::Confirmed { transaction, .. })) => {
+                let settled = self.order.settled_by(&transaction);
+                self.log_paid(&settled);
+                return Ok(settled);
+            }
             Ok(Some(SettlementState::Failed { reason, transaction, .. })) => {
-                return self.unsettled(self.refusal(&reason, transaction)).await;
+                return Err(self.unsettled(self.refusal(&reason, transaction)).await);
             }
             // Not while the last question may still be at work: it begins an abandoned settlement again.
             Ok(Some(SettlementState::Abandoned { .. })) if !cut_off => {
-                return self.unsettled(self.refusal("settlement_abandoned", None)).await;
+                return Err(self.unsettled(self.refusal("settlement_abandoned", None)).await);
             }
             Ok(_) | Err(_) => {}
         }
         self.core.metrics.settle_unknown.add();
         if transaction.is_some() {
             // If it cannot be written, the claim still says that a settlement is under way.
-            let _ = self.advance(settling(transaction.clone())).await;
+            let _ = self.advance(settling(transaction.clone()), None).await;
         }
-        self.withheld(&self.refusal(Reason::SettlementPending.as_str(), transaction))
+        Err(self.withheld(&self.refusal(Reason::SettlementPending.as_str(), transaction)))
     }
 
     async fn unsettled(&self, mut refused: SettleResponse) -> Answer {
@@ -102,7 +109,7 @@ impl Call {
             ClaimState::Failed { reason: reason.clone() }
         };
         // If it cannot be written, the claim stays open and the next attempt asks the facilitator again.
-        let _ = self.advance(state).await;
+        let _ = self.advance(state, None).await;
         refused.network = self.order.network_name().to_owned();
         let mut answer = self.order.refused(StatusCode::PAYMENT_REQUIRED, &reason);
         answer::attach(answer.headers_mut(), self.order.response_header(), &refused);
@@ -129,7 +136,7 @@ impl Call {
 
     /// Records the settlement, and only then gives the answer out: an open claim means that nobody has it.
     pub(super) async fn finish(self, response: StoredResponse, settled: SettleResponse) -> Answer {
-        if let Err(error) = self.close(&settled).await {
+        if let Err(error) = self.close(&settled, response.row).await {
             let Some(answer) = self.not_ours(&error) else { return self.withheld(&settled) };
             // The other one's answer is the one that was bought.
             self.core.store.remove(self.order.key());
@@ -139,9 +146,9 @@ impl Call {
         self.hand_over(response, &settled)
     }
 
-    pub(super) async fn close(&self, settled: &SettleResponse) -> Result<(), LedgerError> {
+    async fn close(&self, settled: &SettleResponse, answer: i64) -> Result<(), LedgerError> {
         let transaction = settled.transaction.clone();
-        self.advance(ClaimState::Settled { transaction }).await?;
+        self.advance(ClaimState::Settled { transaction }, Some(answer)).await?;
         fault::point("gateway.recorded");
         Ok(())
     }
@@ -173,7 +180,7 @@ impl Call {
     pub(super) async fn release(&self, why: &str) {
         tracing::info!(route = self.order.route.name, why, "not charged");
         // If it cannot be written, the claim is taken back after its lease.
-        let _ = self.advance(ClaimState::Released { why: why.to_owned() }).await;
+        let _ = self.advance(ClaimState::Released { why: why.to_owned() }, None).await;
     }
 }
 
@@ -186,11 +193,13 @@ struct Delivery {
 }
 
 impl OnEnd for Delivery {
-    /// After delivery the answer is kept only for a buyer who named the request by an `Idempotency-Key`: everything
-    /// else in a payment can be read off the chain once it is settled, and would buy the answer for a stranger.
+    /// After delivery the answer is kept only for a request with something in it that its buyer alone knows: everything
+    /// in a payment can be read off the chain once it is settled, and would buy the answer for a stranger.
     fn end(self: Box<Self>, delivered: bool) {
-        if delivered && !self.named {
-            self.core.store.remove(&self.key);
+        match delivered {
+            true if self.named => self.core.store.delivered(&self.key),
+            true => self.core.store.remove(&self.key),
+            false => {}
         }
     }
 }
@@ -199,7 +208,7 @@ pub(super) fn settling(transaction: Option<String>) -> ClaimState {
     ClaimState::Settling { transaction }
 }
 
-pub(super) fn unrecorded() -> Answer {
+pub(crate) fn unrecorded() -> Answer {
     let message = "the payment could not be recorded; nothing was charged";
     answer::try_again(StatusCode::SERVICE_UNAVAILABLE, "not_recorded", message)
 }

@@ -21,7 +21,7 @@ use super::serve::{is_failure, strip};
 use super::settling::{settling, unrecorded};
 use super::{Call, Handler};
 use crate::answer::{self, GatewayBody};
-use crate::core::Core;
+use crate::core::{Core, LEAST_LEASE};
 use crate::inflight::Entered;
 use crate::settle::Earlier;
 use crate::streamed::{End, Streamed};
@@ -37,7 +37,7 @@ impl Call {
     where
         B: Body<Data = Bytes>,
     {
-        if let Err(error) = self.advance(settling(None)).await {
+        if let Err(error) = self.advance(settling(None), None).await {
             return Ok(self.not_ours(&error).unwrap_or_else(unrecorded).map(Either::Right));
         }
         match self.settle(Earlier::default()).await {
@@ -70,7 +70,7 @@ impl Call {
 
     /// Of all who believe the claim to be theirs, one alone begins an answer; and its lease begins anew.
     async fn deliver<B>(self, response: Response<B>, settled: SettleResponse) -> Response<GatewayBody<B>> {
-        if let Err(error) = self.advance(settling(Some(settled.transaction.clone()))).await {
+        if let Err(error) = self.advance(settling(Some(settled.transaction.clone())), None).await {
             let answer = self.not_ours(&error).unwrap_or_else(|| self.withheld(&settled));
             return answer.map(Either::Right);
         }
@@ -113,7 +113,7 @@ impl Streaming {
     /// Waits for the answer's end and closes the claim. A stream that lasts is closed while it runs: after the lease
     /// another process would take it for a dead one's, and serve the payment beside us.
     async fn watch(self, mut ended: oneshot::Receiver<End>) {
-        match tokio::time::timeout(self.core.lease() / 2, &mut ended).await {
+        match tokio::time::timeout(LEAST_LEASE / 2, &mut ended).await {
             Ok(Ok(End::Owed)) if self.core.in_flight.may_be_made_again(&self.key) => {
                 tracing::warn!(key = %self.key, "an answer broke off: the same payment buys another try");
             }
@@ -132,7 +132,8 @@ impl Streaming {
     /// What was given out must not be had again: the gate stays shut until that is recorded.
     async fn close(&self) {
         let state = ClaimState::Settled { transaction: self.transaction.clone() };
-        while let Err(LedgerError::Database(_)) = self.core.advance(&self.key, self.row, state.clone()).await
+        while let Err(LedgerError::Database(_)) =
+            self.core.advance(&self.key, self.row, state.clone(), None).await
         {
             tokio::time::sleep(RECORD_AGAIN).await;
         }

@@ -11,7 +11,7 @@ use farthing_ambient::Clock;
 use farthing_protocol::PaymentKey;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{ResponseStore, StoreError, StoredResponse, record};
+use super::{Part, ResponseStore, StoreError, StoredResponse, record};
 
 /// The log is cut into about so many files, of which the oldest is deleted whole.
 const SEGMENTS: u64 = 8;
@@ -28,6 +28,7 @@ const GROUP: usize = 256;
 pub struct LogStore {
     queue: mpsc::Sender<Work>,
     shared: Arc<Shared>,
+    part: Option<Arc<Part>>,
 }
 
 enum Work {
@@ -57,6 +58,8 @@ struct Place {
     length: usize,
     at: i64,
     file: Arc<File>,
+    /// Its buyer had it.
+    delivered: bool,
 }
 
 #[derive(Debug)]
@@ -81,17 +84,38 @@ impl LogStore {
         max_bytes: usize,
     ) -> Result<Self, StoreError> {
         super::make_folder(dir).map_err(io(dir, "opened"))?;
+        Self::start(dir, None, clock, keep, max_bytes)
+    }
+
+    /// Opens the store in a part of a folder that gateways share. The part is the store's as long as anybody has it.
+    pub(crate) fn in_part(
+        part: Part,
+        clock: Arc<dyn Clock>,
+        keep: Duration,
+        max_bytes: usize,
+    ) -> Result<Self, StoreError> {
+        let dir = part.dir().to_owned();
+        Self::start(&dir, Some(Arc::new(part)), clock, keep, max_bytes)
+    }
+
+    fn start(
+        dir: &Path,
+        part: Option<Arc<Part>>,
+        clock: Arc<dyn Clock>,
+        keep: Duration,
+        max_bytes: usize,
+    ) -> Result<Self, StoreError> {
         let max_bytes = u64::try_from(max_bytes).unwrap_or(u64::MAX);
         let shared = Arc::new(Shared { clock, keep, max_bytes, index: Mutex::new(Index::default()) });
-        let last = shared.load(dir)?;
+        let next = shared.load(dir)? + 1;
         let (queue, mut work) = mpsc::channel(QUEUE);
-        let mut writer = Writer { dir: dir.to_owned(), next: last + 1, shared: shared.clone() };
+        let mut writer = Writer { dir: dir.to_owned(), next, torn: false, shared: shared.clone() };
         writer.begin_segment()?;
         std::thread::Builder::new()
             .name("farthing-answers".to_owned())
             .spawn(move || writer.run(&mut work))
             .map_err(io(dir, "opened"))?;
-        Ok(Self { queue, shared })
+        Ok(Self { queue, shared, part })
     }
 }
 
@@ -114,6 +138,13 @@ impl ResponseStore for LogStore {
         tokio::task::spawn_blocking(move || place.read()).await.map_err(|_| StoreError::Closed)?.map(Some)
     }
 
+    async fn get_beside(&self, key: &PaymentKey, row: i64) -> Result<Option<StoredResponse>, StoreError> {
+        let Some(part) = self.part.clone() else { return Ok(None) };
+        let (shared, key) = (self.shared.clone(), key.clone());
+        let look = move || part.others().find_map(|dir| shared.find(&dir, &key, row).transpose()).transpose();
+        tokio::task::spawn_blocking(look).await.map_err(|_| StoreError::Closed)?
+    }
+
     fn contains(&self, key: &PaymentKey) -> bool {
         self.shared.lock().places.contains_key(key)
     }
@@ -122,6 +153,12 @@ impl ResponseStore for LogStore {
         if self.shared.lock().places.remove(key).is_some() {
             // Lost when the queue is full or the process dies: then the answer is kept until its time is over.
             let _ = self.queue.try_send(Work::Remove(key.clone()));
+        }
+    }
+
+    fn delivered(&self, key: &PaymentKey) {
+        if let Some(place) = self.shared.lock().places.get_mut(key) {
+            place.delivered = true;
         }
     }
 }
@@ -152,16 +189,33 @@ impl Shared {
 
     /// Reads every segment of the folder; the number of the last.
     fn load(&self, dir: &Path) -> Result<u64, StoreError> {
-        let mut numbers: Vec<u64> = std::fs::read_dir(dir)
-            .map_err(io(dir, "read"))?
-            .filter_map(Result::ok)
-            .filter_map(|entry| entry.file_name().to_str()?.strip_suffix(".answers")?.parse().ok())
-            .collect();
-        numbers.sort_unstable();
+        let numbers = segments(dir).map_err(io(dir, "read"))?;
         for number in &numbers {
             self.load_segment(dir, *number)?;
         }
+        self.lock().drop_segments(|segment| segment.bytes == 0 || self.is_over(segment.newest));
         Ok(numbers.last().copied().unwrap_or(0))
+    }
+
+    /// The answer that another process keeps in this folder, under this row.
+    fn find(&self, dir: &Path, key: &PaymentKey, row: i64) -> Result<Option<StoredResponse>, StoreError> {
+        let mut found = None;
+        for number in segments(dir).map_err(io(dir, "read"))? {
+            let path = segment_path(dir, number);
+            // Its owner deletes old ones.
+            let Ok(file) = File::open(&path) else { continue };
+            let (file, mut offset) = (Arc::new(file), 0);
+            while let Some(record::Peeked { key: of, at, row: of_row, length }) = record::peek(&file, offset)
+            {
+                if of == *key {
+                    let place =
+                        Place { segment: number, offset, length, at, file: file.clone(), delivered: false };
+                    found = of_row.is_some_and(|of_row| of_row == row).then_some(place);
+                }
+                offset += length as u64;
+            }
+        }
+        found.filter(|place| !self.is_over(place.at)).map(|place| place.read()).transpose()
     }
 
     fn load_segment(&self, dir: &Path, number: u64) -> Result<(), StoreError> {
@@ -172,7 +226,6 @@ impl Shared {
         let file = Arc::new(file);
         let mut index = self.lock();
         let (mut offset, mut newest) = (0, 0);
-        // A record that was cut off by a crash was never acknowledged; nothing comes after it.
         while let Some(found) = bytes.get(offset..).and_then(record::read) {
             newest = newest.max(found.at);
             match found.response {
@@ -183,6 +236,7 @@ impl Shared {
                         length: found.length,
                         at: found.at,
                         file: file.clone(),
+                        delivered: false,
                     };
                     index.places.insert(found.key, place);
                 }
@@ -192,8 +246,42 @@ impl Shared {
             }
             offset += found.length;
         }
+        if offset < bytes.len() {
+            // What a crash cut off was never acknowledged. If it is more than that, answers are lost.
+            let lost = bytes.len() - offset;
+            tracing::warn!(path = %path.display(), lost, "the end of a file of kept answers cannot be read");
+        }
         index.segments.push_back(Segment { number, file, path, bytes: offset as u64, newest });
         Ok(())
+    }
+}
+
+// === impl Index ===
+
+impl Index {
+    /// Deletes the segments that are wanted no more, and forgets what is in them.
+    fn drop_segments(&mut self, unwanted: impl Fn(&Segment) -> bool) {
+        let (dropped, stay): (VecDeque<_>, VecDeque<_>) =
+            std::mem::take(&mut self.segments).into_iter().partition(unwanted);
+        self.segments = stay;
+        for segment in dropped {
+            self.places.retain(|_, place| place.segment != segment.number);
+            if let Err(error) = std::fs::remove_file(&segment.path) {
+                tracing::warn!(path = %segment.path.display(), %error, "old answers could not be deleted");
+            }
+        }
+    }
+
+    /// How many answers of a segment their buyers may not have.
+    fn owed(&self, segment: u64) -> usize {
+        self.places.values().filter(|place| place.segment == segment && !place.delivered).count()
+    }
+
+    /// The segment that goes first when room is needed: the oldest in which nobody is owed anything, or else the oldest.
+    fn least(&self) -> Option<u64> {
+        let mut full = self.segments.iter().rev().skip(1).rev().map(|segment| segment.number);
+        let oldest = full.clone().next();
+        full.find(|number| self.owed(*number) == 0).or(oldest)
     }
 }
 
@@ -202,6 +290,8 @@ impl Shared {
 struct Writer {
     dir: PathBuf,
     next: u64,
+    /// The current segment ends in what was written and not synced.
+    torn: bool,
     shared: Arc<Shared>,
 }
 
@@ -212,7 +302,9 @@ impl Writer {
             if work.blocking_recv_many(&mut group, GROUP) == 0 {
                 return;
             }
-            self.write(group);
+            for group in cut(group, self.shared.max_bytes / SEGMENTS) {
+                self.write(group);
+            }
         }
     }
 
@@ -236,7 +328,8 @@ impl Writer {
             let mut index = self.shared.lock();
             for (key, start, length, _) in &puts {
                 let (offset, length) = (base + *start as u64, *length);
-                let place = Place { segment: *number, offset, length, at, file: file.clone() };
+                let place =
+                    Place { segment: *number, offset, length, at, file: file.clone(), delivered: false };
                 index.places.insert(key.clone(), place);
             }
         }
@@ -255,10 +348,11 @@ impl Writer {
             let current = index.segments.back().ok_or(StoreError::Closed)?;
             (current.number, current.file.clone(), current.path.clone(), current.bytes)
         };
-        file.write_all_at(bytes, base).map_err(io(&path, "written"))?;
-        if sync {
-            file.sync_data().map_err(io(&path, "written"))?;
-        }
+        let written = file.write_all_at(bytes, base);
+        let written = written.and_then(|()| if sync { file.sync_data() } else { Ok(()) });
+        // Shorter records, written over it, would leave some of it behind them that reads as records.
+        self.torn = written.is_err();
+        written.map_err(io(&path, "written"))?;
         if let Some(current) = self.shared.lock().segments.back_mut() {
             current.bytes += bytes.len() as u64;
             current.newest = at;
@@ -270,20 +364,26 @@ impl Writer {
     fn make_room(&mut self, more: u64) -> Result<(), StoreError> {
         let share = self.shared.max_bytes / SEGMENTS;
         let full = self.shared.lock().segments.back().is_none_or(|s| s.bytes > 0 && s.bytes + more > share);
-        if full {
+        if full || self.torn {
             self.begin_segment()?;
         }
         let mut index = self.shared.lock();
-        loop {
-            let total: u64 = index.segments.iter().map(|segment| segment.bytes).sum();
-            let over = |s: &Segment| self.shared.is_over(s.newest) || total + more > self.shared.max_bytes;
-            let drops = index.segments.len() > 1 && index.segments.front().is_some_and(over);
-            let Some(oldest) = drops.then(|| index.segments.pop_front()).flatten() else { return Ok(()) };
-            index.places.retain(|_, place| place.segment != oldest.number);
-            if let Err(error) = std::fs::remove_file(&oldest.path) {
-                tracing::warn!(path = %oldest.path.display(), %error, "old answers could not be deleted");
+        let current = index.segments.back().map(|segment| segment.number);
+        index.drop_segments(|s| Some(s.number) != current && self.shared.is_over(s.newest));
+        while index.segments.iter().map(|segment| segment.bytes).sum::<u64>() + more > self.shared.max_bytes {
+            let Some(least) = index.least() else { break };
+            let owed = index.owed(least);
+            if owed > 0 {
+                let max = self.shared.max_bytes;
+                tracing::warn!(
+                    owed,
+                    max,
+                    "answers that buyers may still come for make room: raise `responses.max`"
+                );
             }
+            index.drop_segments(|segment| segment.number == least);
         }
+        Ok(())
     }
 
     fn begin_segment(&mut self) -> Result<(), StoreError> {
@@ -303,8 +403,38 @@ impl Writer {
         let newest = self.shared.clock.now().as_second();
         let segment = Segment { number, file: Arc::new(file), path, bytes: 0, newest };
         self.shared.lock().segments.push_back(segment);
+        self.torn = false;
         Ok(())
     }
+}
+
+/// Cuts a group into such as fit into a segment, as far as single answers do.
+fn cut(group: Vec<Work>, most: u64) -> Vec<Vec<Work>> {
+    let (mut groups, mut bytes) = (vec![Vec::new()], 0);
+    for work in group {
+        let more = match &work {
+            Work::Put(response, _) => response.weight() as u64,
+            Work::Remove(_) => 0,
+        };
+        if bytes > 0 && bytes + more > most {
+            groups.push(Vec::new());
+            bytes = 0;
+        }
+        bytes += more;
+        if let Some(group) = groups.last_mut() {
+            group.push(work);
+        }
+    }
+    groups
+}
+
+/// The numbers of a folder's segments, in their order.
+fn segments(dir: &Path) -> std::io::Result<Vec<u64>> {
+    let entries = std::fs::read_dir(dir)?.filter_map(Result::ok);
+    let number = |name: std::ffi::OsString| name.to_str()?.strip_suffix(".answers")?.parse().ok();
+    let mut numbers: Vec<u64> = entries.filter_map(|entry| number(entry.file_name())).collect();
+    numbers.sort_unstable();
+    Ok(numbers)
 }
 
 fn segment_path(dir: &Path, number: u64) -> PathBuf {
@@ -389,6 +519,62 @@ mod tests {
         assert!(store.get(&response("99", 0).key).await.unwrap().is_none());
         store.put(response("y", 3000)).await.unwrap();
         assert!(!store.contains(&response("99", 0).key), "its segment is gone");
+    }
+
+    #[tokio::test]
+    async fn what_is_owed_stays_longer_than_what_was_delivered() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = LogStore::open(dir.path(), clock(), KEEP, 20_000).unwrap();
+        let owed = response("owed", 1000);
+        store.put(owed.clone()).await.unwrap();
+        for n in 0..100 {
+            let sold = response(&n.to_string(), 1000);
+            store.put(sold.clone()).await.unwrap();
+            store.delivered(&sold.key);
+        }
+        assert_eq!(store.get(&owed.key).await.unwrap(), Some(owed));
+        assert!(!store.contains(&response("9", 0).key) && store.contains(&response("99", 0).key));
+    }
+
+    #[test]
+    fn a_group_is_cut_at_the_size_of_a_segment() {
+        let put = |bytes| Work::Put(response("a", bytes), oneshot::channel().0);
+        let group = vec![put(3_000), put(3_000), Work::Remove(response("b", 0).key), put(9_000), put(10)];
+        let sizes: Vec<usize> = cut(group, 8_000).iter().map(Vec::len).collect();
+        assert_eq!(sizes, [3, 1, 1]);
+    }
+
+    #[tokio::test]
+    async fn another_processs_answer_is_found_by_its_row() {
+        let root = tempfile::tempdir().unwrap();
+        let open = || LogStore::in_part(Part::take(root.path()).unwrap(), clock(), KEEP, 1_000_000).unwrap();
+        let (first, second) = (open(), open());
+        let kept = response("a", 1000);
+        for _ in 0..2 {
+            first.put(response("other", 10)).await.unwrap();
+            first.put(kept.clone()).await.unwrap();
+        }
+        assert_eq!(second.get_beside(&kept.key, kept.row).await.unwrap(), Some(kept.clone()));
+        assert_eq!(second.get_beside(&kept.key, kept.row + 1).await.unwrap(), None, "never sold");
+        assert_eq!(second.get_beside(&response("b", 0).key, kept.row).await.unwrap(), None);
+        first.remove(&kept.key);
+        first.put(response("other", 10)).await.unwrap();
+        assert_eq!(second.get_beside(&kept.key, kept.row).await.unwrap(), None, "forgotten");
+    }
+
+    #[tokio::test]
+    async fn empty_and_old_files_are_deleted_at_the_start() {
+        let dir = tempfile::tempdir().unwrap();
+        let clock = clock();
+        for _ in 0..5 {
+            LogStore::open(dir.path(), clock.clone(), KEEP, 20_000).unwrap();
+        }
+        let store = LogStore::open(dir.path(), clock.clone(), KEEP, 20_000).unwrap();
+        store.put(response("a", 10)).await.unwrap();
+        drop(store);
+        clock.advance(KEEP + Duration::from_secs(1));
+        LogStore::open(dir.path(), clock, KEEP, 20_000).unwrap();
+        assert_eq!(segments(dir.path()).unwrap().len(), 1, "its own");
     }
 
     #[tokio::test]

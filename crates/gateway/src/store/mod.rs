@@ -2,6 +2,7 @@
 
 mod log;
 mod memory;
+mod part;
 mod record;
 
 use async_trait::async_trait;
@@ -13,6 +14,7 @@ use crate::answer::{Held, held};
 
 pub use log::LogStore;
 pub use memory::MemoryStore;
+pub(crate) use part::Part;
 
 /// Keeps answers between the handler and the buyer.
 ///
@@ -34,17 +36,37 @@ pub trait ResponseStore: Send + Sync + std::fmt::Debug {
     /// [`StoreError`]
     async fn get(&self, key: &PaymentKey) -> Result<Option<StoredResponse>, StoreError>;
 
+    /// The answer that was made under this row of the journal and is kept by another process of the same kind, which may
+    /// be alive; none where there are no such processes. It may take its time.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    async fn get_beside(&self, _key: &PaymentKey, _row: i64) -> Result<Option<StoredResponse>, StoreError> {
+        Ok(None)
+    }
+
     /// Whether there may be one. Must be quick: it is asked for every payment.
     fn contains(&self, key: &PaymentKey) -> bool;
 
     /// Forgets an answer. Must be quick, and may take its time to reach the disk.
     fn remove(&self, key: &PaymentKey);
+
+    /// An answer was given out, and is kept only in case that its buyer asks again: it may go before those that are still
+    /// owed. Must be quick.
+    fn delivered(&self, _key: &PaymentKey) {}
 }
 
-/// Makes a folder that only its owner may enter.
+/// Makes a folder that only its owner may enter, and whose name survives the power.
 pub(crate) fn make_folder(dir: &std::path::Path) -> std::io::Result<()> {
     use std::os::unix::fs::DirBuilderExt as _;
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)
+    if dir.is_dir() {
+        return Ok(());
+    }
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+    match dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        Some(parent) => std::fs::File::open(parent)?.sync_all(),
+        None => Ok(()),
+    }
 }
 
 /// An answer in waiting.
@@ -52,6 +74,9 @@ pub(crate) fn make_folder(dir: &std::path::Path) -> std::io::Result<()> {
 pub struct StoredResponse {
     /// The payment.
     pub key: PaymentKey,
+    /// The journal's row under which it was made: of several answers that were made for one payment, the ledger's claim
+    /// names the one that is sold.
+    pub row: i64,
     /// The status.
     pub status: StatusCode,
     /// The headers, without the settlement's.
@@ -129,6 +154,6 @@ mod tests {
         headers.append("x-a", "1".parse().unwrap());
         headers.append("x-a", "2".parse().unwrap());
         let key = PaymentKey::from_record(format!("eip155:8453/eip3009/{name}"));
-        StoredResponse { key, status: StatusCode::CREATED, headers, body: vec![7; bytes].into() }
+        StoredResponse { key, row: 7, status: StatusCode::CREATED, headers, body: vec![7; bytes].into() }
     }
 }

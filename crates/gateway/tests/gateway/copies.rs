@@ -85,6 +85,24 @@ async fn a_named_request_may_be_repeated_and_is_paid_once() {
     assert_eq!(world.send(named("mine")).await.status, StatusCode::CONFLICT, "its time is over");
 }
 
+/// Credentials and cookies are the buyer's own as well.
+#[tokio::test]
+async fn a_request_with_credentials_may_be_repeated() {
+    for (nonce, header) in [(1, "authorization"), (2, "cookie")] {
+        let world = World::new();
+        let payment = world.payment(Method::GET, "/weather", nonce).await;
+        let with = |secret: &str| {
+            let request = request(Method::GET, "/weather").header(payment.0, &payment.1);
+            request.header(header, secret).body(Body::empty()).unwrap()
+        };
+        let first = world.send(with("mine")).await;
+        let again = world.send(with("mine")).await;
+        assert_eq!((again.status, again.body), (first.status, first.body), "{header}");
+        assert_eq!(world.send(with("yours")).await.status, StatusCode::CONFLICT, "{header}");
+        assert_eq!((world.api.served(), world.script.settled()), (1, 1));
+    }
+}
+
 /// A payment can be read off the chain once it is out. Who sends a copy of it with a body that never ends holds no gate.
 #[tokio::test]
 async fn a_slow_copy_does_not_shut_the_buyer_out() {

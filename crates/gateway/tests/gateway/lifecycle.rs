@@ -199,6 +199,45 @@ async fn a_withheld_answer_survives_the_process() {
     assert_eq!(served.load(std::sync::atomic::Ordering::SeqCst), 1);
 }
 
+/// Several gateways on one ledger: whichever the buyer comes to gives out the answer that another one keeps, alive or
+/// not, if the request holds what only he knows.
+#[tokio::test]
+async fn an_answer_is_had_from_any_gateway_on_the_ledger() {
+    let served = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let counter = served.clone();
+    let router = Router::new().fallback(move || {
+        let count = counter.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        async move { format!("answer {count}") }
+    });
+    let mut first = start_with(router, "").await;
+    let again = async |of: &Running| {
+        start(of.upstream, of.folder.clone(), of.script.clone(), Some(of.ledger.clone())).await
+    };
+    let mut second = again(&first).await;
+    let named = |payment: &(&str, String), key: &str| {
+        let request = request(Method::GET, "/weather/oslo").header(payment.0, &payment.1);
+        request.header("idempotency-key", key).body(Body::empty()).unwrap()
+    };
+    // Given out by the second, asked for again at the first.
+    let bought = second.payment("/weather/oslo", 1).await;
+    assert_eq!(second.send(named(&bought, "mine")).await.text(), "answer 0");
+    let resent = first.send(named(&bought, "mine")).await;
+    assert_eq!((resent.text(), resent.header("farthing-resent")), ("answer 0", "1"));
+    assert_eq!(first.send(named(&bought, "yours")).await.status, StatusCode::CONFLICT);
+    // Withheld by the second, which ends; and so does the first.
+    let payment = second.payment("/weather/oslo", 2).await;
+    second.script.settles([Settle::Hang]);
+    assert_eq!(second.send(named(&payment, "mine")).await.status, StatusCode::GATEWAY_TIMEOUT);
+    for gateway in [&mut second, &mut first] {
+        gateway.stop();
+        (&mut gateway.ended).await.unwrap();
+    }
+    let next = again(&first).await;
+    let answer = next.send(named(&payment, "mine")).await;
+    assert_eq!((answer.status, answer.text()), (StatusCode::OK, "answer 1"), "not made anew");
+    assert_eq!(served.load(std::sync::atomic::Ordering::SeqCst), 2);
+}
+
 #[tokio::test]
 async fn a_gateway_that_replaces_another_leaves_the_third_ones_calls_alone() {
     let served = Arc::new(std::sync::atomic::AtomicUsize::new(0));

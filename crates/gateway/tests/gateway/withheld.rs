@@ -1,11 +1,14 @@
 use std::time::Duration;
 
-use farthing_gateway::is_resent;
+use axum::body::Body;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use farthing_gateway::{Config, Pricing, is_resent};
 use farthing_ledger::{ClaimState, Claimed};
 use farthing_protocol::x402::{Reason, SettleResponse};
 use http::{Method, StatusCode};
 
-use crate::world::{Answer, PAYER, Settle, World, eventually, key, paid, transaction};
+use crate::world::{Answer, PAYER, Settle, World, YAML, eventually, key, paid, request, transaction};
 
 #[tokio::test]
 async fn a_settlement_that_is_late_is_waited_for() {
@@ -59,6 +62,48 @@ async fn a_withheld_answer_goes_to_nobody_else() {
     let other = world.send(paid(Method::GET, "/weather/rome", &payment, "")).await;
     assert_eq!(other.status, StatusCode::CONFLICT);
     assert_eq!((world.api.served(), world.script.settled()), (1, 0));
+}
+
+/// Known attacks, "header reuse across resources" (arXiv 2605.11781): each part of a request that a claim is bound to,
+/// changed alone.
+#[tokio::test]
+async fn a_withheld_answer_goes_to_the_same_request_alone() {
+    let world = World::new();
+    let (name, payment) = world.payment(Method::POST, "/echo", 1).await;
+    let send =
+        async |path: &str, payment: &str, body: &'static str, [key, credentials, cookie, kind]: [&str; 4]| {
+            let request = request(Method::POST, path).header(name, payment).header("idempotency-key", key);
+            let request = request.header("authorization", credentials).header("cookie", cookie);
+            world.send(request.header("content-type", kind).body(Body::from(body)).unwrap()).await
+        };
+    let mine = ["key", "Bearer mine", "session=mine", "text/plain"];
+    world.script.settles(vec![Settle::Pending; 3]);
+    let withheld = send("/echo?of=me", &payment, "goods", mine).await;
+    assert_eq!(withheld.status, StatusCode::GATEWAY_TIMEOUT);
+    world.script.settle.lock().unwrap().clear();
+
+    let spelled = BASE64.encode([BASE64.decode(&payment).unwrap(), b" ".to_vec()].concat());
+    let [key, credentials, cookie, kind] = mine;
+    for (what, answer) in [
+        ("query", send("/echo?of=you", &payment, "goods", mine).await),
+        ("no query", send("/echo", &payment, "goods", mine).await),
+        ("body", send("/echo?of=me", &payment, "other goods", mine).await),
+        ("payment header", send("/echo?of=me", &spelled, "goods", mine).await),
+        ("key", send("/echo?of=me", &payment, "goods", ["other", credentials, cookie, kind]).await),
+        ("credentials", send("/echo?of=me", &payment, "goods", [key, "Bearer yours", cookie, kind]).await),
+        ("cookie", send("/echo?of=me", &payment, "goods", [key, credentials, "session=yours", kind]).await),
+        (
+            "content type",
+            send("/echo?of=me", &payment, "goods", [key, credentials, cookie, "text/html"]).await,
+        ),
+    ] {
+        let refused = (StatusCode::CONFLICT, "duplicate_settlement".to_owned());
+        assert_eq!((answer.status, answer.code()), refused, "{what}");
+    }
+    assert_eq!((world.api.served(), world.script.settled()), (1, 0), "nobody else was served or asked for");
+    let answer = send("/echo?of=me", &payment, "goods", mine).await;
+    assert_eq!((answer.status, answer.text()), (StatusCode::CREATED, "goods"));
+    assert_eq!((world.api.served(), world.script.settled()), (1, 1));
 }
 
 /// A facilitator without a record, or another one behind the same address, answers a second question by what the first
@@ -208,6 +253,61 @@ async fn another_process_waits_until_the_lease_is_over() {
     world.clock.advance(Duration::from_secs(30 + 2 + 60 + 1));
     let answer = second.send(paid(Method::GET, "/weather", &payment, "")).await;
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+    // The first one still keeps the answer that it made. Sold was the other one.
+    for _ in 0..2 {
+        let copy = world.send(paid(Method::GET, "/weather", &payment, "")).await;
+        assert_eq!((copy.status, copy.code().as_str()), (StatusCode::CONFLICT, "duplicate_settlement"));
+    }
+    assert_eq!((world.api.served(), second.api.served(), world.script.settled()), (1, 1, 1));
+}
+
+/// Prices change: who paid the old one, and has no answer yet, is not asked for the new one.
+#[tokio::test]
+async fn a_withheld_answer_is_given_out_under_other_prices() {
+    for (restarts, upfront) in [(false, false), (true, false), (false, true)] {
+        let mut world = World::new();
+        let (path, price) = if upfront { ("/upfront/200", "$0.05") } else { ("/weather", "$0.002") };
+        let payment = world.payment(Method::GET, path, 1).await;
+        world.script.settles(vec![Settle::Pending; 3]);
+        let withheld = world.send(paid(Method::GET, path, &payment, "")).await;
+        assert_eq!(withheld.status, StatusCode::GATEWAY_TIMEOUT);
+        world.script.settle.lock().unwrap().clear();
+        if restarts {
+            world.restart().await;
+        }
+        let dearer = YAML.replace(&format!("price: \"{price}\""), "price: \"$0.07\"");
+        let pricing = Pricing::new(&Config::parse("gateway.yaml", &dearer).unwrap()).unwrap();
+        world.layer.pricing().replace(pricing);
+
+        // Another request with the same payment, and another payment of the old price, buy nothing more.
+        let elsewhere = world.send(paid(Method::GET, &format!("{path}?x=1"), &payment, "")).await;
+        assert_eq!(elsewhere.status, StatusCode::PAYMENT_REQUIRED, "{restarts} {upfront}");
+        let settled = world.script.settled();
+        let answer = world.send(paid(Method::GET, path, &payment, "")).await;
+        assert_eq!(answer.status, StatusCode::OK, "{restarts} {upfront}: {}", answer.text());
+        assert!(answer.settlement().success);
+        assert_eq!(world.script.settled(), settled + 1);
+        eventually("it is recorded", async || {
+            matches!(world.state(1).await, Some(ClaimState::Settled { .. }))
+        })
+        .await;
+        let copy = world.send(paid(Method::GET, path, &payment, "")).await;
+        assert_eq!(copy.status, StatusCode::CONFLICT, "not 402: it was paid");
+    }
+}
+
+/// Version 1 echoes no terms. What a facilitator on the same ledger has recorded is believed all the same.
+#[tokio::test]
+async fn the_shared_record_says_that_it_is_settled() {
+    let world = World::new();
+    let payment = world.payment(Method::GET, "/weather", 1).await;
+    world.script.settles(vec![Settle::Pending; 9]);
+    let withheld = world.send(paid(Method::GET, "/weather", &payment, "")).await;
+    assert_eq!(withheld.status, StatusCode::GATEWAY_TIMEOUT);
+    world.confirmed(1).await;
+    let answer = world.send(paid(Method::GET, "/weather", &payment, "")).await;
+    assert_eq!((answer.status, world.api.served()), (StatusCode::OK, 1), "{}", answer.text());
+    assert_eq!(answer.settlement().transaction, transaction(&key(1)));
 }
 
 /// Two processes at work on one payment: each believes that the other has left it.
@@ -273,9 +373,9 @@ async fn one_of_two_processes_gives_out_what_was_settled_upfront() {
 }
 
 pub(crate) fn beside(world: &World) -> farthing_gateway::PaymentLayer {
-    let config = farthing_gateway::Config::parse("gateway.yaml", crate::world::YAML).unwrap();
+    let config = Config::parse("gateway.yaml", YAML).unwrap();
     farthing_gateway::PaymentLayer::new(
-        farthing_gateway::Pricing::new(&config).unwrap(),
+        Pricing::new(&config).unwrap(),
         world.script.clone(),
         world.ledger.clone(),
         world.clock.clone(),

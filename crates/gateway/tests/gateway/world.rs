@@ -348,6 +348,17 @@ impl World {
 
     /// A settlement that a facilitator on the same ledger began and gave up.
     pub(crate) async fn abandoned(&self, nonce: u32) {
+        let why = "the chain was silent".into();
+        self.settlement(nonce, farthing_ledger::SettlementState::Abandoned { why }).await;
+    }
+
+    /// A settlement that a facilitator on the same ledger has seen confirmed.
+    pub(crate) async fn confirmed(&self, nonce: u32) {
+        let (transaction, payer) = (transaction(&key(nonce)), PAYER.into());
+        self.settlement(nonce, farthing_ledger::SettlementState::Confirmed { transaction, payer }).await;
+    }
+
+    async fn settlement(&self, nonce: u32, state: farthing_ledger::SettlementState) {
         let settlement = farthing_ledger::NewSettlement {
             key: key(nonce),
             binding: "test".into(),
@@ -359,7 +370,6 @@ impl World {
             amount: farthing_money::BaseUnits::new(2000),
         };
         assert_eq!(self.ledger.begin_settlement(settlement).await.unwrap(), farthing_ledger::Started::New);
-        let state = farthing_ledger::SettlementState::Abandoned { why: "the chain was silent".into() };
         self.ledger.update_settlement(&key(nonce), state).await.unwrap();
     }
 

@@ -10,7 +10,7 @@ pub struct NewClaim {
     pub key: PaymentKey,
     /// The route that is being paid.
     pub route: String,
-    /// The request's method and path.
+    /// The request: its method, its path, and a digest of all that makes it this one.
     pub request: String,
     /// The payer.
     pub payer: String,
@@ -67,6 +67,12 @@ pub enum ClaimState {
 }
 
 impl ClaimState {
+    /// Whether the payment may be claimed anew.
+    #[must_use]
+    pub fn is_free(&self) -> bool {
+        matches!(self, Self::Released { .. })
+    }
+
     /// The state's name, as it stands in records.
     #[must_use]
     pub fn as_str(&self) -> &'static str {
@@ -88,6 +94,9 @@ pub struct Claim {
     pub claim: NewClaim,
     /// How far it has come.
     pub state: ClaimState,
+    /// The answer that was sold, or is to be: the journal's row under which it was made. Of the answers that several
+    /// processes made for one claim, this one alone may be given out.
+    pub answer: Option<i64>,
     /// When.
     pub created_at: Timestamp,
     /// When it last changed.

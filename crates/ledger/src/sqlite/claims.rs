@@ -13,18 +13,18 @@ use crate::{Claim, ClaimState, Claimed, LedgerError, NewClaim};
 /// Takes a payment that nobody has. The table's own index decides who was first.
 const TAKE: &str = "
     INSERT INTO claims (digest, payment_key, route, request, payer, pay_to, network, asset, amount, state, detail,
-                        created_at, updated_at, seq)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 'taken', NULL, ?10, ?10, ?11)
+                        answer, created_at, updated_at, seq)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 'taken', NULL, NULL, ?10, ?10, ?11)
     ON CONFLICT (digest) DO UPDATE SET
         payment_key = excluded.payment_key, route = excluded.route, request = excluded.request,
         payer = excluded.payer, pay_to = excluded.pay_to, network = excluded.network, asset = excluded.asset,
         amount = excluded.amount, state = excluded.state, detail = excluded.detail,
-        created_at = excluded.created_at, updated_at = excluded.updated_at, seq = excluded.seq
+        answer = excluded.answer, created_at = excluded.created_at, updated_at = excluded.updated_at, seq = excluded.seq
     WHERE claims.state = 'released'";
 
-/// Moves a claim on that is open and stands as it was seen.
+/// Moves a claim on that is open and stands as it was seen. The answer that was named last stays named.
 const ADVANCE: &str = "
-    UPDATE claims SET state = ?2, detail = ?3, updated_at = ?4, seq = ?5
+    UPDATE claims SET state = ?2, detail = ?3, updated_at = ?4, seq = ?5, answer = coalesce(?7, answer)
     WHERE digest = ?1 AND seq = ?6 AND state IN ('taken', 'settling')";
 
 pub(super) fn claim(batch: &mut Batch<'_>, claim: &NewClaim) -> Result<Claimed> {
@@ -73,17 +73,19 @@ pub(super) fn advance(
     key: &PaymentKey,
     seen: i64,
     state: &ClaimState,
+    answer: Option<i64>,
 ) -> Result<Option<i64>> {
     if *state == ClaimState::Taken {
         return refused(batch, key, seen, state);
     }
     let id = key.as_str();
-    let cells = state_cells(state);
-    let [(_, name), (_, detail)] = &cells;
+    let (name, detail) = (Cell::from(state.as_str()), detail(state));
     let (place, now, seq) = (CLAIMS.place(id), batch.now, batch.next_seq());
-    if !batch.execute(ADVANCE, params![place, name, detail, now, seq, seen])? {
+    if !batch.execute(ADVANCE, params![place, name, detail, now, seq, seen, answer])? {
         return refused(batch, key, seen, state);
     }
+    let mut cells = vec![("state", name), ("detail", detail)];
+    cells.extend(answer.map(|row| ("answer", Cell::from(row))));
     batch.journal(&CLAIMS, Kind::ClaimMoved, id, &cells)?;
     Ok(Some(seq))
 }
@@ -98,15 +100,14 @@ fn refused(batch: &Batch<'_>, key: &PaymentKey, seen: i64, state: &ClaimState) -
     Ok(None)
 }
 
-fn state_cells(state: &ClaimState) -> [(&'static str, Cell<'_>); 2] {
-    let detail = match state {
+fn detail(state: &ClaimState) -> Cell<'_> {
+    match state {
         ClaimState::Taken => Cell::Null,
         ClaimState::Released { why } => Cell::from(why),
         ClaimState::Settled { transaction } => Cell::from(transaction),
         ClaimState::Settling { transaction } => Cell::from(transaction),
         ClaimState::Failed { reason } => Cell::from(reason),
-    };
-    [("state", Cell::from(state.as_str())), ("detail", detail)]
+    }
 }
 
 fn get(conn: &Connection, key: &PaymentKey) -> Result<Claim> {
@@ -114,7 +115,7 @@ fn get(conn: &Connection, key: &PaymentKey) -> Result<Claim> {
     find(conn, key)?.ok_or_else(missing)
 }
 
-fn find(conn: &Connection, key: &PaymentKey) -> Result<Option<Claim>> {
+pub(super) fn find(conn: &Connection, key: &PaymentKey) -> Result<Option<Claim>> {
     CLAIMS.find(conn, key.as_str(), read)
 }
 
@@ -136,6 +137,7 @@ fn read(row: &Row<'_>) -> Result<Claim> {
             amount: parsed("a claim's amount", &row.get::<_, String>("amount")?)?,
         },
         state: state(&row.get::<_, String>("state")?, row.get("detail")?)?,
+        answer: row.get("answer")?,
         created_at: time(row.get("created_at")?)?,
         updated_at: time(row.get("updated_at")?)?,
         seq: row.get("seq")?,

@@ -99,6 +99,7 @@ CREATE TABLE claims (
     amount TEXT NOT NULL,
     state TEXT NOT NULL,
     detail TEXT,
+    answer INTEGER,
     created_at INTEGER NOT NULL,
     updated_at INTEGER NOT NULL,
     seq INTEGER NOT NULL

@@ -85,6 +85,7 @@ impl Sqlite {
                 let usage = limits.iter().map(|limit| budget::usage(conn, limit, now));
                 Answer::Usage(usage.collect::<Result<_>>()?)
             }
+            Read::Claim(key) => Answer::Claim(claims::find(conn, key)?.map(Box::new)),
             Read::OpenClaims => Answer::Claims(claims::open(conn)?),
             Read::Settlement(key) => Answer::Settlement(settlements::find(conn, key)?),
             Read::PendingSettlements => Answer::Settlements(settlements::pending(conn)?),
@@ -158,8 +159,8 @@ impl<'a> Batch<'a> {
                 purchases::release_unsigned(self, id, why).map(|()| Answer::Done)
             }
             Write::Claim(claim) => claims::claim(self, claim).map(Answer::Claimed),
-            Write::MoveClaim { key, seen, state } => {
-                claims::advance(self, key, *seen, state).map(Answer::Moved)
+            Write::MoveClaim { key, seen, state, answer } => {
+                claims::advance(self, key, *seen, state, *answer).map(Answer::Moved)
             }
             Write::BeginSettlement(settlement) => settlements::begin(self, settlement).map(Answer::Started),
             Write::Broadcast(record) => settlements::broadcast(self, record).map(|()| Answer::Done),
