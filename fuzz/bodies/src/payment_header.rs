@@ -93,7 +93,8 @@ fn has_one_key(payload: &RawValue) {
     assert_eq!(key.as_str().to_ascii_lowercase(), key.as_str());
     // Other letters' case, same payment.
     let upper = |text: &str| text.to_ascii_uppercase().replace("0X", "0x");
-    let mut value: serde_json::Value = serde_json::from_str(payload.get()).unwrap();
+    // Half of a surrogate pair, in a field that nobody reads, is JSON by the grammar, and no text.
+    let Ok(mut value) = serde_json::from_str::<serde_json::Value>(payload.get()) else { return };
     for field in ["from", "nonce"] {
         let place = wire::below(&mut value, &["authorization", field]).unwrap();
         *place = upper(place.as_str().unwrap()).into();
