@@ -55,8 +55,8 @@ impl RemoteConfig {
 
 impl fmt::Debug for RemoteConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The key and the headers are secrets.
-        f.debug_struct("RemoteConfig").field("url", &self.url.as_str()).finish_non_exhaustive()
+        // The key and the headers are secrets, and the address's path may hold one.
+        f.debug_struct("RemoteConfig").field("url", &shown(&self.url)).finish_non_exhaustive()
     }
 }
 
@@ -67,7 +67,7 @@ pub enum RemoteConfigError {
     /// The address cannot be used.
     #[error("the facilitator's address {url} cannot be used: {why}")]
     Url {
-        /// The address, without user information.
+        /// Scheme, host and port of the address.
         url: String,
         /// What is wrong with it.
         why: &'static str,
@@ -96,7 +96,7 @@ const FAILURE_MAX_AGE: Duration = Duration::from_secs(5);
 pub struct HttpFacilitator {
     config: RemoteConfig,
     http: Http,
-    /// Where each question goes, and the address that errors name: made once, not for every call.
+    /// Where each question goes, and what errors show of the address: made once, not for every call.
     verify: Uri,
     settle: Uri,
     supported_at: Uri,
@@ -123,7 +123,7 @@ impl HttpFacilitator {
         let http = http.map_err(|error| RemoteConfigError::Client(error.to_string()))?;
         let at = |path| endpoint(&config.url, path);
         let (verify, settle, supported_at) = (at("verify")?, at("settle")?, at("supported")?);
-        let at = config.url.as_str().into();
+        let at = shown(&config.url).into();
         Ok(Self { config, http, verify, settle, supported_at, at, supported: Mutex::new(None) })
     }
 
@@ -209,7 +209,13 @@ fn is_quick(failure: &Failure) -> bool {
 fn endpoint(base: &Url, path: &str) -> Result<Uri, RemoteConfigError> {
     let mut url = base.clone();
     url.set_path(&format!("{}/{path}", base.path().trim_end_matches('/')));
-    url.as_str().parse().map_err(|_| RemoteConfigError::Url { url: url.to_string(), why: "it is no URI" })
+    url.as_str().parse().map_err(|_| RemoteConfigError::Url { url: shown(base), why: "it is no URI" })
+}
+
+/// Scheme, host and port: all that errors and logs show of an address, as some facilitators have a key in its path.
+fn shown(url: &Url) -> String {
+    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+    format!("{}://{}{port}", url.scheme(), url.host_str().unwrap_or("?"))
 }
 
 fn check_url(config: &RemoteConfig) -> Result<(), RemoteConfigError> {
@@ -224,12 +230,7 @@ fn check_url(config: &RemoteConfig) -> Result<(), RemoteConfigError> {
     } else {
         "it must be https, or http on this machine"
     };
-    let mut shown = url.clone();
-    // Both fail only for addresses that cannot have user information, and then there is none to hide.
-    let _ = shown.set_username("");
-    let _ = shown.set_password(None);
-    shown.set_query(None);
-    Err(RemoteConfigError::Url { url: shown.to_string(), why })
+    Err(RemoteConfigError::Url { url: shown(url), why })
 }
 
 fn headers(config: &RemoteConfig) -> Result<HeaderMap, RemoteConfigError> {
@@ -280,9 +281,10 @@ mod tests {
             "ftp://f.example",
             "https://u:p@f.example",
             "https://f.example/?k=1",
+            "http://f.example/hush",
         ] {
             let message = made(url).unwrap_err().to_string();
-            assert!(!message.contains("u:p") && !message.contains("k=1"), "{message}");
+            assert!(!["u:p", "k=1", "hush"].iter().any(|secret| message.contains(secret)), "{message}");
         }
     }
 
@@ -295,10 +297,11 @@ mod tests {
 
     #[test]
     fn keys_are_not_shown() {
-        let mut config = RemoteConfig::new("https://f.example".parse().unwrap());
+        let mut config = RemoteConfig::new("https://f.example:8443/hush/x402".parse().unwrap());
         config.bearer = Some("hush".into());
         config.headers = vec![("x-key".into(), "hush".into())];
-        assert!(!format!("{:?}", HttpFacilitator::new(config.clone()).unwrap()).contains("hush"));
+        let shown = format!("{:?}", HttpFacilitator::new(config.clone()).unwrap());
+        assert!(shown.contains("https://f.example:8443") && !shown.contains("hush"), "{shown}");
         config.headers = vec![("x-key".into(), "hush\n".into())];
         assert!(!HttpFacilitator::new(config).unwrap_err().to_string().contains("hush"));
     }

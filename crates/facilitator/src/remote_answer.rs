@@ -24,7 +24,12 @@ pub(crate) struct Heard {
 }
 
 impl Heard {
+    /// Reads an answer. A refusal of this seller is none, whatever its body says: taken for a verdict on the payment it
+    /// would make every buyer sign anew.
     fn read<T: DeserializeOwned>(&self) -> Result<T, FacilitatorError> {
+        if is_refusal(self.status) {
+            return Err(self.status_error());
+        }
         serde_json::from_slice(&self.body).map_err(|error| match self.status.is_success() {
             true => self.bad(error.to_string()),
             false => self.status_error(),
@@ -58,7 +63,7 @@ impl Heard {
     }
 }
 
-/// A 4xx that carries an answer is one, as with the reference; a 5xx says nothing about the payment.
+/// Another 4xx that carries an answer is one, as with the reference; a 5xx says nothing about the payment.
 pub(crate) fn verify_answer(heard: &Heard) -> Result<VerifyResponse, FacilitatorError> {
     let answer: VerifyResponse = heard.read()?;
     if heard.status.is_success() && answer.is_valid && answer.invalid_reason.is_some() {

@@ -167,6 +167,53 @@ async fn pending_can_be_asked_again_with_the_same_body() {
     }
 }
 
+/// The golden cases have none with an answer in it, only `401 without JSON`; the reference throws for both.
+#[tokio::test]
+async fn a_refusal_of_the_seller_is_no_verdict_on_the_payment() {
+    let bodies = [
+        json!({"isValid": false, "invalidReason": "invalid_payload", "success": false,
+               "errorReason": "invalid_payload", "transaction": "", "network": "eip155:84532"}),
+        json!({"isValid": true, "success": false, "errorReason": "settlement_pending", "transaction": "0x33",
+               "network": "eip155:84532"}),
+        json!({"error": "no"}),
+    ];
+    for (status, body) in
+        [401, 403, 429].into_iter().flat_map(|status| bodies.iter().map(move |b| (status, b)))
+    {
+        let stub = Stub::answering(&[json!({"status": status, "body": body.to_string()})]);
+        let client = stub.client().await;
+        let verify = client.verify(&request()).await;
+        assert!(matches!(verify, Err(FacilitatorError::Refused { .. })), "{status} {body}: {verify:?}");
+        let settle = client.settle(&request()).await;
+        assert!(matches!(settle, Err(FacilitatorError::Refused { .. })), "{status} {body}: {settle:?}");
+    }
+    for status in [400, 402, 404, 409, 412, 422] {
+        let stub = Stub::answering(&[json!({"status": status, "body": bodies[0].to_string()})]);
+        let client = stub.client().await;
+        assert!(!client.verify(&request()).await.unwrap().is_valid, "{status}");
+        assert!(!client.settle(&request()).await.unwrap().success, "{status}");
+    }
+}
+
+/// Some facilitators have a key in their address's path.
+#[tokio::test]
+async fn errors_do_not_show_the_path() {
+    for (status, body) in [(200, "rubbish"), (400, "{}"), (401, "no"), (503, "later")] {
+        let client = Stub::answering(&[json!({"status": status, "body": body})]).client().await;
+        let errors = [
+            client.verify(&request()).await.unwrap_err(),
+            client.settle(&request()).await.unwrap_err(),
+            client.supported().await.unwrap_err(),
+        ];
+        for error in errors.map(|error| format!("{error} {error:?}")) {
+            assert!(error.contains("http://127.0.0.1:") && !error.contains("/base"), "{error}");
+        }
+    }
+    let gone = HttpFacilitator::new(RemoteConfig::new("http://127.0.0.1:1/base".parse().unwrap())).unwrap();
+    let error = gone.settle(&request()).await.unwrap_err().to_string();
+    assert!(error.contains("http://127.0.0.1:1 ") && !error.contains("/base"), "{error}");
+}
+
 #[tokio::test]
 async fn a_success_has_to_prove_itself() {
     let tx = format!("0x{}", "3".repeat(64));

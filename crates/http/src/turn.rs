@@ -5,8 +5,7 @@
 //! connection nor a reader without a window shows on the socket.
 
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -16,12 +15,19 @@ use pin_project_lite::pin_project;
 use tokio::time::Instant;
 
 /// The state of one connection.
+///
+/// Its two parts are under one lock. Were `last` read first and `ours` after it, a request that took longer than the
+/// client's time and ends between the two would leave the `last` from before it and no `ours`: its connection would be
+/// dropped, with its answer.
 #[derive(Debug)]
-pub(crate) struct Turn {
+pub(crate) struct Turn(Mutex<State>);
+
+#[derive(Debug)]
+struct State {
     /// How much there is to be done by us.
-    ours: AtomicUsize,
+    ours: usize,
     /// When something happened last.
-    last: Mutex<Instant>,
+    last: Instant,
 }
 
 /// Something that is ours to do, until it is dropped.
@@ -30,26 +36,34 @@ pub(crate) struct Ours(Arc<Turn>);
 
 impl Turn {
     pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self { ours: AtomicUsize::new(0), last: Mutex::new(Instant::now()) })
+        Arc::new(Self(Mutex::new(State { ours: 0, last: Instant::now() })))
     }
 
     pub(crate) fn take(self: &Arc<Self>) -> Ours {
-        self.ours.fetch_add(1, Ordering::AcqRel);
+        self.state().ours += 1;
         Ours(self.clone())
     }
 
     fn touch(&self) {
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        self.state().last = Instant::now();
+    }
+
+    /// Never held across an await.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// When the client will have let us wait for so long, if nothing happens until then.
+    fn over(&self, patience: Duration) -> Instant {
+        let state = self.state();
+        let since = if state.ours == 0 { state.last } else { Instant::now() };
+        since + patience
     }
 
     /// Completes when the client has let us wait for so long.
     pub(crate) async fn lost(&self, patience: Duration) {
         loop {
-            let last = *self.last.lock().unwrap_or_else(PoisonError::into_inner);
-            let over = match self.ours.load(Ordering::Acquire) {
-                0 => last + patience,
-                _ => Instant::now() + patience,
-            };
+            let over = self.over(patience);
             if over <= Instant::now() {
                 return;
             }
@@ -60,8 +74,9 @@ impl Turn {
 
 impl Drop for Ours {
     fn drop(&mut self) {
-        self.0.touch();
-        self.0.ours.fetch_sub(1, Ordering::AcqRel);
+        let mut state = self.0.state();
+        state.last = Instant::now();
+        state.ours -= 1;
     }
 }
 

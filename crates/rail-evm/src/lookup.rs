@@ -66,8 +66,24 @@ pub(crate) async fn payment_state(
 
 /// The latest block's time in Unix seconds, and whether the nonce is used there.
 pub(crate) async fn nonce_state(rpc: &Rpc, key: Nonce) -> Result<(u64, bool), RailError> {
-    let data: Bytes = rpc.get(state_call(key.token, key.from, key.nonce)).await?;
+    let data: Bytes = rpc.get(state_call(key.token, key.from, key.nonce, None)).await?;
     read_state(&data).ok_or_else(|| rpc.nonsense("authorizationState", &data.to_string()))
+}
+
+/// Whether the nonce is used at this block, or at the latest one. An endpoint that lacks this block is an error.
+///
+/// The latest block alone says too little for a final failure: the receipt of our reverted transaction may come from
+/// one node, and "unused" from another one behind the same address that has not got the block in which somebody else
+/// used the nonce.
+pub(crate) async fn is_used(rpc: &Rpc, key: Nonce, block: u64) -> Result<bool, RailError> {
+    let calls = [Some(block), None].map(|block| state_call(key.token, key.from, key.nonce, block));
+    let mut used = false;
+    for answer in rpc.get_all(&calls).await? {
+        let data: Bytes = rpc.read("eth_call", &answer)?;
+        let state = read_state(&data).ok_or_else(|| rpc.nonsense("authorizationState", &data.to_string()))?;
+        used |= state.1;
+    }
+    Ok(used)
 }
 
 pub(crate) async fn receipt(rpc: &Rpc, transaction: B256) -> Result<Option<Receipt>, RailError> {

@@ -45,7 +45,13 @@ impl Token {
 
 /// `eth_call` of a contract at the latest block.
 pub(crate) fn view<C: SolCall>(to: Address, call: &C) -> Call {
-    Call::new("eth_call", json!([{ "to": to, "data": Bytes::from(call.abi_encode()) }, "latest"]))
+    view_at(to, call, None)
+}
+
+/// `eth_call` of a contract at this block; `None`: at the latest one.
+fn view_at<C: SolCall>(to: Address, call: &C, block: Option<u64>) -> Call {
+    let block = block.map_or_else(|| json!("latest"), |number| json!(U64::from(number)));
+    Call::new("eth_call", json!([{ "to": to, "data": Bytes::from(call.abi_encode()) }, block]))
 }
 
 /// What [`view`] answered.
@@ -53,8 +59,9 @@ pub(crate) fn returned<C: SolCall>(data: &Bytes) -> Option<C::Return> {
     C::abi_decode_returns(data).ok()
 }
 
-/// Asks in one `eth_call`, so that both are of the same block: the block's time and whether the nonce is used.
-pub(crate) fn state_call(token: Address, from: Address, nonce: B256) -> Call {
+/// Asks in one `eth_call`, so that both are of the same block: the block's time and whether the nonce is used. `block`
+/// as in [`view_at`].
+pub(crate) fn state_call(token: Address, from: Address, nonce: B256, block: Option<u64>) -> Call {
     let part = |target: Address, data: Vec<u8>| Multicall3::Call3 {
         target,
         allowFailure: false,
@@ -62,7 +69,7 @@ pub(crate) fn state_call(token: Address, from: Address, nonce: B256) -> Call {
     };
     let time = part(MULTICALL3, Multicall3::getCurrentBlockTimestampCall {}.abi_encode());
     let state = part(token, Abi::authorizationStateCall { authorizer: from, nonce }.abi_encode());
-    view(MULTICALL3, &Multicall3::aggregate3Call { calls: vec![time, state] })
+    view_at(MULTICALL3, &Multicall3::aggregate3Call { calls: vec![time, state] }, block)
 }
 
 /// What [`state_call`] answered: the block's time in Unix seconds, and whether the nonce is used.
@@ -122,9 +129,14 @@ impl Receipt {
         self.status == U64::from(1)
     }
 
+    /// The number of the block that it is in; a node may leave it out.
+    pub(crate) fn block(&self) -> Option<u64> {
+        self.block_number.map(|block| block.to())
+    }
+
     /// How many blocks there are from its own to `head`, both counted.
     pub(crate) fn depth(&self, head: u64) -> u64 {
-        self.block_number.map_or(0, |block| (head + 1).saturating_sub(block.to::<u64>()))
+        self.block().map_or(0, |block| (head + 1).saturating_sub(block))
     }
 
     /// What it proves about a payment in this token.

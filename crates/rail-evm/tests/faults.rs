@@ -297,13 +297,9 @@ async fn a_payment_redeemed_by_somebody_else_is_confirmed_with_their_transaction
         world.until("ours is sent", async || world.log.all().len() == 1).await;
         let ours: Bytes = world.log.all()[0].raw.parse().unwrap();
         let ours_hash = world.log.all()[0].transaction.parse().unwrap();
-        // Somebody saw our transaction and redeems the same authorization before us.
-        let call = ours.windows(4).position(|window| window == [0xe3, 0xee, 0x16, 0x0e]).unwrap();
-        let data = Bytes::copy_from_slice(&ours[call..call + 4 + 9 * 32]);
         tokio::time::sleep(Duration::from_millis(50)).await;
         assert!(world.chain.drop_transaction(ours_hash).await.unwrap());
-        let theirs =
-            world.chain.submit(accounts::STRANGER.address, Some(world.chain.usdc()), data).await.unwrap();
+        let theirs = world.redeem_as_stranger(accounts::BUYER).await;
         world.chain.mine().await.unwrap();
         world.chain.rpc("eth_sendRawTransaction", json!([ours])).await.unwrap();
         world.chain.mine().await.unwrap();

@@ -9,7 +9,7 @@ use std::time::Duration;
 use alloy_primitives::{Address, B256, Bytes, U256};
 use alloy_sol_types::SolValue;
 use farthing_ambient::{OsEntropy, Timestamp};
-use farthing_devnet::abi::{ISmartWalletFactory, IUsdc};
+use farthing_devnet::abi::ISmartWalletFactory;
 use farthing_devnet::{accounts, contracts};
 use farthing_money::Asset;
 use farthing_protocol::x402::ExactEvmPayload;
@@ -38,11 +38,7 @@ fn signed_by(
     };
     change(&mut authorization);
     let separator = domain_separator("USDC", "2", 84532, usdc().address.parse().unwrap());
-    let message = secp256k1::Message::from_digest(authorization.digest(&separator).0);
-    let (id, compact) =
-        secp256k1::SECP256K1.sign_ecdsa_recoverable(message, &secret(account)).serialize_compact();
-    let v = 27 + u8::try_from(i32::from(id)).unwrap();
-    let signature = wrap([&compact[..], &[v]].concat());
+    let signature = wrap(signature(account, authorization.digest(&separator)));
     to_raw_value(&ExactEvmPayload {
         signature: Bytes::from(signature).to_string(),
         authorization: authorization.to_wire(),
@@ -342,22 +338,7 @@ async fn cancelled_and_unused_nonces_are_told_apart() {
     let world = world(|_| {}).await;
     let (terms, buyer) = (terms(), world.payer(accounts::BUYER));
     let (since, signed) = (Timestamp::now(), world.sign(&terms));
-    let (_, _, nonce) = signed.key.eip3009_parts().unwrap();
-    let type_hash = alloy_primitives::keccak256("CancelAuthorization(address authorizer,bytes32 nonce)");
-    let inner =
-        alloy_primitives::keccak256((type_hash, accounts::BUYER.address, B256::from(nonce)).abi_encode());
-    let separator = domain_separator("USDC", "2", 84532, world.chain.usdc());
-    let digest = alloy_primitives::keccak256([&[0x19, 0x01], &separator[..], &inner[..]].concat());
-    let message = secp256k1::Message::from_digest(digest.0);
-    let (id, compact) =
-        secp256k1::SECP256K1.sign_ecdsa_recoverable(message, &secret(accounts::BUYER)).serialize_compact();
-    let v = 27 + u8::try_from(i32::from(id)).unwrap();
-    let cancel = IUsdc::cancelAuthorization_1Call {
-        authorizer: accounts::BUYER.address,
-        nonce: nonce.into(),
-        signature: [&compact[..], &[v]].concat().into(),
-    };
-    world.chain.send(accounts::STRANGER.address, world.chain.usdc(), cancel).await.unwrap();
+    world.cancel(&signed).await;
     assert_eq!(buyer.lookup(&network(), &signed.key, since).await.unwrap(), PaymentState::Canceled);
     let other = world.sign(&terms);
     let state = buyer.lookup(&network(), &other.key, since).await.unwrap();

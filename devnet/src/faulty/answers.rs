@@ -103,6 +103,10 @@ impl Shared {
             .await?;
         let known = number(&head["result"]).unwrap_or(0).saturating_sub(blocks);
         let mut call = call.clone();
+        if call["method"] == "eth_call" && number(&call["params"][1]).is_some_and(|block| block > known) {
+            let error = json!({ "code": -32000, "message": "header not found" });
+            return Ok(failure(&call["id"], &error));
+        }
         for param in call["params"].as_array_mut().into_iter().flatten() {
             if *param == "latest" || *param == "pending" {
                 *param = json!(format!("0x{known:x}"));

@@ -6,14 +6,14 @@ use farthing_ambient::Timestamp;
 use farthing_money::BaseUnits;
 use farthing_protocol::PaymentKey;
 use farthing_protocol::x402::Reason;
-use farthing_rail::{PaymentState, Settlement, VerifyError};
+use farthing_rail::{PaymentState, RailError, Settlement, VerifyError};
 use tokio::time::Instant;
 
 use super::chain::Chain;
 use super::job::Job;
 use super::payment::Payment;
 use super::transaction::Signed;
-use crate::lookup::{Nonce, find_use, nonce_state, receipt};
+use crate::lookup::{Nonce, find_use, is_used, nonce_state, receipt};
 use crate::token::{Effect, Receipt};
 
 /// One nonce of the signer in use.
@@ -91,8 +91,8 @@ pub(super) async fn judge(
     now: Timestamp,
 ) -> Verdict {
     let transaction = mined.transaction_hash;
-    let used = match nonce_state(&chain.rpc, nonce_of(payment)).await {
-        Ok((_, used)) => used,
+    let used = match used_since(chain, payment, mined).await {
+        Ok(used) => used,
         // Nobody can tell now; whoever asks for the outcome later will find out.
         Err(_) => return Verdict::Ended(pending(payment, transaction)),
     };
@@ -106,19 +106,38 @@ pub(super) async fn judge(
             Some(transaction.to_string()),
         ));
     }
-    let plain = "the transaction failed on the chain";
-    if !shared {
-        return Verdict::Ended(failed(Reason::EVM_TRANSACTION_FAILED, plain, Some(transaction.to_string())));
+    if shared {
+        return judge_in_company(chain, payment, transaction, now).await;
     }
+    Verdict::Ended(reverted(transaction))
+}
+
+/// Why a payment failed that shared its transaction with others: by asking whether it would settle now, alone.
+async fn judge_in_company(chain: &Chain, payment: &Payment, transaction: B256, now: Timestamp) -> Verdict {
     match chain.check(&mut payment.clone()).await {
         Ok(_) => Verdict::Again,
+        // Just now, by somebody else: perhaps by a transfer, which pays the payee.
+        Err(VerifyError::Invalid { reason, .. }) if reason == Reason::EVM_NONCE_ALREADY_USED => {
+            Verdict::Ended(used_elsewhere(chain, payment, transaction, now).await)
+        }
         Err(VerifyError::Invalid { reason, message, .. }) => {
             Verdict::Ended(failed(reason, &message, Some(transaction.to_string())))
         }
-        Err(_) => {
-            Verdict::Ended(failed(Reason::EVM_TRANSACTION_FAILED, plain, Some(transaction.to_string())))
-        }
+        Err(_) => Verdict::Ended(reverted(transaction)),
     }
+}
+
+/// The end of a payment whose transaction is in a block and did nothing for it.
+pub(super) fn reverted(transaction: B256) -> Settlement {
+    let message = "the transaction failed on the chain";
+    failed(Reason::EVM_TRANSACTION_FAILED, message, Some(transaction.to_string()))
+}
+
+/// Whether a payment's nonce is used, as seen no earlier than from the block of this receipt. Only this "unused" may
+/// end a payment for good.
+pub(super) async fn used_since(chain: &Chain, payment: &Payment, mined: &Receipt) -> Result<bool, RailError> {
+    let block = mined.block().ok_or_else(|| chain.rpc.nonsense("the receipt", "it names no block"))?;
+    is_used(&chain.rpc, nonce_of(payment), block).await
 }
 
 /// What became of a payment whose transaction can never be mined; `None`: nothing, its nonce is unused.
@@ -174,7 +193,7 @@ pub(super) async fn from_state(
     chain: &Chain,
     payment: &Payment,
     state: &PaymentState,
-) -> Result<Option<Settlement>, farthing_rail::RailError> {
+) -> Result<Option<Settlement>, RailError> {
     let other = "the payer cancelled the payment, or used its nonce for another one";
     match state {
         PaymentState::Unused { .. } => Ok(None),

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use super::EvmSettler;
 use super::chain::Chain;
-use super::flight::{failed, from_state, nonce_of, outcome as of_receipt, pending};
+use super::flight::{failed, from_state, nonce_of, outcome as of_receipt, pending, reverted, used_since};
 use super::node::{head, receipts};
 use super::payment::Payment;
 use crate::lookup::payment_state;
@@ -48,7 +48,7 @@ pub(super) async fn outcome(
     if let Some(end) = from_state(chain, &payment, &state).await? {
         return Ok(end);
     }
-    unused(chain, &payment, fate, &state)
+    unused(chain, &payment, fate, &state).await
 }
 
 /// What the known transactions say.
@@ -59,8 +59,8 @@ enum Fate {
     Shallow(B256),
     /// This one may still be mined.
     Open(B256),
-    /// This one was mined, to no effect for the payment.
-    Failed(B256),
+    /// This one was mined, to no effect for the payment; the last one of several.
+    Failed(Receipt),
     /// None is known, or none can be mined any more.
     None,
 }
@@ -78,7 +78,7 @@ async fn of_transactions(chain: &Chain, payment: &Payment, sent: &[&Broadcast]) 
             Some(receipt) if !is_final(chain, &receipt).await? => return Ok(Fate::Shallow(hash)),
             Some(receipt) => match of_receipt(&receipt, payment) {
                 Some(end) => return Ok(Fate::Ended(end)),
-                None if matches!(fate, Fate::None) => fate = Fate::Failed(hash),
+                None if is_news(&fate, &receipt) => fate = Fate::Failed(receipt),
                 None => {}
             },
             None if broadcast.nonce >= count => fate = Fate::Open(hash),
@@ -88,13 +88,23 @@ async fn of_transactions(chain: &Chain, payment: &Payment, sent: &[&Broadcast]) 
     Ok(fate)
 }
 
+/// Whether a transaction that did nothing says more than what is known: the later its block, the more of what others
+/// did has happened there.
+fn is_news(fate: &Fate, receipt: &Receipt) -> bool {
+    match fate {
+        Fate::None => true,
+        Fate::Failed(earlier) => earlier.block() < receipt.block(),
+        Fate::Ended(_) | Fate::Shallow(_) | Fate::Open(_) => false,
+    }
+}
+
 /// Whether enough blocks are on top of it.
 async fn is_final(chain: &Chain, receipt: &Receipt) -> Result<bool, RailError> {
     Ok(chain.confirmations <= 1 || receipt.depth(head(chain).await?) >= chain.confirmations)
 }
 
-/// The answer for a payment whose nonce is unused.
-fn unused(
+/// The answer for a payment whose nonce is unused at the latest block that an endpoint has.
+async fn unused(
     chain: &Chain,
     payment: &Payment,
     fate: Fate,
@@ -103,10 +113,12 @@ fn unused(
     let expired =
         matches!(state, PaymentState::Unused { chain_time } if *chain_time >= payment.valid_before());
     match fate {
-        Fate::Failed(hash) => {
-            let message = "the transaction failed on the chain";
-            Ok(failed(Reason::EVM_TRANSACTION_FAILED, message, Some(hash.to_string())))
+        // What has expired unused in one and the same block can't be used any more, however far that endpoint is.
+        Fate::Failed(receipt) if !expired && used_since(chain, payment, &receipt).await? => {
+            let why = "used for one endpoint and unused for another, which is behind: ask again";
+            Err(chain.rpc.nonsense("the state of the nonce", why))
         }
+        Fate::Failed(receipt) => Ok(reverted(receipt.transaction_hash)),
         _ if expired => Ok(failed(Reason::EVM_VALID_BEFORE, "the payment expired before it was settled", None)),
         Fate::Open(hash) | Fate::Shallow(hash) => Ok(pending(payment, hash)),
         Fate::Ended(end) => Ok(end),

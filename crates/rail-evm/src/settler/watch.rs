@@ -6,7 +6,7 @@ use alloy_primitives::B256;
 use futures::future::join_all;
 use tokio::time::Instant;
 
-use super::flight::{Flight, Verdict, failed, judge, outcome, passed_by, pending};
+use super::flight::{Flight, Verdict, judge, outcome, passed_by, pending, reverted};
 use super::job::{Job, Recorder};
 use super::landed::report_undone;
 use super::lane::Lane;
@@ -109,9 +109,7 @@ impl Lane {
     /// Puts a payment first in the queue once more, to go alone.
     fn again(&mut self, mut job: Job, hash: B256) {
         if job.retried || job.is_deserted() {
-            let message = "the transaction failed on the chain";
-            let reason = farthing_protocol::x402::Reason::EVM_TRANSACTION_FAILED;
-            job.ticket.done(Ok(failed(reason, message, Some(hash.to_string()))));
+            job.ticket.done(Ok(reverted(hash)));
             return;
         }
         job.retried = true;

@@ -6,14 +6,18 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use alloy_primitives::{B256, Bytes, keccak256};
+use alloy_sol_types::{SolCall, SolValue};
 use async_trait::async_trait;
 use farthing_ambient::{Entropy, OsEntropy, SystemClock, Timestamp};
+use farthing_devnet::abi::IUsdc;
 use farthing_devnet::{Account, Base, accounts};
 use farthing_money::{Asset, BaseUnits, Network, Registry};
 use farthing_protocol::Requirements;
 use farthing_rail::{
     Broadcast, Payer, RailError, Settlement, SettlementLog, Settler, SignedPayment, VerifyError,
 };
+use farthing_rail_evm::eip3009::domain_separator;
 use farthing_rail_evm::{ChainConfig, EvmPayer, EvmSettler, SettlerConfig};
 use secp256k1::SecretKey;
 use serde_json::json;
@@ -124,6 +128,24 @@ impl World {
         code(self.settler.verify(terms, &signed.payload).await.map(|verified| format!("{verified:?}")))
     }
 
+    /// Somebody has seen our last transaction and redeems the authorization in it of this account; that transaction's
+    /// hash.
+    pub async fn redeem_as_stranger(&self, of: Account) -> B256 {
+        let ours: Bytes = self.log.all().last().unwrap().raw.parse().unwrap();
+        let selector = IUsdc::transferWithAuthorization_0Call::SELECTOR;
+        let start = [&selector[..], of.address.into_word().as_slice()].concat();
+        let call = ours.windows(start.len()).position(|window| window == start).unwrap();
+        let data = Bytes::copy_from_slice(&ours[call..call + 4 + 9 * 32]);
+        self.chain.submit(accounts::STRANGER.address, Some(self.chain.usdc()), data).await.unwrap()
+    }
+
+    /// The buyer cancels his payment: he signs, and somebody else pays for the gas.
+    pub async fn cancel(&self, signed: &SignedPayment) {
+        let (_, _, nonce) = signed.key.eip3009_parts().unwrap();
+        let cancel = cancellation(accounts::BUYER, nonce.into());
+        self.chain.send(accounts::STRANGER.address, self.chain.usdc(), cancel).await.unwrap();
+    }
+
     pub async fn paid(&self) -> u64 {
         self.chain.balance_of(accounts::PAYEE.address).await.unwrap().to()
     }
@@ -138,6 +160,25 @@ impl World {
         }
         panic!("never: {what}");
     }
+}
+
+/// The token's call that cancels an authorization, signed by whoever gave it.
+pub fn cancellation(account: Account, nonce: B256) -> IUsdc::cancelAuthorization_1Call {
+    let type_hash = keccak256("CancelAuthorization(address authorizer,bytes32 nonce)");
+    let inner = keccak256((type_hash, account.address, nonce).abi_encode());
+    let separator = domain_separator("USDC", "2", 84532, usdc().address.parse().unwrap());
+    let digest = keccak256([&[0x19, 0x01], &separator[..], &inner[..]].concat());
+    let signature = signature(account, digest).into();
+    IUsdc::cancelAuthorization_1Call { authorizer: account.address, nonce, signature }
+}
+
+/// An account's signature of a digest: `r`, `s` and `v`.
+pub fn signature(account: Account, digest: B256) -> Vec<u8> {
+    let message = secp256k1::Message::from_digest(digest.0);
+    let (id, compact) =
+        secp256k1::SECP256K1.sign_ecdsa_recoverable(message, &secret(account)).serialize_compact();
+    let v = 27 + u8::try_from(i32::from(id)).unwrap();
+    [&compact[..], &[v]].concat()
 }
 
 pub fn code<T: std::fmt::Debug>(result: Result<T, VerifyError>) -> String {
