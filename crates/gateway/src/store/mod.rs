@@ -1,9 +1,11 @@
 //! Answers that were paid for, or are about to be, and that their buyer may not have.
 
+mod kept;
 mod log;
 mod memory;
 mod part;
 mod record;
+mod writer;
 
 use async_trait::async_trait;
 use bytes::Bytes;
