@@ -3,8 +3,16 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
-use crate::world::World;
+use farthing_keystore::{Keystore, Passphrase};
+use serde_json::Value;
+use tokio::io::AsyncWriteExt as _;
+
+use crate::world::{Wallet, World};
+
+/// The one in tests/e2e/world.rs.
+const PASSPHRASE: &str = "correct horse";
 
 /// Row: "the cap is skipped when `--payment-network` matches no offer: `--max-amount 0.01` paid $1,000".
 #[tokio::test]
@@ -48,17 +56,46 @@ async fn everything_in_the_wallets_folder_is_private() {
     let mut seen = 0;
     private(&world.wallet.home, &mut seen);
     assert!(seen >= 6, "folders, key file, policy, ledger, body: {seen}");
-    let keys = std::fs::read_to_string(world.wallet.home.join("keys.json")).unwrap();
-    assert!(keys.contains("argon2id"), "{keys}");
+}
+
+/// The same row, for a wallet that has just been made; from a phrase and from a raw key.
+#[tokio::test]
+async fn a_new_wallet_shows_nobody_its_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let wallet = |name: &str| Wallet { home: folder.path().join(name), address: String::new() };
+    let made = wallet("made");
+    let said = made.json(&["init", "--yes", "--print-phrase"], 0).await;
+    let phrase = said["phrase"].as_str().unwrap();
+    let keys = Keystore::open(&made.home).unwrap().unlock(&Passphrase::new(PASSPHRASE.into())).unwrap();
+    assert_eq!(keys.phrase().unwrap().words().as_str(), phrase);
+    let secret = keys.evm().secret_key().secret_bytes();
+    let hex: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
+
+    let imported = wallet("imported");
+    let mut command = imported.command(&["init", "--yes", "--import", "key", "--json"]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(hex.as_bytes()).await.unwrap();
+    let done: Value = serde_json::from_slice(&child.wait_with_output().await.unwrap().stdout).unwrap();
+    assert_eq!(done["address"], said["address"], "this is the key that must not be seen");
+
+    for wallet in [made, imported] {
+        let mut seen = 0;
+        private(&wallet.home, &mut seen);
+        assert_eq!(seen, 4, "the folder, keys, configuration, policy");
+        for file in files(&wallet.home) {
+            let text = std::fs::read_to_string(&file).unwrap().to_lowercase();
+            assert!(!text.contains(&hex) && !text.contains(phrase), "{}", file.display());
+        }
+        let keys = std::fs::read_to_string(wallet.home.join("keys.json")).unwrap();
+        assert!(keys.contains("argon2id"), "{keys}");
+    }
 }
 
 fn private(path: &Path, seen: &mut u32) {
     *seen += 1;
     let mode = std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
     if !path.is_dir() {
-        // What the test itself wrote has the mode of its own umask.
-        let own = ["config.yaml", "policy.yaml"].iter().any(|name| path.ends_with(name));
-        assert!(own || mode == 0o600, "{}: {mode:o}", path.display());
+        assert_eq!(mode, 0o600, "{}: {mode:o}", path.display());
         return;
     }
     assert_eq!(mode, 0o700, "{}", path.display());
@@ -76,6 +113,10 @@ async fn nothing_that_an_agent_calls_changes_a_cap() {
     let url = world.at("/weather/berlin");
     world.wallet.json(&["fetch", &url, "--max-amount", "$100"], 4).await;
     world.wallet.json(&["check", &url, "--max-amount", "$100"], 4).await;
+    for again in [&["init"][..], &["init", "--yes"], &["init", "--yes", "--import", "key"]] {
+        let answer = world.wallet.json(again, 2).await;
+        assert!(answer["error"]["message"].as_str().unwrap().contains("already"), "{again:?}: {answer}");
+    }
     assert_eq!(std::fs::read_to_string(world.wallet.home.join("policy.yaml")).unwrap(), tight);
     assert_eq!(world.earned().await, 0);
 }
@@ -116,6 +157,7 @@ async fn check_says_what_fetch_would_say() {
     let answer = world.wallet.json(&["check", &url], 5).await;
     assert_eq!((answer["allowed"].as_bool(), answer["priced"].as_bool()), (Some(false), Some(true)));
     assert!(answer["error"]["message"].as_str().unwrap().contains("not https"), "{answer}");
+    assert!(answer["error"]["hint"].as_str().unwrap().contains("plain_http_hosts"), "{answer}");
     world.wallet.json(&["fetch", &url], 5).await;
     assert_eq!((world.earned().await, world.upstream.served()), (0, 0));
 }

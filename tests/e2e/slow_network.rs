@@ -61,8 +61,15 @@ async fn a_lost_answer_is_found_on_the_chain_and_got_by_the_hint() {
     let (world, proxy) = world().await;
     proxy.does(Fault::LosesAnswer);
     let answer = world.wallet.json(&["fetch", &proxy.at(CALL), "--timeout", "5"], 6).await;
-    assert_eq!(world.newest_only().await["state"], "unknown");
-    world.wallet.ok(&["reconcile"]).await;
+    let unknown = world.newest_only().await;
+    assert_eq!(unknown["state"], "unknown");
+    assert_eq!(answer["payment"]["purchase"], unknown["id"], "{answer}");
+    let said = world.wallet.json(&["reconcile"], 0).await;
+    let hint = said["reconciled"][0]["hint"].as_str().unwrap();
+    assert!(
+        hint.contains(&format!("`farthing fetch --resume {}`", unknown["id"].as_str().unwrap())),
+        "{hint}"
+    );
     assert_eq!(world.newest_only().await["state"], "paid");
     proxy.does(Fault::None);
     follow_hint(&world, &answer).await;
@@ -144,14 +151,58 @@ async fn an_interrupted_payment_is_recorded_and_resumed_by_the_hint() {
     let mut command = world.wallet.command(&["fetch", &proxy.at(CALL), "--json"]);
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     proxy.payment().await;
+    let answer = interrupt(child, 6).await;
+    let signed = world.newest_only().await;
+    assert_eq!((&signed["state"], &signed["id"]), (&"signed".into(), &answer["payment"]["purchase"]));
+    proxy.does(Fault::None);
+    follow_hint(&world, &answer).await;
+}
+
+/// Ctrl-C in the middle of the body: the seller's confirmation is known, and so is where the part is.
+#[tokio::test]
+async fn an_interrupted_body_is_paid_for_and_got_by_the_hint() {
+    let (world, proxy) = world().await;
+    proxy.does(Fault::Stalls(5));
+    let mut command = world.wallet.command(&["fetch", &proxy.at(CALL), "--json"]);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    proxy.payment().await;
+    let bodies = world.wallet.home.join("bodies");
+    let part = || {
+        let files = std::fs::read_dir(&bodies).into_iter().flatten().flatten();
+        files.map(|file| file.path()).find(|file| file.extension().is_some_and(|end| end == "part"))
+    };
+    let part = once(async || part()).await;
+    let answer = interrupt(child, 1).await;
+    let message = answer["error"]["message"].as_str().unwrap();
+    assert!(message.contains("are paid") && message.contains(part.to_str().unwrap()), "{message}");
+    let paid = world.newest_only().await;
+    assert_eq!((&paid["state"], &paid["id"]), (&"paid".into(), &answer["payment"]["purchase"]));
+    assert!(paid["outcome"]["transaction"].is_string(), "{paid}");
+    proxy.does(Fault::None);
+    follow_hint(&world, &answer).await;
+}
+
+/// Waits for something.
+async fn once<T>(look: impl AsyncFn() -> Option<T>) -> T {
+    let wait = async {
+        loop {
+            if let Some(found) = look().await {
+                return found;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), wait).await.expect("it comes")
+}
+
+/// Sends Ctrl-C, and expects to be told of it.
+async fn interrupt(child: tokio::process::Child, code: i32) -> Value {
     let pid = child.id().unwrap().to_string();
     assert!(std::process::Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
     let done =
         tokio::time::timeout(Duration::from_secs(10), child.wait_with_output()).await.unwrap().unwrap();
-    assert_eq!(done.status.code(), Some(6), "{}", String::from_utf8_lossy(&done.stderr));
+    assert_eq!(done.status.code(), Some(code), "{}", String::from_utf8_lossy(&done.stderr));
     let answer: Value = serde_json::from_slice(&done.stdout).unwrap();
     assert!(answer["error"]["message"].as_str().unwrap().contains("interrupted"), "{answer}");
-    assert_eq!(world.newest_only().await["state"], "signed");
-    proxy.does(Fault::None);
-    follow_hint(&world, &answer).await;
+    answer
 }

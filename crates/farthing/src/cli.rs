@@ -195,7 +195,8 @@ pub(crate) struct FetchArgs {
     pub(crate) include: bool,
     /// Send the payment of this earlier purchase again instead of making a new one: the same call, with -d and -H as
     /// they were.
-    #[arg(long, value_name = "PURCHASE", conflicts_with = "dry_run")]
+    // Its amount, network and protocol are signed already.
+    #[arg(long, value_name = "PURCHASE", conflicts_with_all = ["dry_run", "max_amount", "network", "protocol"])]
     pub(crate) resume: Option<String>,
 }
 
@@ -279,5 +280,14 @@ mod tests {
     #[test]
     fn arguments_are_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn what_is_signed_already_is_not_limited_any_more() {
+        for limit in [["--max-amount", "$1"], ["--network", "base"], ["--protocol", "x402-v2"]] {
+            let arguments = ["farthing", "fetch", "--resume", "01ID"].into_iter().chain(limit);
+            let refused = Cli::try_parse_from(arguments).unwrap_err();
+            assert_eq!(refused.kind(), clap::error::ErrorKind::ArgumentConflict, "{limit:?}");
+        }
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::process::ExitCode;
 
 use farthing_ambient::causes;
-use farthing_ledger::LedgerError;
+use farthing_ledger::{LedgerError, Outcome};
 use farthing_policy::Denial;
 use farthing_wallet::{FetchError, WalletError};
 use serde_json::{Value, json};
@@ -65,23 +65,50 @@ impl Failure {
         self
     }
 
+    /// One more thing that can be done, unless it stands there already.
+    pub(crate) fn and_hint(mut self, hint: impl Into<String>) -> Self {
+        let hint = hint.into();
+        match &mut self.hint {
+            Some(hints) if hints.contains(&hint) => {}
+            Some(hints) => *hints = format!("{hints}; {hint}"),
+            None => self.hint = Some(hint),
+        }
+        self
+    }
+
+    /// Something else that happened.
+    pub(crate) fn also(mut self, message: &str) -> Self {
+        self.message = format!("{}; {message}", self.message);
+        self
+    }
+
     /// Puts the failure into this JSON object.
     pub(crate) fn beside(self, result: Value) -> Self {
         Self { result: Some(Box::new(result)), ..self }
     }
 
-    /// Prints the failure where the user looks for it.
-    pub(crate) fn report(&self, json: bool) -> ExitCode {
-        if json {
-            output::print(self.to_json());
-        } else {
-            use output::{BAD, DIM};
-            output::say(format_args!("{BAD}error{BAD:#}: {}", self.message));
-            if let Some(hint) = &self.hint {
-                output::say(format_args!("{DIM} hint{DIM:#}: {hint}"));
+    /// Prints the failure where the user looks for it; on stderr where stdout does not take it.
+    pub(crate) fn report(self, json: bool) -> ExitCode {
+        let code = ExitCode::from(self.code as u8);
+        if !json {
+            self.say();
+        } else if !output::print_json(&self.to_json()) {
+            match output::written() {
+                Err(unwritten) if !self.message.contains(&unwritten.message) => {
+                    self.also(&unwritten.message).say()
+                }
+                _ => self.say(),
             }
         }
-        ExitCode::from(self.code as u8)
+        code
+    }
+
+    fn say(&self) {
+        use output::{BAD, DIM};
+        output::say(format_args!("{BAD}error{BAD:#}: {}", self.message));
+        if let Some(hint) = &self.hint {
+            output::say(format_args!("{DIM} hint{DIM:#}: {hint}"));
+        }
     }
 
     fn to_json(&self) -> Value {
@@ -154,8 +181,15 @@ impl From<FetchError> for Failure {
                 Code::Configuration
             }
             FetchError::Unanswered { .. } | FetchError::TimedOut { .. } => Code::Unreachable,
-            FetchError::BadChallenge { .. } | FetchError::PlainHttp(_) => Code::Unpayable,
-            FetchError::Lost { .. } | FetchError::NotRecorded { .. } => Code::Unknown,
+            FetchError::BadChallenge { .. } => Code::Unpayable,
+            FetchError::PlainHttp(_) => {
+                return Self::new(Code::Unpayable, error).hint(
+                    "nothing was paid; call it with https://, or name the host under `plain_http_hosts` in config.yaml",
+                );
+            }
+            FetchError::Lost { .. }
+            | FetchError::NotRecorded { .. }
+            | FetchError::NotKept { outcome: Outcome::Unknown { .. }, .. } => Code::Unknown,
             _ => Code::Unexpected,
         };
         Self::new(code, causes(&error))

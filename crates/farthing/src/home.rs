@@ -20,6 +20,13 @@ impl Home {
         Ok(Self(PathBuf::from(user).join(".farthing")))
     }
 
+    /// The folder, when a command has to name it because the environment leads elsewhere.
+    pub(crate) fn named(&self) -> Option<&Path> {
+        let environment = std::env::var_os("FARTHING_HOME").map(PathBuf::from);
+        let usual = Self::locate(environment.as_deref()).ok();
+        usual.is_none_or(|usual| usual.0 != self.0).then_some(&self.0)
+    }
+
     pub(crate) fn folder(&self) -> &Path {
         &self.0
     }

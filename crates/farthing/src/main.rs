@@ -30,14 +30,9 @@ fn main() -> ExitCode {
         Err(error) => return not_arguments(&error),
     };
     let json = cli.json;
-    if let Err(failure) = start(cli) {
-        return failure.report(json);
-    }
-    match output::stdout_failure() {
-        Some(error) => {
-            Failure::new(Code::Unexpected, format!("the result could not be written: {error}")).report(false)
-        }
-        None => ExitCode::SUCCESS,
+    match start(cli).and_then(|()| output::written()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(json),
     }
 }
 

@@ -9,7 +9,7 @@ use farthing_ambient::Timestamp;
 use farthing_ledger::PurchaseState;
 use serde_json::Value;
 
-use crate::exit::Failure;
+use crate::exit::{Code, Failure};
 
 /// The first thing that went wrong with stdout. The work goes on: a payment under way has to be recorded.
 static STDOUT_FAILED: OnceLock<io::Error> = OnceLock::new();
@@ -54,7 +54,7 @@ impl Output {
     /// The result as JSON.
     #[expect(clippy::unused_self, reason = "every line goes through one place")]
     pub(crate) fn json(self, value: &Value) {
-        print(value);
+        print_json(value);
     }
 
     /// The result as JSON, with the error in it where there is one: stdout always carries one object.
@@ -85,10 +85,22 @@ pub(crate) fn clear_status() {
     }
 }
 
-/// Writes a line to stdout; what goes wrong is kept for [`stdout_failure`].
+/// Writes a line to stdout; what goes wrong is kept for [`written`].
 pub(crate) fn print(line: impl std::fmt::Display) {
+    print_to(anstream::stdout(), line);
+}
+
+/// Writes JSON to stdout as it is: what takes colours out of text takes other bytes out as well. Says whether it is
+/// there: after a failed write no second object is begun.
+pub(crate) fn print_json(value: &Value) -> bool {
+    if STDOUT_FAILED.get().is_none() {
+        print_to(io::stdout(), value);
+    }
+    STDOUT_FAILED.get().is_none()
+}
+
+fn print_to(mut stdout: impl io::Write, line: impl std::fmt::Display) {
     clear_status();
-    let mut stdout = anstream::stdout();
     if let Err(error) = writeln!(stdout, "{line}").and_then(|()| stdout.flush()) {
         // A later failure says nothing new.
         drop(STDOUT_FAILED.set(error));
@@ -101,9 +113,14 @@ pub(crate) fn say(line: impl std::fmt::Display) {
     writeln!(anstream::stderr(), "{line}").ok();
 }
 
-/// Why the result could not be written. A reader that went away, as `head` does, has had enough: that is no failure.
-pub(crate) fn stdout_failure() -> Option<&'static io::Error> {
-    STDOUT_FAILED.get().filter(|error| error.kind() != io::ErrorKind::BrokenPipe)
+/// Whether the result could be written. A reader that went away, as `head` does, has had enough: that is no failure.
+pub(crate) fn written() -> Result<(), Failure> {
+    match STDOUT_FAILED.get() {
+        Some(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::new(Code::Unexpected, format!("the result could not be written: {error}")))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// A table: columns as wide as their widest cell, the last one ragged.
@@ -150,9 +167,16 @@ pub(crate) fn state(state: PurchaseState) -> String {
     format!("{style}{word}{style:#}")
 }
 
-/// Text from outside, safe for a terminal.
+/// Text from outside, safe for a terminal. Quotes do no harm there, and are left as they are.
 pub(crate) fn printable(text: &str) -> String {
-    text.chars().take(300).flat_map(char::escape_debug).collect()
+    let mut shown = String::new();
+    for c in text.chars().take(300) {
+        match c {
+            '"' | '\'' => shown.push(c),
+            _ => shown.extend(c.escape_debug()),
+        }
+    }
+    shown
 }
 
 #[cfg(test)]
@@ -176,5 +200,6 @@ mod tests {
     #[test]
     fn escape_sequences_are_shown_not_sent() {
         assert_eq!(printable("\u{1b}[31mred"), "\\u{1b}[31mred");
+        assert_eq!(printable("it's \"red\"\n"), "it's \"red\"\\n");
     }
 }

@@ -1,6 +1,7 @@
 //! What a person sees while a call takes its time, and what Ctrl-C does to it.
 
 use std::io::IsTerminal as _;
+use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -36,6 +37,7 @@ pub(crate) async fn shown<F: Future>(output: Output, doing: impl Fn() -> String,
 pub(crate) struct Watch {
     host: String,
     doing: Mutex<String>,
+    keeping: Mutex<Option<PathBuf>>,
     paying: Mutex<Option<oneshot::Sender<Paying>>>,
     paid: Mutex<Option<oneshot::Receiver<Paying>>>,
 }
@@ -53,6 +55,7 @@ impl Watch {
         Self {
             host: printable(&call.host()),
             doing: Mutex::default(),
+            keeping: Mutex::default(),
             paying: Mutex::new(Some(paying)),
             paid: Mutex::new(Some(paid)),
         }
@@ -61,6 +64,11 @@ impl Watch {
     /// What is being waited for.
     pub(crate) fn doing(&self) -> String {
         lock(&self.doing).clone()
+    }
+
+    /// The file that the paid body goes into, once the seller has answered.
+    pub(crate) fn keeping(&self) -> Option<PathBuf> {
+        lock(&self.keeping).clone()
     }
 
     /// Completes when the user breaks a call off whose payment has left the machine, and names the purchase. Until then
@@ -89,6 +97,10 @@ impl Observer for Watch {
             }
             Step::Again => format!("the connection broke; sending the same payment to {host} again"),
             Step::SellerAtWork => format!("{host} is still at work on it"),
+            Step::Keeping(file) => {
+                *lock(&self.keeping) = Some(file.to_owned());
+                return;
+            }
             Step::Receiving(bytes) => format!("receiving from {host}: {} KiB", bytes / 1024),
             _ => return,
         };

@@ -31,15 +31,24 @@ pub(crate) fn release_unsigned(purchase: &Purchase) -> Result<Step> {
 }
 
 /// A response comes after signing; also late, when the purchase is unknown or was found paid. A later one, to the same
-/// payment sent again, takes the place of a failure, but never of a success that it is not.
+/// payment sent again, takes the place of a failure; as a success also of a part. A whole success stays.
 pub(crate) fn respond(purchase: &Purchase, response: &ResponseRecord) -> Result<Step> {
     use PurchaseState::{Paid, Signed, Unknown};
     match (&purchase.response, purchase.state) {
         (Some(known), _) if known == response => Ok(Step::Already),
         (None, Signed | Unknown | Paid) => Ok(Step::Write),
-        (Some(known), Signed | Unknown | Paid) if !succeeded(known) || succeeded(response) => Ok(Step::Write),
+        (Some(known), Signed | Unknown | Paid) if gives_way(known, response) => Ok(Step::Write),
         _ => Err(refuse(purchase, "responded")),
     }
+}
+
+fn gives_way(known: &ResponseRecord, response: &ResponseRecord) -> bool {
+    !succeeded(known) || (is_partial(known) && succeeded(response))
+}
+
+/// Whether only a part of the body came, as its file's name says.
+fn is_partial(response: &ResponseRecord) -> bool {
+    response.body_file.as_deref().is_some_and(|file| file.ends_with(".part"))
 }
 
 fn succeeded(response: &ResponseRecord) -> bool {

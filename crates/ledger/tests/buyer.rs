@@ -113,6 +113,29 @@ async fn a_later_answer_takes_the_place_of_a_failure_only() {
     ledger.responded(&id("a"), response()).await.unwrap();
     assert_eq!(ledger.purchase(&id("a")).await.unwrap().response, Some(response()));
     assert!(is_wrong_state(&ledger.responded(&id("a"), failure).await));
+    // Another success does not either, whole or not.
+    for file in ["bodies/a.2.body", "bodies/a.2.part"] {
+        let other = ResponseRecord { body_digest: "11".into(), body_file: Some(file.into()), ..response() };
+        assert!(is_wrong_state(&ledger.responded(&id("a"), other).await), "{file}");
+    }
+    assert_eq!(ledger.purchase(&id("a")).await.unwrap().response, Some(response()));
+    assert_whole(&ledger).await;
+}
+
+#[tokio::test]
+async fn a_part_gives_way_to_a_success_only() {
+    let (ledger, _) = memory();
+    assert!(is_granted(&ledger.reserve(purchase("a", "$1"), vec![]).await.unwrap()));
+    ledger.signed(&id("a"), signed(1)).await.unwrap();
+    ledger.finish(&id("a"), paid()).await.unwrap();
+    let part = ResponseRecord { body_file: Some("bodies/a.part".into()), ..response() };
+    ledger.responded(&id("a"), part.clone()).await.unwrap();
+    let failure = ResponseRecord { status: 502, ..response() };
+    assert!(is_wrong_state(&ledger.responded(&id("a"), failure).await));
+    assert_eq!(ledger.purchase(&id("a")).await.unwrap().response, Some(part));
+    let whole = ResponseRecord { body_file: Some("bodies/a.2.body".into()), ..response() };
+    ledger.responded(&id("a"), whole.clone()).await.unwrap();
+    assert_eq!(ledger.purchase(&id("a")).await.unwrap().response, Some(whole));
     assert_whole(&ledger).await;
 }
 
@@ -219,6 +242,27 @@ async fn it_is_said_when_room_comes() {
     assert_eq!(frees(Window::Lifetime).await, None);
     clock.advance(Duration::from_secs(120));
     assert_eq!(frees(Window::Rolling(Period::Minute)).await, None);
+}
+
+/// Three payments, two of which must have left before the next one fits.
+#[tokio::test]
+async fn a_refusal_says_when_enough_has_left_a_rolling_window() {
+    let hour = Window::Rolling(Period::Hour);
+    for limit in [amount("all", hour, "$1"), limit("all", hour, Measure::Count(2))] {
+        let (ledger, clock) = memory();
+        for name in ["a", "b", "c"] {
+            assert!(is_granted(&ledger.reserve(purchase(name, "$0.30"), vec![]).await.unwrap()));
+            clock.advance(Duration::from_secs(600));
+        }
+        let refused = ledger.reserve(purchase("d", "$0.50"), vec![limit.clone()]).await.unwrap();
+        let Reserved::Denied(denial) = refused else { panic!("granted") };
+        // The second one was 1,200 seconds ago, and its bucket is a second long; one more, to be past it.
+        assert_eq!(denial.retry_after_seconds, Some(2402), "{limit:?}");
+        clock.advance(Duration::from_secs(2400));
+        assert!(!is_granted(&ledger.reserve(purchase("d", "$0.50"), vec![limit.clone()]).await.unwrap()));
+        clock.advance(Duration::from_secs(2));
+        assert!(is_granted(&ledger.reserve(purchase("d", "$0.50"), vec![limit]).await.unwrap()));
+    }
 }
 
 #[tokio::test]

@@ -94,23 +94,28 @@ impl Model {
 
     /// The true use of a limit at `now`, and the most that a ledger which counts in buckets may believe.
     fn bounds(&self, limit: &Limit, now: i64) -> [(u128, u64); 2] {
-        let (second, minute, hour) = (1_000, 60_000, 3_600_000);
         match limit.window {
             Window::Lifetime => [self.used(&limit.scope, |_| true); 2],
             Window::Calendar(period) => {
                 [self.used(&limit.scope, |at| calendar_name(period, at) == calendar_name(period, now)); 2]
             }
             Window::Rolling(period) => {
-                let (length, slack) = match period {
-                    Period::Minute => (minute, second),
-                    Period::Hour => (hour, second),
-                    Period::Day => (24 * hour, minute),
-                    Period::Week => (7 * 24 * hour, hour),
-                    Period::Month => (30 * 24 * hour, hour),
-                };
+                let (length, slack) = rolling(period);
                 [0, slack].map(|slack| self.used(&limit.scope, |at| now - at < length + slack))
             }
         }
+    }
+}
+
+/// How long a rolling window is, and how much longer the ledger may believe it is.
+fn rolling(period: Period) -> (i64, i64) {
+    let (second, minute, hour) = (1_000, 60_000, 3_600_000);
+    match period {
+        Period::Minute => (minute, second),
+        Period::Hour => (hour, second),
+        Period::Day => (24 * hour, minute),
+        Period::Week => (7 * 24 * hour, hour),
+        Period::Month => (30 * 24 * hour, hour),
     }
 }
 
@@ -189,9 +194,26 @@ impl Run {
                 let denied_by = |limit: &Limit| !fits(limit.measure, self.model.bounds(limit, now)[1], cents);
                 // Rules may share a name here; one of that name must have had no room.
                 let mut named = limits.iter().filter(|other| other.rule == limit.rule);
-                assert!(named.any(denied_by), "{denial:?} without need");
+                assert!(named.clone().any(denied_by), "{denial:?} without need");
+                if let Some(wait) = denial.retry_after_seconds {
+                    let wait = i64::try_from(wait).unwrap() * 1_000;
+                    let right = named.any(|limit| self.frees_after(limit, now, wait, cents));
+                    assert!(right, "{denial:?}: not after {wait} ms");
+                }
             }
         }
+    }
+
+    /// Whether there is room for a payment after this wait, and none much earlier.
+    fn frees_after(&self, limit: &Limit, now: i64, wait: i64, cents: u128) -> bool {
+        let slack = match limit.window {
+            Window::Rolling(period) => rolling(period).1,
+            Window::Calendar(_) | Window::Lifetime => 0,
+        };
+        let fits_at = |at: i64| fits(limit.measure, self.model.bounds(limit, at)[0], cents);
+        // The wait is rounded up to more than a second, and the bucket counts until its last moment has left.
+        let earlier = now + wait - slack - 1_001;
+        fits_at(now + wait) && (earlier < now || !fits_at(earlier))
     }
 
     async fn sign(&mut self, n: usize) {

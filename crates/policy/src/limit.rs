@@ -60,7 +60,8 @@ pub struct Usage {
     pub amount: Usd,
     /// Payments.
     pub count: u64,
-    /// When enough may be free again: the end of a calendar window, or when the oldest use leaves a rolling one.
+    /// In how long less is used: at the end of a calendar window; of a rolling one when so much has left that the use is
+    /// within the limit, or when the oldest use leaves where it is already.
     pub frees_in: Option<Duration>,
 }
 
@@ -178,6 +179,17 @@ impl Limit {
             Some(amount) if fits => Ok(Usage { amount, count, frees_in: used.frees_in }),
             _ => Err(self.denial(used, value)),
         }
+    }
+
+    /// The limit for what is used beside a payment of `value`: while the use is above it, there is no room for the
+    /// payment. None where there is no room even when nothing is used.
+    #[must_use]
+    pub fn beside(&self, value: Usd) -> Option<Self> {
+        let measure = match self.measure {
+            Measure::Amount(most) => Measure::Amount(most.checked_sub(value).ok()?),
+            Measure::Count(most) => Measure::Count(most.checked_sub(1)?),
+        };
+        Some(Self { measure, ..self.clone() })
     }
 
     /// What remains of it, in words: `$0.75 of $1.00`.

@@ -272,6 +272,11 @@ proptest! {
                 Measure::Amount(most) => used.amount.get() + value.get() <= most.get(),
                 Measure::Count(most) => used.count < most,
             };
+            let within = |limit: Limit| match limit.measure {
+                Measure::Amount(most) => used.amount <= most,
+                Measure::Count(most) => used.count <= most,
+            };
+            prop_assert_eq!(limit.beside(value).is_some_and(within), room);
             match limit.admit(used, value) {
                 Ok(after) => {
                     prop_assert!(room);

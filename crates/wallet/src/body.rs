@@ -2,11 +2,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use farthing_ledger::PurchaseId;
+use farthing_ledger::{Purchase, PurchaseId};
 use futures::{Stream, StreamExt as _};
+use http::StatusCode;
 use sha2::{Digest, Sha256};
 use tokio::fs::{File, OpenOptions};
 use tokio::io::AsyncWriteExt as _;
+
+use crate::pay::failed;
 
 /// Where paid bodies are kept, one file per purchase, readable by their owner only.
 #[derive(Debug, Clone)]
@@ -25,7 +28,35 @@ pub struct KeptBody {
     /// How many bytes were kept.
     pub bytes: u64,
     /// Why it is not the whole body.
-    pub cut_off: Option<String>,
+    pub cut_off: Option<CutOff>,
+}
+
+/// Why a body is not whole.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CutOff {
+    /// The rest did not come.
+    #[error("the connection broke after {bytes} bytes: {why}")]
+    Broke {
+        /// How many bytes came.
+        bytes: u64,
+        /// What happened.
+        why: String,
+    },
+    /// The rest was not taken, and is not the next time either.
+    #[error("it is longer than {most} bytes, the most that is kept (`max_body_bytes`)")]
+    TooLong {
+        /// How many bytes are kept of a body.
+        most: u64,
+    },
+}
+
+/// Whether what was bought has arrived, and whole. When not, the seller can be asked for it with the payment that he
+/// has.
+#[must_use]
+pub fn has_answer(purchase: &Purchase) -> bool {
+    let Some(answer) = &purchase.response else { return false };
+    let partial = answer.body_file.as_deref().is_some_and(BodyStore::is_partial);
+    StatusCode::from_u16(answer.status).is_ok_and(|status| !failed(status)) && !partial
 }
 
 const FOLDER: &str = "bodies";
@@ -67,36 +98,12 @@ impl BodyStore {
         Ok(())
     }
 
-    /// Writes a body as it arrives. What a broken connection leaves is kept too: it was paid for. What another answer
-    /// to the same purchase left stays.
+    /// Makes the purchase's next file, and names what it is called once it is whole: an answer never takes the place of
+    /// an earlier one.
     ///
     /// # Errors
     /// The file system's.
-    pub async fn keep<E: std::fmt::Display>(
-        &self,
-        purchase: &PurchaseId,
-        body: impl Stream<Item = Result<Bytes, E>>,
-    ) -> io::Result<KeptBody> {
-        let (partial, whole, file) = self.create(purchase).await?;
-        let kept = match write(file, body, self.max_bytes).await {
-            Ok(kept) => kept,
-            Err(error) => {
-                // The seller can be asked again; on a full disk the ledger needs the room.
-                tokio::fs::remove_file(self.path(&partial)).await.ok();
-                return Err(error);
-            }
-        };
-        let (digest, bytes, cut_off) = kept;
-        if cut_off.is_some() {
-            return Ok(KeptBody { file: partial, digest, bytes, cut_off });
-        }
-        tokio::fs::rename(self.path(&partial), self.path(&whole)).await?;
-        Ok(KeptBody { file: whole, digest, bytes, cut_off })
-    }
-
-    /// Makes the purchase's next file, and names what it is called once it is whole: an answer never takes the place of
-    /// an earlier one.
-    async fn create(&self, purchase: &PurchaseId) -> io::Result<(String, String, File)> {
+    pub async fn begin(&self, purchase: &PurchaseId) -> io::Result<Draft<'_>> {
         for number in 1..=MOST_FILES {
             let stem = match number {
                 1 => format!("{FOLDER}/{purchase}"),
@@ -107,7 +114,7 @@ impl BodyStore {
                 Ok(_) if tokio::fs::try_exists(self.path(&whole)).await? => {
                     tokio::fs::remove_file(self.path(&partial)).await?;
                 }
-                Ok(file) => return Ok((partial, whole, file)),
+                Ok(file) => return Ok(Draft { store: self, partial, whole, file }),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(error),
             }
@@ -116,19 +123,71 @@ impl BodyStore {
     }
 }
 
+/// A file that waits for a body.
+#[derive(Debug)]
+pub struct Draft<'a> {
+    store: &'a BodyStore,
+    partial: String,
+    whole: String,
+    file: File,
+}
+
+impl Draft<'_> {
+    /// Where the body is while not all of it has come.
+    #[must_use]
+    pub fn path(&self) -> PathBuf {
+        self.store.path(&self.partial)
+    }
+
+    /// Writes the body as it arrives. What a broken connection leaves is kept too: it was paid for. What another answer
+    /// to the same purchase left stays.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub async fn keep<E: std::fmt::Display>(
+        self,
+        body: impl Stream<Item = Result<Bytes, E>>,
+    ) -> io::Result<KeptBody> {
+        let path = self.path();
+        let (digest, bytes, cut_off) = match write(self.file, body, self.store.max_bytes).await {
+            Ok(written) => written,
+            Err(error) => {
+                // The seller can be asked again; on a full disk the ledger needs the room.
+                tokio::fs::remove_file(path).await.ok();
+                return Err(error);
+            }
+        };
+        let file = if cut_off.is_some() { self.partial } else { self.whole };
+        let kept = self.store.path(&file);
+        if kept != path {
+            tokio::fs::rename(path, &kept).await?;
+        }
+        sync_folder(&kept).await?;
+        Ok(KeptBody { file, digest, bytes, cut_off })
+    }
+}
+
+/// Makes a file's name last: until then a power cut could take away what the ledger says is kept.
+async fn sync_folder(file: &Path) -> io::Result<()> {
+    match file.parent() {
+        Some(folder) if cfg!(unix) => File::open(folder).await?.sync_all().await,
+        _ => Ok(()),
+    }
+}
+
 /// Writes what arrives, up to `max_bytes`; returns its digest, its length, and why it is not whole.
 async fn write<E: std::fmt::Display>(
     mut file: File,
     body: impl Stream<Item = Result<Bytes, E>>,
     max_bytes: u64,
-) -> io::Result<(String, u64, Option<String>)> {
+) -> io::Result<(String, u64, Option<CutOff>)> {
     let mut body = std::pin::pin!(body);
     let (mut hasher, mut bytes, mut cut_off) = (Sha256::new(), 0u64, None);
     while let Some(chunk) = body.next().await {
         let chunk = match chunk {
             Ok(chunk) => chunk,
             Err(error) => {
-                cut_off = Some(format!("the connection broke after {bytes} bytes: {error}"));
+                cut_off = Some(CutOff::Broke { bytes, why: error.to_string() });
                 break;
             }
         };
@@ -138,7 +197,7 @@ async fn write<E: std::fmt::Display>(
         hasher.update(kept);
         bytes = bytes.saturating_add(kept.len() as u64);
         if kept.len() < chunk.len() {
-            cut_off = Some(format!("it is longer than {} bytes, the most that is kept", max_bytes));
+            cut_off = Some(CutOff::TooLong { most: max_bytes });
             break;
         }
     }
@@ -167,8 +226,11 @@ mod tests {
     use super::*;
     use futures::stream;
 
-    fn id() -> PurchaseId {
-        PurchaseId("01TEST".into())
+    async fn keep(
+        store: &BodyStore,
+        body: impl Stream<Item = Result<Bytes, io::Error>>,
+    ) -> io::Result<KeptBody> {
+        store.begin(&PurchaseId("01TEST".into())).await?.keep(body).await
     }
 
     #[tokio::test]
@@ -176,7 +238,7 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let store = BodyStore::new(home.path(), 1_000);
         let chunks = [&b"\x00\xff"[..], b"two"].map(|chunk| Ok::<_, io::Error>(Bytes::from_static(chunk)));
-        let kept = store.keep(&id(), stream::iter(chunks)).await.unwrap();
+        let kept = keep(&store, stream::iter(chunks)).await.unwrap();
         let path = store.path(&kept.file);
         assert_eq!(std::fs::read(&path).unwrap(), b"\x00\xfftwo");
         assert_eq!((kept.bytes, kept.cut_off), (5, None));
@@ -197,9 +259,9 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let store = BodyStore::new(home.path(), 1_000);
         let chunks = [Ok(Bytes::from_static(b"half")), Err(io::Error::other("reset"))];
-        let kept = store.keep(&id(), stream::iter(chunks)).await.unwrap();
+        let kept = keep(&store, stream::iter(chunks)).await.unwrap();
         assert_eq!(std::fs::read(store.path(&kept.file)).unwrap(), b"half");
-        assert!(kept.cut_off.unwrap().contains("reset"));
+        assert_eq!(kept.cut_off, Some(CutOff::Broke { bytes: 4, why: "reset".into() }));
         assert!(BodyStore::is_partial(&kept.file));
     }
 
@@ -208,8 +270,8 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let store = BodyStore::new(home.path(), 1_000);
         let chunk = |text: &'static [u8]| stream::iter([Ok::<_, io::Error>(Bytes::from_static(text))]);
-        let first = store.keep(&id(), chunk(b"treasure")).await.unwrap();
-        let second = store.keep(&id(), chunk(b"409")).await.unwrap();
+        let first = keep(&store, chunk(b"treasure")).await.unwrap();
+        let second = keep(&store, chunk(b"409")).await.unwrap();
         assert_eq!(std::fs::read(store.path(&first.file)).unwrap(), b"treasure");
         assert_eq!(std::fs::read(store.path(&second.file)).unwrap(), b"409");
         assert_eq!(
@@ -224,7 +286,7 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let store = BodyStore::new(home.path(), 3);
         let chunks = [Ok::<_, io::Error>(Bytes::from_static(b"12345"))];
-        let kept = store.keep(&id(), stream::iter(chunks)).await.unwrap();
-        assert_eq!((kept.bytes, kept.cut_off.is_some()), (3, true));
+        let kept = keep(&store, stream::iter(chunks)).await.unwrap();
+        assert_eq!((kept.bytes, kept.cut_off), (3, Some(CutOff::TooLong { most: 3 })));
     }
 }

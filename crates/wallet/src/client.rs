@@ -12,7 +12,7 @@ use futures::StreamExt as _;
 use http::{HeaderMap, StatusCode};
 use reqwest::Response;
 
-use crate::{Appraisal, BodyStore, CallLimits, FetchError, Observer, Request, Step, Wallet};
+use crate::{Appraisal, BodyStore, CallLimits, CutOff, FetchError, Observer, Request, Step, Wallet};
 
 /// How the client speaks HTTP.
 #[derive(Debug, Clone)]
@@ -73,7 +73,7 @@ pub enum FetchedBody {
         /// Its length.
         bytes: u64,
         /// Why it is not the whole body.
-        cut_off: Option<String>,
+        cut_off: Option<CutOff>,
     },
 }
 
@@ -190,16 +190,20 @@ impl Client {
         request.check_headers()?;
         self.tell(Step::Asking);
         let url = request.recorded_url();
-        let timed_out = |url, limit: Duration| FetchError::TimedOut { url, seconds: limit.as_secs() };
+        let timed_out = |url| FetchError::TimedOut { url, seconds: self.config.timeout.as_secs() };
         match tokio::time::timeout(self.config.timeout, self.build(request).send()).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) if error.is_timeout() && error.is_connect() => {
-                Err(timed_out(url, connect_timeout(&self.config)))
+                Err(FetchError::Unanswered { url, why: self.no_connection() })
             }
-            Ok(Err(error)) if error.is_timeout() => Err(timed_out(url, self.config.timeout)),
+            Ok(Err(error)) if error.is_timeout() => Err(timed_out(url)),
             Ok(Err(error)) => Err(FetchError::Unanswered { url, why: causes(&error.without_url()) }),
-            Err(_) => Err(timed_out(url, self.config.timeout)),
+            Err(_) => Err(timed_out(url)),
         }
+    }
+
+    pub(crate) fn no_connection(&self) -> String {
+        format!("could not connect within {} s", connect_timeout(&self.config).as_secs_f32())
     }
 
     async fn read_challenge(&self, request: &Request, answer: Response) -> Result<Challenge, FetchError> {
@@ -234,9 +238,10 @@ impl Client {
     }
 }
 
-/// Connecting takes a fraction of a second, or is not going to succeed.
+/// Connecting takes a fraction of a second, or is not going to succeed. It ends before the request's own timeout, so
+/// that it is known whether anything was sent.
 fn connect_timeout(config: &ClientConfig) -> Duration {
-    config.timeout.min(Duration::from_secs(10))
+    (config.timeout * 3 / 4).min(Duration::from_secs(10))
 }
 
 fn free(answer: Response) -> Fetched {

@@ -1,4 +1,6 @@
-use farthing_ledger::{LedgerError, PurchaseId};
+use std::path::PathBuf;
+
+use farthing_ledger::{LedgerError, Outcome, PurchaseId};
 use farthing_money::Network;
 use farthing_policy::Denial;
 use farthing_protocol::ProtocolError;
@@ -113,20 +115,25 @@ pub enum FetchError {
     NotKept {
         /// The purchase.
         purchase: PurchaseId,
+        /// How it stands.
+        outcome: Outcome,
         /// What happened.
         why: String,
     },
-    /// The payment left the machine and was answered, but the ledger could not take that down. It stays reserved.
+    /// The payment left the machine and was answered, but the ledger could not take that down. What is not known to be
+    /// paid stays reserved.
     #[error(
-        "the payment of purchase {purchase} was sent and answered, but that could not be recorded: {source}. It stays \
-         reserved"
+        "the payment of purchase {purchase} was sent and answered, but that could not be recorded: {source}{}",
+        .file.as_ref().map(|file| format!(". What came is in {}", file.display())).unwrap_or_default()
     )]
     NotRecorded {
         /// The purchase.
         purchase: PurchaseId,
+        /// Where the answer's body is kept, or the part of it that came.
+        file: Option<PathBuf>,
         /// What happened.
         #[source]
-        source: WalletError,
+        source: Box<WalletError>,
     },
     /// The client could not be set up.
     #[error("the HTTP client cannot be set up: {0}")]

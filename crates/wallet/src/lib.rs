@@ -35,10 +35,11 @@ mod pay;
 mod progress;
 mod reconcile;
 mod request;
+mod room;
 mod wallet;
 
 pub use appraise::{Appraisal, Shortage, Verdict};
-pub use body::{BodyStore, KeptBody};
+pub use body::{BodyStore, CutOff, Draft, KeptBody, has_answer};
 pub use client::{Client, ClientConfig, Fetched, FetchedBody, PaidCall, Probe};
 pub use error::{FetchError, WalletError};
 pub use local::{LocalWallet, LocalWalletConfig};

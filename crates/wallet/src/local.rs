@@ -4,7 +4,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use farthing_ambient::{Clock, Entropy, fault};
 use farthing_ledger::{
-    Ledger, LedgerError, NewPurchase, Outcome, Purchase, PurchaseFilter, PurchaseId, PurchaseState, Reserved,
+    Ledger, LedgerError, NewPurchase, Outcome, Purchase, PurchaseFilter, PurchaseId, PurchaseState,
     SignedRecord,
 };
 use farthing_money::{Asset, BaseUnits, Network, Registry};
@@ -13,16 +13,14 @@ use farthing_protocol::x402::{Payment, PaymentId};
 use farthing_protocol::{Challenge, Offer};
 use farthing_rail::{Payer, SignedPayment};
 use futures::future::join_all;
-use http::StatusCode;
 use sha2::{Digest as _, Sha256};
 use ulid::Ulid;
 
 use crate::appraise::Appraiser;
 use crate::funds::Funds;
-use crate::pay::failed;
 use crate::{
-    Appraisal, Authorization, Balance, BodyStore, CallLimits, PurchaseResult, Reconciled, Request, Verdict,
-    Wallet, WalletError,
+    Appraisal, Authorization, Balance, CallLimits, PurchaseResult, Reconciled, Request, Verdict, Wallet,
+    WalletError, has_answer,
 };
 
 /// How long somebody who wants to see a balance waits for a chain.
@@ -163,27 +161,6 @@ impl LocalWallet {
         Ok(PurchaseId(Ulid::from_parts(ms, u128::from_be_bytes(random)).to_string()))
     }
 
-    /// Takes the amount from every limit. A refusal may be due to money that is only reserved, so what has expired
-    /// is reconciled once before it stands.
-    async fn reserve(
-        &self,
-        purchase: &NewPurchase,
-        limits: &[Limit],
-    ) -> Result<Vec<(Limit, Usage)>, WalletError> {
-        let first = self.ledger.reserve(purchase.clone(), limits.to_vec()).await?;
-        let denial = match first {
-            Reserved::Granted(used) => return Ok(used),
-            Reserved::Denied(denial) => denial,
-        };
-        if !self.reconcile_expired().await? {
-            return Err(WalletError::Denied(Box::new(denial)));
-        }
-        match self.ledger.reserve(purchase.clone(), limits.to_vec()).await? {
-            Reserved::Granted(used) => Ok(used),
-            Reserved::Denied(denial) => Err(WalletError::Denied(Box::new(denial))),
-        }
-    }
-
     fn sign(&self, offer: &Offer, asset: &Asset) -> Result<SignedPayment, WalletError> {
         let terms = &offer.requirements;
         Ok(self.payer(&terms.network)?.sign(terms, asset, self.clock.now(), &*self.entropy)?)
@@ -270,14 +247,6 @@ fn identifier(id: &PurchaseId) -> Result<PaymentId, WalletError> {
     Ok(PaymentId::try_from(format!("pay_{}", digest.get(..32).unwrap_or(&digest)))?)
 }
 
-/// Whether what was bought has arrived, and whole. When not, the seller can be asked for it with the payment that he
-/// has.
-fn answered(purchase: &Purchase) -> bool {
-    let Some(answer) = &purchase.response else { return false };
-    let partial = answer.body_file.as_deref().is_some_and(BodyStore::is_partial);
-    StatusCode::from_u16(answer.status).is_ok_and(|status| !failed(status)) && !partial
-}
-
 #[async_trait]
 impl Wallet for LocalWallet {
     async fn appraise(
@@ -293,11 +262,12 @@ impl Wallet for LocalWallet {
         else {
             return Ok(appraisal);
         };
-        let usage = self.ledger.usage(clearance.limits.clone()).await?;
-        let value = clearance.value;
-        let used: Vec<_> = clearance.limits.iter().cloned().zip(usage).collect();
-        appraisal.denied = used.iter().find_map(|(limit, usage)| limit.admit(*usage, value).err());
-        appraisal.used = used;
+        let (mut used, mut denied) = self.room(clearance).await?;
+        // As `authorize` would: what has expired is given back before it stands in the way.
+        if denied.is_some() && self.reconcile_expired().await? {
+            (used, denied) = self.room(clearance).await?;
+        }
+        (appraisal.used, appraisal.denied) = (used, denied);
         Ok(appraisal)
     }
 
@@ -348,7 +318,7 @@ impl Wallet for LocalWallet {
         }
         match purchase.state {
             PurchaseState::Signed | PurchaseState::Unknown => self.authorization(purchase, Vec::new()),
-            PurchaseState::Paid if !answered(&purchase) => self.authorization(purchase, Vec::new()),
+            PurchaseState::Paid if !has_answer(&purchase) => self.authorization(purchase, Vec::new()),
             PurchaseState::Reserved => refused("nothing was signed for it"),
             PurchaseState::Paid => refused("it is paid and answered; `farthing receipt` shows it"),
             PurchaseState::NotPaid => refused("it is over, and was not paid"),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use farthing_ambient::{causes, fault};
-use farthing_ledger::{Outcome, Purchase, PurchaseState, ResponseRecord};
+use farthing_ledger::{Outcome, Purchase, PurchaseId, PurchaseState, ResponseRecord};
 use farthing_protocol::x402::{self, Reason, SettleResponse};
 use farthing_protocol::{Challenge, MAX_BODY_BYTES};
 use futures::TryStreamExt as _;
@@ -76,6 +76,8 @@ impl Client {
                     .await
                 {
                     Ok(Ok(answer)) => return Ok(answer),
+                    // Nothing was sent yet, so that it can be sent again.
+                    Ok(Err(error)) if error.is_timeout() && error.is_connect() => self.no_connection(),
                     Ok(Err(error)) if error.is_timeout() => return Err(self.too_long()),
                     Ok(Err(error)) => causes(&error.without_url()),
                     Err(_) => return Err(self.too_long()),
@@ -101,47 +103,68 @@ impl Client {
         paid.header(IDEMPOTENCY_KEY, &authorization.purchase.terms.id.0)
     }
 
+    /// Keeps what came back and writes it down: first what the headers say of the money, because a long body may break
+    /// off or be broken off; then the body.
     async fn keep(&self, answer: Response, authorization: Authorization) -> Result<Fetched, FetchError> {
         let Authorization { purchase, asset, used, .. } = authorization;
         let id = purchase.terms.id.clone();
         let (status, headers) = (answer.status(), answer.headers().clone());
         fault::point("wallet.answered");
         let settlement = read_settlement(&headers);
+        self.record_settled(&purchase, status, settlement.as_ref()).await;
+        let kept = self.keep_body(&id, answer).await;
+        fault::point("wallet.kept");
+        let refusal = self.refusal(status, &headers, &kept).await;
+        let outcome = judge(&purchase, status, settlement.as_ref(), refusal);
+        let response = kept
+            .as_ref()
+            .ok()
+            .filter(|_| stands_in_receipt(&purchase, status))
+            .map(|kept| response_record(status, &headers, kept, settlement.as_ref()));
+        let path = |kept: &KeptBody| self.config.bodies.path(&kept.file);
+        let outcome = match self.wallet.record(&id, PurchaseResult { response, outcome }).await {
+            Ok(outcome) => outcome,
+            Err(source) => {
+                let file = kept.as_ref().ok().map(path);
+                return Err(FetchError::NotRecorded { purchase: id, file, source: Box::new(source) });
+            }
+        };
+        let kept = match kept {
+            Ok(kept) => kept,
+            Err(error) => return Err(FetchError::NotKept { purchase: id, outcome, why: error.to_string() }),
+        };
+        let body = FetchedBody::Kept { path: path(&kept), bytes: kept.bytes, cut_off: kept.cut_off };
+        let payment = Some(PaidCall { purchase, asset, outcome, settlement, used });
+        Ok(Fetched { status, headers, body, payment })
+    }
+
+    /// Writes the settlement down that the headers tell of. What is not told in them is told with the body.
+    async fn record_settled(
+        &self,
+        purchase: &Purchase,
+        status: StatusCode,
+        settlement: Option<&SettleResponse>,
+    ) {
+        let outcome = judge(purchase, status, settlement, None);
+        if !matches!(outcome, Outcome::Paid { .. }) {
+            return;
+        }
+        let id = &purchase.terms.id;
+        if let Err(error) = self.wallet.record(id, PurchaseResult { response: None, outcome }).await {
+            // It is tried again with the body, and then it is an error.
+            tracing::warn!(purchase = %id, %error, "the settlement could not be recorded");
+        }
+    }
+
+    async fn keep_body(&self, id: &PurchaseId, answer: Response) -> std::io::Result<KeptBody> {
+        let draft = self.config.bodies.begin(id).await?;
+        self.tell(Step::Keeping(&draft.path()));
         let mut came = 0u64;
         let body = answer.bytes_stream().inspect_ok(|chunk| {
             came = came.saturating_add(chunk.len() as u64);
             self.tell(Step::Receiving(came));
         });
-        let kept = self.config.bodies.keep(&id, body.map_err(|error| causes(&error.without_url()))).await;
-        fault::point("wallet.kept");
-        let refusal = self.refusal(status, &headers, &kept).await;
-        let outcome = judge(&purchase, status, settlement.as_ref(), refusal);
-        // The record holds one answer: a failure neither takes the place of a success, nor of the one that a paid
-        // purchase still waits for. Such an answer is only kept.
-        let paid_before = purchase.state == PurchaseState::Paid;
-        let answered = purchase.response.as_ref().is_some_and(|known| known.status < 400);
-        let recorded = !(failed(status) && (paid_before || answered));
-        let response = kept.as_ref().ok().filter(|_| recorded).map(|kept| ResponseRecord {
-            status: status.as_u16(),
-            content_type: header_text(&headers, "content-type"),
-            body_digest: kept.digest.clone(),
-            body_bytes: kept.bytes,
-            body_file: Some(kept.file.clone()),
-            settlement: settlement.as_ref().and_then(|settlement| serde_json::to_string(settlement).ok()),
-        });
-        let outcome = match self.wallet.record(&id, PurchaseResult { response, outcome }).await {
-            Ok(outcome) => outcome,
-            Err(source) => return Err(FetchError::NotRecorded { purchase: id, source }),
-        };
-        let kept = kept.map_err(|error| FetchError::NotKept { purchase: id, why: error.to_string() })?;
-        let path = self.config.bodies.path(&kept.file);
-        let body = FetchedBody::Kept { path, bytes: kept.bytes, cut_off: kept.cut_off };
-        Ok(Fetched {
-            status,
-            headers,
-            body,
-            payment: Some(PaidCall { purchase, asset, outcome, settlement, used }),
-        })
+        draft.keep(body.map_err(|error| causes(&error.without_url()))).await
     }
 
     /// Why a seller who answers a payment with 402 again did not take it, in his words.
@@ -158,7 +181,35 @@ impl Client {
         let body = tokio::fs::read(self.config.bodies.path(&kept.file)).await.ok()?;
         let header = headers.get(x402::PAYMENT_REQUIRED).map(|value| value.as_bytes());
         let words = Challenge::read(header, &body).ok()?.error?;
-        Some(words.chars().take(LONGEST_WORDS).flat_map(char::escape_debug).collect())
+        Some(cut(&words))
+    }
+}
+
+/// A seller's words, cut to what is kept of them. Whoever shows them makes them safe for his medium.
+fn cut(words: &str) -> String {
+    words.chars().take(LONGEST_WORDS).collect()
+}
+
+/// Whether the record holds this answer. It holds one: a failure neither takes the place of a success, nor of the one
+/// that a paid purchase still waits for. Such an answer is only kept.
+fn stands_in_receipt(before: &Purchase, status: StatusCode) -> bool {
+    let answered = before.response.as_ref().is_some_and(|known| known.status < 400);
+    !(failed(status) && (before.state == PurchaseState::Paid || answered))
+}
+
+fn response_record(
+    status: StatusCode,
+    headers: &HeaderMap,
+    kept: &KeptBody,
+    settlement: Option<&SettleResponse>,
+) -> ResponseRecord {
+    ResponseRecord {
+        status: status.as_u16(),
+        content_type: header_text(headers, "content-type"),
+        body_digest: kept.digest.clone(),
+        body_bytes: kept.bytes,
+        body_file: Some(kept.file.clone()),
+        settlement: settlement.and_then(|settlement| serde_json::to_string(settlement).ok()),
     }
 }
 
@@ -204,14 +255,16 @@ fn judge(
     if settlement.success && here && !settlement.transaction.is_empty() {
         return Outcome::Paid { transaction: Some(settlement.transaction.clone()) };
     }
-    let reason = settlement.error_reason.as_ref().map_or("no reason", Reason::as_str);
-    Outcome::Unknown {
-        why: if settlement.success {
-            "the seller says it settled, but names no transaction on this network".to_owned()
-        } else {
-            format!("the seller answered {status} and says it did not settle: {}", reason.escape_debug())
-        },
-    }
+    let why = if settlement.success {
+        "the seller says it settled, but names no transaction on this network".to_owned()
+    } else if let Some(transaction) = settlement.pending_transaction() {
+        let transaction = cut(transaction);
+        format!("the seller answered {status}: the settlement is pending, transaction {transaction}")
+    } else {
+        let reason = settlement.error_reason.as_ref().map_or("no reason", Reason::as_str);
+        format!("the seller answered {status} and says it did not settle: {}", cut(reason))
+    };
+    Outcome::Unknown { why }
 }
 
 fn header_text(headers: &HeaderMap, name: &str) -> Option<String> {

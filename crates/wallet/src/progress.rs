@@ -1,3 +1,5 @@
+use std::path::Path;
+
 use farthing_ledger::Purchase;
 
 /// Who is told how far a call has come: to show it, and to know what is at stake when it is broken off. It must be quick.
@@ -20,6 +22,8 @@ pub enum Step<'a> {
     Again,
     /// The seller is still at work on the payment and wants to be asked again.
     SellerAtWork,
+    /// The seller has answered; the body goes into this file.
+    Keeping(&'a Path),
     /// So many bytes of the paid body have come.
     Receiving(u64),
 }

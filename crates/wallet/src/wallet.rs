@@ -11,7 +11,8 @@ use crate::{Appraisal, Request, WalletError};
 /// What decides and signs. The only way to a signature.
 #[async_trait]
 pub trait Wallet: Send + Sync + std::fmt::Debug {
-    /// Says of every offer whether it could be paid now, and which one would be. Signs and reserves nothing.
+    /// Says of every offer whether it could be paid now, and which one would be. Signs and reserves nothing; what has
+    /// expired is given back before it counts against an offer, as [`Wallet::authorize`] does.
     ///
     /// # Errors
     /// [`WalletError`]

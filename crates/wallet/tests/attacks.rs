@@ -6,13 +6,14 @@
 
 mod common;
 
+use axum::http::Method;
 use common::{
     Buyer, POLICY, Seller, Then, ask, ask_with, assert_nothing_signed, http, offer, offer_v1, offer_with,
     request, settled,
 };
-use farthing_ledger::PurchaseState;
+use farthing_ledger::{Outcome, PurchaseState};
 use farthing_money::Network;
-use farthing_wallet::{BodyStore, CallLimits, FetchError, FetchedBody, WalletError};
+use farthing_wallet::{BodyStore, CallLimits, CutOff, FetchError, FetchedBody, Request, WalletError};
 use serde_json::json;
 
 /// Row: "the paid retry follows a cross-origin redirect, leaking the payment".
@@ -201,7 +202,7 @@ async fn a_body_that_broke_off_can_be_asked_for_again() {
         let FetchedBody::Kept { path, cut_off: Some(_), .. } = fetched.body else { panic!("{then:?}") };
         assert_eq!(std::fs::read(path).unwrap(), b"all of the");
         let purchase = buyer.purchases().await.remove(0);
-        assert_eq!(purchase.state, PurchaseState::Paid);
+        assert_eq!(purchase.outcome, Some(Outcome::Paid { transaction: Some("0xabc".into()) }));
         assert!(BodyStore::is_partial(purchase.response.unwrap().body_file.as_deref().unwrap()));
 
         let again = buyer.client.resume(request(&seller), &purchase.terms.id).await.unwrap();
@@ -219,7 +220,7 @@ async fn an_oversized_body_is_kept_as_far_as_it_goes() {
     let buyer = Buyer::keeping(POLICY, 1_000);
     let fetched = buyer.fetch(&seller).await.unwrap();
     let FetchedBody::Kept { bytes: 1_000, cut_off: Some(why), .. } = fetched.body else { panic!() };
-    assert!(why.contains("1000"), "{why}");
+    assert_eq!(why, CutOff::TooLong { most: 1_000 });
     assert_eq!(buyer.purchases().await[0].state, PurchaseState::Paid);
 }
 
@@ -257,6 +258,19 @@ async fn no_header_tells_one_buyer_from_another() {
 async fn a_probe_is_one_unpaid_get() {
     let seller = Seller::selling(ask(&[offer()]), |_| settled(&[], b"goods")).await;
     Buyer::new(POLICY).client.probe(&request(&seller), &CallLimits::default()).await.unwrap();
+    assert_one_unpaid(&seller, "GET");
+}
+
+/// The same row: who asks for another method gets it, once, and unpaid too.
+#[tokio::test]
+async fn a_probe_sends_another_method_once_and_unpaid() {
+    let seller = Seller::selling(ask(&[offer()]), |_| settled(&[], b"goods")).await;
+    let asked = Request::new(Method::DELETE, &format!("{}/goods", seller.url)).unwrap();
+    Buyer::new(POLICY).client.probe(&asked, &CallLimits::default()).await.unwrap();
+    assert_one_unpaid(&seller, "DELETE");
+}
+
+fn assert_one_unpaid(seller: &Seller, method: &str) {
     let heard = seller.heard();
-    assert_eq!((heard.len(), heard[0].method.as_str(), heard[0].payment()), (1, "GET", None));
+    assert_eq!((heard.len(), heard[0].method.as_str(), heard[0].payment()), (1, method, None));
 }

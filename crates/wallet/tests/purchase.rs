@@ -20,7 +20,7 @@ use farthing_protocol::{Object, Requirements};
 use farthing_rail_evm::{ChainConfig, EvmPayer};
 use farthing_wallet::{
     BodyStore, CallLimits, Client, ClientConfig, FetchError, FetchedBody, LocalWallet, LocalWalletConfig,
-    Request, WalletError,
+    Probe, Request, WalletError,
 };
 
 /// What the seller does with each paid request, in order; the last one repeats.
@@ -312,15 +312,18 @@ async fn a_seller_at_work_gets_the_same_payment_again() {
 
 #[tokio::test]
 async fn an_unreachable_chain_releases_nothing() {
-    let seller = Seller::start(vec![offer(2_000)], vec![Paid::Refuses]).await;
+    // The first one fills the budget, and has long expired when the second needs the room.
+    let seller = Seller::start(vec![offer(1_000_000)], vec![Paid::Refuses]).await;
     let buyer = buyer(POLICY);
     buyer.client.fetch(request(&seller), CallLimits::default()).await.unwrap();
     buyer.clock.advance(Duration::from_secs(86_400));
-    assert_eq!(buyer.state().await, PurchaseState::Unknown);
-    let error =
-        buyer.client.fetch(request(&seller), CallLimits { max_amount: None, ..CallLimits::default() }).await;
-    assert!(error.is_ok(), "there is room for another one");
-    assert_eq!(buyer.count().await, 2);
+    let refused = buyer.client.fetch(request(&seller), CallLimits::default()).await.unwrap_err();
+    assert!(matches!(refused, FetchError::Wallet(WalletError::Denied(_))), "{refused}");
+    let probed = buyer.client.probe(&request(&seller), &CallLimits::default()).await.unwrap();
+    let Probe::Priced { appraisal, .. } = probed else { panic!("it has a price") };
+    assert!(appraisal.denied.is_some());
+    assert_eq!((buyer.state().await, buyer.count().await), (PurchaseState::Unknown, 1));
+    assert_eq!(seller.payments().len(), 1);
 }
 
 #[tokio::test]

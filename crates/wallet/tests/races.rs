@@ -242,13 +242,8 @@ async fn the_answer_to_a_payment_sent_again_ends_the_purchase() {
     assert_eq!(buyer.purchase("a").await.state, PurchaseState::Paid);
 }
 
-#[tokio::test]
-async fn a_silent_chain_does_not_keep_a_refusal_waiting() {
-    let chain = Chain::unused();
-    let buyer = buyer(&chain);
-    buyer.reserve("a").await;
-    buyer.sign("a").await;
-    buyer.clock.advance(Duration::from_secs(1_000));
+/// A call that costs as much as the whole budget.
+fn asked_a_dollar() -> (Request, Challenge) {
     let offer = Requirements {
         scheme: "exact".into(),
         network: Network::BASE_SEPOLIA,
@@ -261,6 +256,35 @@ async fn a_silent_chain_does_not_keep_a_refusal_waiting() {
     let request = Request::get("https://api.example.com/goods").unwrap();
     let paywall = Paywall::new(&ResourceInfo::new(request.url.clone()), &[offer]).unwrap();
     let challenge = Challenge::read(Some(paywall.v2_header().as_bytes()), b"").unwrap();
+    (request, challenge)
+}
+
+/// What `check` says is what `fetch` would do: what has expired does not stand in the way.
+#[tokio::test]
+async fn an_appraisal_gives_back_what_has_expired() {
+    let chain = Chain::unused();
+    let buyer = buyer(&chain);
+    buyer.reserve("a").await;
+    buyer.sign("a").await;
+    let (request, challenge) = asked_a_dollar();
+    let limits = CallLimits::default();
+    let appraise = || buyer.wallet.appraise(&request, &challenge, &limits);
+    assert!(appraise().await.unwrap().denied.is_some(), "it could still be settled");
+    buyer.clock.advance(Duration::from_secs(1_000));
+    chain.answers.add_permits(1);
+    let appraisal = appraise().await.unwrap();
+    assert!(appraisal.denied.is_none(), "{:?}", appraisal.denied);
+    assert_eq!(buyer.purchase("a").await.state, PurchaseState::NotPaid);
+}
+
+#[tokio::test]
+async fn a_silent_chain_does_not_keep_a_refusal_waiting() {
+    let chain = Chain::unused();
+    let buyer = buyer(&chain);
+    buyer.reserve("a").await;
+    buyer.sign("a").await;
+    buyer.clock.advance(Duration::from_secs(1_000));
+    let (request, challenge) = asked_a_dollar();
     let wallet = buyer.wallet.clone();
     let refused =
         tokio::spawn(async move { wallet.authorize(&request, &challenge, &CallLimits::default()).await });

@@ -6,13 +6,14 @@ use farthing_ledger::{Purchase, PurchaseFilter};
 use farthing_policy::{Limit, Measure, Usage};
 use farthing_protocol::{Challenge, Offer};
 use farthing_wallet::{Appraisal, FetchError, Probe, Request, Verdict};
+use http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 
 use super::request;
 use crate::cli::{CheckArgs, RequestArgs};
 use crate::exit::{Code, Failure};
 use crate::fence::Fence;
-use crate::output::{BAD, DIM, GOOD, Output, STRONG, printable};
+use crate::output::{BAD, DIM, GOOD, Output, STRONG, WARN, printable};
 use crate::progress::{self, Watch};
 use crate::session::Session;
 
@@ -38,15 +39,7 @@ pub(crate) async fn probe(
 /// Prints a probe. A call that the wallet would refuse is an error, so that scripts can ask.
 fn show(probe: Probe, output: Output) -> Result<(), Failure> {
     let (challenge, appraisal, refused) = match probe {
-        Probe::Free(status, _) => {
-            if output.json {
-                output.json(&json!({"priced": false, "status": status.as_u16()}));
-            } else {
-                output
-                    .line(format!("{GOOD}free{GOOD:#}: the seller answered {status} and asked for nothing"));
-            }
-            return Ok(());
-        }
+        Probe::Free(status, headers) => return show_unpriced(status, &headers, output),
         Probe::Priced { challenge, appraisal, refused } => (challenge, appraisal, refused),
     };
     let ending = verdict(&appraisal, refused);
@@ -54,6 +47,29 @@ fn show(probe: Probe, output: Output) -> Result<(), Failure> {
         return output.json_ending(to_json(&challenge, &appraisal, ending.is_ok()), ending);
     }
     print(&challenge, &appraisal, ending.is_ok(), output);
+    ending
+}
+
+/// Only what was served is free: an error or a redirect says nothing about the price.
+fn show_unpriced(status: StatusCode, headers: &HeaderMap, output: Output) -> Result<(), Failure> {
+    let location = headers.get("location").map(|value| String::from_utf8_lossy(value.as_bytes()));
+    let ending = if status.is_client_error() || status.is_server_error() {
+        Err(Failure::new(Code::SellerError, format!("the seller answered {status} and named no price")))
+    } else {
+        Ok(())
+    };
+    if output.json {
+        let value = json!({"priced": false, "status": status.as_u16(), "location": location});
+        return output.json_ending(value, ending);
+    }
+    if status.is_success() {
+        output.line(format!("{GOOD}free{GOOD:#}: the seller answered {status} and asked for nothing"));
+    } else if ending.is_ok() {
+        let place = location.map(|place| format!(" and points to {}", printable(&place))).unwrap_or_default();
+        output.line(format!(
+            "{WARN}no price{WARN:#}: the seller answered {status}{place}; redirects are not followed"
+        ));
+    }
     ending
 }
 

@@ -19,13 +19,15 @@ pub(crate) fn show(session: &Session, output: Output) -> Result<(), Failure> {
     if output.json {
         let files: serde_json::Map<_, _> = files
             .iter()
-            .map(|(name, path)| ((*name).to_owned(), json!({"path": path, "exists": path.exists()})))
+            .map(|(name, path)| {
+                ((*name).to_owned(), json!({"path": path.to_string_lossy(), "exists": path.exists()}))
+            })
             .collect();
         let networks: Vec<_> = networks
             .keys()
             .map(|network| json!({"network": network, "endpoints": session.endpoint_names(network).unwrap_or_default()}))
             .collect();
-        output.json(&json!({"home": home.folder(), "files": files, "networks": networks,
+        output.json(&json!({"home": home.folder().to_string_lossy(), "files": files, "networks": networks,
             "policy": {"hash": policy.hash(), "rules": policy.explain()}}));
         return Ok(());
     }

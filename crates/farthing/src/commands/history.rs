@@ -3,7 +3,7 @@
 use farthing_ledger::PurchaseFilter;
 use serde_json::json;
 
-use super::fetch::tail;
+use super::go_on::tail;
 use crate::cli::HistoryArgs;
 use crate::exit::Failure;
 use crate::output::{Output, printable, state, table, time};

@@ -26,9 +26,10 @@ pub(crate) fn run(home: &Home, args: &InitArgs, output: Output) -> Result<(), Fa
     let config = Config::load(&home.config())?;
     let (key, phrase) = key(args)?;
     farthing_keystore::private_folder(home.folder()).map_err(broken)?;
-    let info = seal(home, args, &config, key)?;
+    // Before the key: once it is sealed nothing may fail any more, or nobody would ever see the phrase.
     write_new(&home.config(), STARTER)?;
     write_new(&home.policy(), Policy::starter())?;
+    let info = seal(home, args, &config, key)?;
     say(home, &info, phrase.as_ref(), args, output)
 }
 
@@ -113,7 +114,10 @@ fn say(
     let address = info.evm.to_checksum(None);
     let shown = phrase.filter(|_| args.print_phrase || !args.yes).map(Phrase::words);
     if output.json {
-        output.json(&json!({"home": home.folder(), "address": address, "phrase": shown.as_ref().map(|words| words.as_str())}));
+        output.json(&json!({
+            "home": home.folder().to_string_lossy(), "address": address,
+            "phrase": shown.as_ref().map(|words| words.as_str()),
+        }));
         return Ok(());
     }
     if output.quiet {

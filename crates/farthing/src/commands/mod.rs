@@ -1,13 +1,15 @@
-//! One file per command.
+//! One file per command, and what several of them say or print (`body`, `go_on`, `request`).
 
 pub(crate) mod address;
 pub(crate) mod balance;
+mod body;
 pub(crate) mod check;
 pub(crate) mod config;
 pub(crate) mod facilitator;
 pub(crate) mod fetch;
 pub(crate) mod fund;
 pub(crate) mod gateway;
+mod go_on;
 pub(crate) mod history;
 pub(crate) mod init;
 pub(crate) mod ledger;

@@ -1,10 +1,12 @@
 //! `farthing receipt`.
 
-use farthing_ledger::{Outcome, Purchase};
-use farthing_wallet::BodyStore;
-use serde_json::Value;
+use farthing_ledger::{Outcome, Purchase, PurchaseState};
+use farthing_wallet::{BodyStore, FetchedBody};
+use serde_json::{Value, json};
 
+use super::body::{body_json, write_body};
 use super::check::find_purchase;
+use super::go_on::get_answer;
 use crate::cli::ReceiptArgs;
 use crate::exit::{Code, Failure};
 use crate::output::{DIM, Output, STRONG, printable, state, time};
@@ -13,7 +15,7 @@ use crate::session::Session;
 pub(crate) async fn run(session: &Session, args: &ReceiptArgs, output: Output) -> Result<(), Failure> {
     let purchase = find_purchase(session, &args.id).await?;
     if args.body {
-        return print_body(session, &purchase);
+        return print_body(session, &purchase, output).await;
     }
     if output.json {
         output.json(&to_json(&purchase));
@@ -84,15 +86,35 @@ pub(crate) fn to_json(purchase: &Purchase) -> Value {
     value
 }
 
-fn print_body(session: &Session, purchase: &Purchase) -> Result<(), Failure> {
-    let file = purchase.response.as_ref().and_then(|response| response.body_file.as_deref());
-    let file = file.ok_or_else(|| Failure::new(Code::Configuration, "no body was kept for this purchase"))?;
+/// Prints what was kept, as `fetch` did. What is not what was paid for is said to be not.
+async fn print_body(session: &Session, purchase: &Purchase, output: Output) -> Result<(), Failure> {
+    let nothing = || {
+        let failure = Failure::new(Code::Configuration, "no body was kept for this purchase");
+        match purchase.state {
+            PurchaseState::Paid => failure.hint(get_answer(purchase, session.home())),
+            _ => failure,
+        }
+    };
+    let response = purchase.response.as_ref().ok_or_else(nothing)?;
+    let file = response.body_file.as_deref().ok_or_else(nothing)?;
     let path = session.home().folder().join(file);
-    let failed =
-        |error: std::io::Error| Failure::new(Code::Unexpected, format!("{}: {error}", path.display()));
-    let mut kept = std::fs::File::open(&path).map_err(failed)?;
-    match std::io::copy(&mut kept, &mut std::io::stdout().lock()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(failed(error)),
-        _ => Ok(()),
+    let body = FetchedBody::Kept { path, bytes: response.body_bytes, cut_off: None };
+    let ending = if BodyStore::is_partial(file) {
+        let why = format!("this is not the whole body: {} bytes of it came", response.body_bytes);
+        Err(Failure::new(Code::Unexpected, why).hint(get_answer(purchase, session.home())))
+    } else {
+        Ok(())
+    };
+    if output.json {
+        let value = json!({
+            "purchase": purchase.terms.id, "status": response.status, "content_type": response.content_type,
+            "body": body_json(body, None).await?,
+        });
+        return output.json_ending(value, ending);
     }
+    write_body(body, None).await?;
+    if response.status >= 400 {
+        output.warn(format_args!("this is not what was paid for: the seller answered {}", response.status));
+    }
+    ending
 }

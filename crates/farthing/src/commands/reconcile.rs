@@ -1,11 +1,12 @@
 //! `farthing reconcile`.
 
 use farthing_ledger::Outcome;
-use farthing_wallet::{Reconciled, StillOpen, Wallet as _};
-use serde_json::json;
+use farthing_wallet::{Reconciled, StillOpen, Wallet as _, has_answer};
+use serde_json::{Value, json};
 
-use super::fetch::tail;
+use super::go_on::{get_answer, tail};
 use crate::exit::{Code, Failure};
+use crate::home::Home;
 use crate::output::{DIM, GOOD, Output, WARN, printable};
 use crate::progress::shown;
 use crate::session::Session;
@@ -16,15 +17,7 @@ pub(crate) async fn run(session: &Session, output: Output) -> Result<(), Failure
     let reconciled = shown(output, asking, wallet.reconcile()).await?;
     let ending = ending(&reconciled);
     if output.json {
-        let rows: Vec<_> = reconciled
-            .iter()
-            .map(|one| match &one.outcome {
-                Ok(outcome) => json!({"purchase": one.before.terms.id, "outcome": outcome}),
-                Err(why) => {
-                    json!({"purchase": one.before.terms.id, "still_unknown": why.to_string()})
-                }
-            })
-            .collect();
+        let rows: Vec<_> = reconciled.iter().map(|one| to_json(one, session.home())).collect();
         return output.json_ending(json!({"reconciled": rows}), ending);
     }
     if reconciled.is_empty() {
@@ -42,8 +35,25 @@ pub(crate) async fn run(session: &Session, output: Output) -> Result<(), Failure
             Err(why) => format!("{WARN}still reserved{WARN:#}: {}", printable(&why.to_string())),
         };
         output.line(format!("{}  {}  {what}", tail(&terms.id.0), terms.value));
+        if let Some(hint) = hint(one, session.home()) {
+            output.line(format!("          {hint}"));
+        }
     }
     ending
+}
+
+fn to_json(one: &Reconciled, home: &Home) -> Value {
+    let purchase = &one.before.terms.id;
+    match &one.outcome {
+        Ok(outcome) => json!({"purchase": purchase, "outcome": outcome, "hint": hint(one, home)}),
+        Err(why) => json!({"purchase": purchase, "still_unknown": why.to_string()}),
+    }
+}
+
+/// How to get what turned out to be paid for and never came.
+fn hint(one: &Reconciled, home: &Home) -> Option<String> {
+    let paid = matches!(one.outcome, Ok(Outcome::Paid { .. }));
+    (paid && !has_answer(&one.before)).then(|| get_answer(&one.before, home))
 }
 
 /// An error when a chain could not be asked, so that scripts try again.

@@ -50,24 +50,16 @@ pub(super) fn admit(
 ) -> Result<std::result::Result<Vec<(Limit, Usage)>, Denial>> {
     let mut admitted = Vec::with_capacity(limits.len());
     for limit in limits {
-        let mut used = usage(conn, limit, now)?;
-        if never_fits(limit, value) {
-            used.frees_in = None;
-        }
+        // There is room again when the use fits in beside the payment; where that is never, waiting is useless.
+        let beside = limit.beside(value);
+        let mut used = usage(conn, beside.as_ref().unwrap_or(limit), now)?;
+        used.frees_in = beside.and(used.frees_in);
         match limit.admit(used, value) {
             Ok(after) => admitted.push((limit.clone(), after)),
             Err(denial) => return Ok(Err(denial)),
         }
     }
     Ok(Ok(admitted))
-}
-
-/// Whether waiting is useless, because the limit has no room even when nothing is used.
-fn never_fits(limit: &Limit, value: Usd) -> bool {
-    match limit.measure {
-        Measure::Amount(most) => value > most,
-        Measure::Count(most) => most == 0,
-    }
 }
 
 /// What is used of a limit at `now`.
@@ -80,7 +72,9 @@ pub(super) fn usage(conn: &Connection, limit: &Limit, now: i64) -> Result<Usage>
     let freed_at = match reach.frees {
         Frees::Never => None,
         Frees::At(end) => Some(end),
-        Frees::After { stretch, delay } => oldest(conn, limit, stretch)?.map(|start| start + delay),
+        Frees::After { stretch, delay } => {
+            last_to_leave(conn, limit, stretch, usage)?.map(|start| start + delay)
+        }
     };
     usage.frees_in = freed_at.and_then(|at| u64::try_from(at - now).ok()).map(Duration::from_millis);
     Ok(usage)
@@ -99,20 +93,35 @@ fn add_up(conn: &Connection, scope: &str, stretch: Stretch, usage: &mut Usage) -
     Ok(())
 }
 
-/// The start of the oldest bucket in the stretch with use that the limit counts.
-fn oldest(conn: &Connection, limit: &Limit, stretch: Stretch) -> Result<Option<i64>> {
-    let sql = match limit.measure {
-        Measure::Amount(_) => {
-            "SELECT start FROM buckets WHERE scope = ?1 AND unit = ?2 AND start >= ?3 AND amount <> '0'
-             ORDER BY start LIMIT 1"
+/// The start of the bucket with which so much leaves the stretch, oldest first, that the limit is kept. That is the oldest
+/// one with use that the limit counts, where it is kept already.
+fn last_to_leave(conn: &Connection, limit: &Limit, stretch: Stretch, used: Usage) -> Result<Option<i64>> {
+    let mut statement = conn.prepare_cached(
+        "SELECT start, amount, count FROM buckets WHERE scope = ?1 AND unit = ?2 AND start >= ?3 ORDER BY start",
+    )?;
+    let mut rows = statement.query(params![limit.scope, stretch.unit.seconds(), stretch.from])?;
+    let (mut left, mut last) = (used, None);
+    while let Some(row) = rows.next()? {
+        let amount = parse(&limit.scope, &row.get::<_, String>(1)?)?;
+        let count = row.get::<_, u64>(2)?;
+        let (counts, kept) = match limit.measure {
+            Measure::Amount(most) => {
+                left.amount = left.amount.saturating_sub(amount);
+                (amount != Usd::default(), left.amount <= most)
+            }
+            Measure::Count(most) => {
+                left.count = left.count.saturating_sub(count);
+                (count > 0, left.count <= most)
+            }
+        };
+        if counts {
+            last = Some(row.get(0)?);
         }
-        Measure::Count(_) => {
-            "SELECT start FROM buckets WHERE scope = ?1 AND unit = ?2 AND start >= ?3 AND count > 0
-             ORDER BY start LIMIT 1"
+        if last.is_some() && kept {
+            break;
         }
-    };
-    let parameters = params![limit.scope, stretch.unit.seconds(), stretch.from];
-    Ok(conn.prepare_cached(sql)?.query_row(parameters, |row| row.get(0)).optional()?)
+    }
+    Ok(last)
 }
 
 /// Counts one payment of `value` made at `at`.
