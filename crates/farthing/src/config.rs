@@ -160,6 +160,23 @@ mod tests {
         assert_eq!(config.networks().len(), 2);
     }
 
+    /// The examples of docs/wallet.md: a policy, a way to unlock, a configuration, in this order.
+    #[test]
+    fn the_guides_examples_are_good() {
+        let guide = include_str!("../../../docs/wallet.md");
+        let address = format!("0x{}", "11".repeat(20));
+        let examples: Vec<String> = guide
+            .split("```yaml\n")
+            .skip(1)
+            .filter_map(|rest| rest.split("```").next())
+            .map(|example| example.replace("https://…", "https://rpc.example").replace("0x…", &address))
+            .collect();
+        let [policy, unlock, config] = examples.as_slice() else { panic!("{} examples", examples.len()) };
+        farthing_policy::Policy::parse(policy).unwrap();
+        Config::parse(&format!("version: 1\n{unlock}")).unwrap();
+        Config::parse(config).unwrap();
+    }
+
     #[test]
     fn mistakes_are_named_with_their_place() {
         for (text, word) in [
