@@ -10,8 +10,8 @@ use farthing_money::{Network, Registry};
 use farthing_policy::Policy;
 use farthing_rail_evm::{ChainConfig, EvmPayer};
 use farthing_wallet::{
-    BodyStore, CallLimits, Client, ClientConfig, FetchError, Fetched, LocalWallet, LocalWalletConfig,
-    Request, Wallet, WalletError,
+    BodyStore, CallLimits, Client, ClientConfig, FetchError, Fetched, FetchedBody, LocalWallet,
+    LocalWalletConfig, Request, Wallet, WalletError, has_answer,
 };
 use http::{Method, StatusCode};
 use secp256k1::SecretKey;
@@ -40,6 +40,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(3);
 
 /// How often a refusal of a good payment is tried again: the seller's node may be away.
 const REFUSALS: u32 = 8;
+/// How often a buyer asks again for an answer that broke off.
+const BROKEN_OFF: u32 = 8;
 
 /// A buyer.
 #[derive(Debug)]
@@ -134,8 +136,10 @@ impl Buyer {
     pub(crate) async fn owed(&self) -> Result<Vec<(PurchaseId, String)>, Failure> {
         let all = self.ledger.purchases(PurchaseFilter::default()).await?;
         let owed = all.into_iter().filter(|purchase| {
-            let status = purchase.response.as_ref().map_or(0, |response| response.status);
-            purchase.state == PurchaseState::Paid && (status == 0 || status >= 500)
+            // A 404 on the upfront route was paid for.
+            let refused =
+                purchase.response.as_ref().is_some_and(|answer| (400..500).contains(&answer.status));
+            purchase.state == PurchaseState::Paid && !refused && !has_answer(purchase)
         });
         Ok(owed.map(|purchase| (purchase.terms.id, purchase.terms.url)).collect())
     }
@@ -204,7 +208,10 @@ fn judge_answer(call: &Call, fetched: &Fetched, seen: &Counts) -> Next {
     };
     let id = Some(paid.purchase.terms.id.clone());
     let is_paid = matches!(paid.outcome, Outcome::Paid { .. });
+    let broke_off = matches!(fetched.body, FetchedBody::Kept { cut_off: Some(_), .. });
     match status {
+        // The same payment buys the whole: what is kept, or, on the upfront route, another try.
+        _ if status.is_success() && is_paid && broke_off => Next::Retry(id, BROKEN_OFF, End::Answered),
         _ if status.is_success() && is_paid => Next::End(End::Answered),
         _ if status.is_success() => {
             seen.add("odd: an answer without a settlement");

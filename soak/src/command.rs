@@ -54,14 +54,14 @@ impl CommandBuyer {
         let question = String::from_utf8(plan.question(call))?;
         let mut known: Option<String> = None;
         for tries in 0..MOST_TRIES {
-            let mut args =
-                vec!["fetch", url, "--json", "-X", call.route.method, "--protocol", call.protocol.as_str()];
+            let mut args = vec!["fetch", url, "--json", "-X", call.route.method];
             if !question.is_empty() {
                 args.extend(["-d", &question]);
             }
-            if let Some(id) = &known {
-                args.extend(["--resume", id]);
-            }
+            args.extend(match &known {
+                Some(id) => ["--resume", id],
+                None => ["--protocol", call.protocol.as_str()],
+            });
             let done = self.run(&args).await?;
             let told: Value = serde_json::from_slice(&done.stdout)?;
             seen.add(&format!("exit {}", done.status.code().unwrap_or(-1)));
@@ -84,9 +84,9 @@ impl CommandBuyer {
             Some(7) if status < 500 => Some(End::PaidRefusal),
             Some(6) if status == 404 => Some(End::NotCharged),
             Some(6) if matches!(status, 500 | 502) && tries >= call.patience => Some(End::NotCharged),
-            // A free or paid body that broke off; the latter was paid first.
-            Some(1) if told["cut_off"].is_string() => Some(End::Answered),
             Some(1) if call.route.price.is_none() => Some(End::Free),
+            // A paid body that broke off: the same payment buys the whole.
+            Some(1) if told["cut_off"].is_string() => None,
             Some(3 | 6 | 7) => None,
             _ => Some(End::Odd),
         }

@@ -18,6 +18,7 @@ use crate::core::{Core, Unverified};
 use crate::exposure::Exposed;
 use crate::inflight::Entered;
 use crate::layer::{RequestBody, bad_request, too_large};
+use crate::linger;
 use crate::order::Order;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -73,9 +74,31 @@ struct Admitted<B> {
 /// What comes before the claim. A buyer who hangs up in here has lost nothing.
 async fn admit<B>(core: &Arc<Core>, order: &mut Order, request: Request<B>) -> Result<Admitted<B>, Answer>
 where
-    B: Body<Data = Bytes>,
+    B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
+    let Vetted { gate, known, exposed } = match vet(core, order).await {
+        Ok(vetted) => vetted,
+        Err(answer) => {
+            linger::read_away(request.into_body(), core.limits.request_body_bytes);
+            return Err(answer);
+        }
+    };
+    let mut request = gather(core, order, request).await?;
+    let gate = gate.map_or_else(|| enter(core, order), Ok).map_err(|refusal| *refusal)?;
+    let begun = if order.late { Some(begun(core, order).await?) } else { None };
+    request.extensions_mut().insert(order.paid.clone());
+    Ok(Admitted { gate, known, begun, exposed, request })
+}
+
+/// What is known of a payment before the request's body is read.
+struct Vetted {
+    gate: Option<Entered>,
+    known: bool,
+    exposed: Option<Exposed>,
+}
+
+async fn vet(core: &Arc<Core>, order: &Order) -> Result<Vetted, Answer> {
     let mut gate = Some(enter(core, order).map_err(|refusal| *refusal)?);
     let mut known = order.late || core.in_flight.is_known(order.key()) || core.store.contains(order.key());
     let mut exposed = None;
@@ -95,11 +118,7 @@ where
         // It can be read off the chain: who repeats it must not shut its buyer out by sending his body slowly.
         gate = None;
     }
-    let mut request = gather(core, order, request).await?;
-    let gate = gate.map_or_else(|| enter(core, order), Ok).map_err(|refusal| *refusal)?;
-    let begun = if order.late { Some(begun(core, order).await?) } else { None };
-    request.extensions_mut().insert(order.paid.clone());
-    Ok(Admitted { gate, known, begun, exposed, request })
+    Ok(Vetted { gate, known, exposed })
 }
 
 /// The claim of a call that began under other terms than today's, which were met when it was taken: it is bound to the

@@ -24,6 +24,7 @@ use crate::buffers::Buffers;
 use crate::charge::RESENT;
 use crate::core::Core;
 use crate::inflight::InFlight;
+use crate::linger;
 use crate::order::{Found, Order, find};
 use crate::pricing::Charge;
 use crate::reload::SharedPricing;
@@ -210,20 +211,21 @@ where
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, request: Request<B>) -> Self::Future {
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
         // The service that was polled ready is the one to call.
         let ready = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, ready);
-        match self.core.decide(request) {
-            Decision::Answer(answer) => {
-                futures::future::Either::Left(std::future::ready(Ok(answer.map(Either::Right))))
+        match self.core.decide(&mut request) {
+            Err(refusal) => {
+                linger::read_away(request.into_body(), self.core.limits.request_body_bytes);
+                futures::future::Either::Left(std::future::ready(Ok(refusal.map(Either::Right))))
             }
-            Decision::Pass(request) => {
+            Ok(None) => {
                 let passed = inner.call(request.map(Either::Left));
                 let streamed = |body| Either::Left(Streamed::new(body));
                 futures::future::Either::Right(passed.map(move |result| Ok(result?.map(streamed))).boxed())
             }
-            Decision::Charge(order, request) => {
+            Ok(Some(order)) => {
                 let charged = charge(self.core.clone(), inner, order, request);
                 futures::future::Either::Right(charged.boxed())
             }
@@ -231,30 +233,25 @@ where
     }
 }
 
-enum Decision<B> {
-    Answer(Answer),
-    Pass(Request<B>),
-    Charge(Box<Order>, Request<B>),
-}
-
 impl Core {
-    fn decide<B>(&self, mut request: Request<B>) -> Decision<B> {
+    /// The order that a request makes, none where it is to pass without one; or the answer that the layer has for it.
+    fn decide<B>(&self, request: &mut Request<B>) -> Result<Option<Box<Order>>, Refusal> {
         let path = match canonical_path(request.uri().path()) {
             Ok(path) => path,
             Err(error) => {
                 self.metrics.bad_paths.add();
                 let answer = answer::error(StatusCode::BAD_REQUEST, "ambiguous_path", &error.to_string());
-                return Decision::Answer(answer);
+                return Err(Box::new(answer));
             }
         };
         let charge = self.pricing.load().charge(request.method(), &path);
-        let decision = self.read(&charge, &path, &request);
+        let order = self.read(&charge, &path, request);
         if let std::borrow::Cow::Owned(path) = path {
             // What was matched is what is served.
             match with_path(request.uri(), &path) {
                 Some(uri) => *request.uri_mut() = uri,
                 None => {
-                    return Decision::Answer(bad_request("ambiguous_path", "the path cannot be rewritten"));
+                    return Err(Box::new(bad_request("ambiguous_path", "the path cannot be rewritten")));
                 }
             }
         }
@@ -266,11 +263,7 @@ impl Core {
         if let Some(timeout) = timeout {
             request.extensions_mut().insert(RouteTimeout(timeout));
         }
-        match decision {
-            Ok(Some(order)) => Decision::Charge(Box::new(order), request),
-            Ok(None) => Decision::Pass(request),
-            Err(answer) => Decision::Answer(*answer),
-        }
+        order.map(|order| order.map(Box::new))
     }
 
     /// The order that a request makes; none where it is free.

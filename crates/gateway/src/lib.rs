@@ -63,6 +63,7 @@ mod gateway;
 mod headers;
 mod inflight;
 mod layer;
+mod linger;
 mod metrics;
 mod order;
 mod path;

@@ -72,7 +72,7 @@ async fn their_buyers_bodies_arrive_as_they_were_sent() {
         for version in [1, 2] {
             let args = [&["-X", "POST", "--base64", "-d", &binary], more].concat();
             let said = Buyer::Fetch { version }.call(BUYER, &world.at("/echo"), &args).await;
-            assert_eq!(said["status"], 200, "{more:?}");
+            assert_eq!(said["status"], 200, "{more:?}, version {version}: {}", said["error"]);
             assert!(said["body"] == *binary, "{more:?}, version {version}: another body came back");
         }
     }

@@ -136,6 +136,26 @@ async fn bodies_and_upgrades_are_bounded_on_free_routes_too() {
     assert_eq!(gateway.send(upgrade.body(Body::empty()).unwrap()).await.status, StatusCode::NOT_IMPLEMENTED);
 }
 
+/// A client that is still sending when the price is there gets it whole, and may go on on the same connection.
+#[tokio::test]
+async fn a_price_reaches_who_is_still_sending() {
+    let gateway = gateway().await;
+    let mut stream = tokio::net::TcpStream::connect(gateway.address).await.unwrap();
+    let head = "GET /weather/oslo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n40\r\n";
+    let chunk = format!("{}\r\n", "x".repeat(0x40));
+    stream.write_all(format!("{head}{chunk}").as_bytes()).await.unwrap();
+    let mut answer = vec![0; 64 * 1024];
+    let read = tokio::time::timeout(Duration::from_secs(5), stream.read(&mut answer)).await.unwrap().unwrap();
+    assert!(answer[..read].starts_with(b"HTTP/1.1 402 "), "{}", String::from_utf8_lossy(&answer[..read]));
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    stream.write_all(format!("40\r\n{chunk}0\r\n\r\n").as_bytes()).await.unwrap();
+    stream.write_all(b"GET /free/x HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.unwrap();
+    let mut rest = String::new();
+    let read = stream.read_to_string(&mut rest);
+    tokio::time::timeout(Duration::from_secs(5), read).await.unwrap().unwrap();
+    assert!(rest.contains("HTTP/1.1 200 "), "{rest}");
+}
+
 /// What no client library sends.
 /// Known attacks, "paywall bypass by path encoding", as raw bytes on a socket.
 #[tokio::test]
