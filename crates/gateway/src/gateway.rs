@@ -1,6 +1,5 @@
 use std::convert::Infallible;
 use std::fs::{File, TryLockError};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +18,7 @@ use tower_layer::Layer;
 use crate::answer::{self, Answer, held};
 use crate::config::{Limits, ROOM_BESIDE_BODY};
 use crate::reload::Watcher;
-use crate::store::Part;
+use crate::store::{Part, open_lock};
 use crate::{
     Config, GatewayError, LogStore, MemoryStore, Metrics, PaymentLayer, Pricing, Proxy, ResponseStore,
 };
@@ -198,10 +197,6 @@ async fn look_after(layer: PaymentLayer) {
             tracing::error!(%error, "unfinished calls could not be looked after");
         }
     }
-}
-
-fn open_lock(path: &Path) -> std::io::Result<File> {
-    File::options().create(true).truncate(false).write(true).mode(0o600).open(path)
 }
 
 /// `/healthz` and `/metrics`.

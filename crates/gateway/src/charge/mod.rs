@@ -283,9 +283,18 @@ impl Call {
         }
     }
 
+    /// Keeps an answer that was made again, and gives it out. The claim names it first: should its end not be recorded,
+    /// this answer is the one that is had later, and the handler is not run once more.
     async fn make_good(self, response: StoredResponse, settled: SettleResponse) -> Answer {
-        if let Err(error) = self.core.store.put(response.clone()).await {
+        let named = settling(Some(settled.transaction.clone()));
+        let (kept, named) =
+            tokio::join!(self.core.store.put(response.clone()), self.advance(named, Some(response.row)));
+        if let Err(error) = kept {
             self.core.ledger_failed(self.order.key(), &error);
+        }
+        if let Err(error) = named {
+            self.core.store.remove(self.order.key());
+            return self.not_ours(&error).unwrap_or_else(|| self.withheld(&settled));
         }
         self.finish(response, settled).await
     }

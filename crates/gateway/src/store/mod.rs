@@ -16,7 +16,7 @@ use crate::answer::{Held, held};
 
 pub use log::LogStore;
 pub use memory::MemoryStore;
-pub(crate) use part::Part;
+pub(crate) use part::{Part, open_lock};
 
 /// Keeps answers between the handler and the buyer.
 ///

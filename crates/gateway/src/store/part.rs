@@ -53,13 +53,17 @@ fn parts(root: &Path) -> impl Iterator<Item = PathBuf> {
 /// The part's lock; none while another gateway has it.
 fn lock(dir: &Path) -> Result<Option<File>> {
     make_folder(dir)?;
-    let mut options = File::options();
-    let file = options.create(true).truncate(false).write(true).mode(0o600).open(dir.join("gateway.lock"))?;
+    let file = open_lock(&dir.join("gateway.lock"))?;
     match file.try_lock() {
         Ok(()) => Ok(Some(file)),
         Err(TryLockError::WouldBlock) => Ok(None),
         Err(TryLockError::Error(error)) => Err(error),
     }
+}
+
+/// Opens a file that is there to be locked, making it as needed.
+pub(crate) fn open_lock(path: &Path) -> Result<File> {
+    File::options().create(true).truncate(false).write(true).mode(0o600).open(path)
 }
 
 #[cfg(test)]

@@ -271,8 +271,8 @@ async fn a_stream_that_lasts_is_closed_before_anybody_takes_it_for_a_dead_ones()
     let mut world = World::new();
     let payment = world.payment(Method::GET, "/upfront", 1).await;
     let response = begun(&world, &payment).await;
-    // Half of: the longest timeout, twice the settlement's, and a minute.
-    let half = Duration::from_secs(30 + 2 + 60) / 2;
+    // Half of the shortest lease that any process can have.
+    let half = Duration::from_secs(60) / 2;
     let pass = async |time: Duration| {
         world.clock.advance(time);
         tokio::time::pause();
