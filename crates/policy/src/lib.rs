@@ -83,6 +83,7 @@
 mod error;
 mod explain;
 mod host;
+pub mod json;
 mod limit;
 mod parse;
 mod policy;
