@@ -86,11 +86,15 @@ mod host;
 pub mod json;
 mod limit;
 mod parse;
+mod plan;
 mod policy;
+mod quantity;
 mod read;
 mod subject;
 mod yaml;
 
 pub use error::PolicyError;
-pub use limit::{Denial, DenialCode, Limit, Measure, Period, Usage, Window};
+pub use limit::{Denial, DenialCode, Limit, Measure, PendingApproval, Period, Usage, Window};
+pub use plan::{ApprovalNeed, CallPlan, Charge, Counter, Needs, Refund};
 pub use policy::{Clearance, Policy, Terms};
+pub use quantity::Quantity;

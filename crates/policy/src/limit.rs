@@ -16,6 +16,12 @@ pub struct Limit {
     pub window: Window,
     /// What is counted, and the most of it.
     pub measure: Measure,
+    /// In shadow mode what has no room is reported and not refused.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub shadow: bool,
+    /// Counts, and limits, only what is the first use of this scope ever: new payees.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_use_of: Option<String>,
 }
 
 /// What a limit counts, and the most of it.
@@ -65,7 +71,7 @@ pub struct Usage {
     pub frees_in: Option<Duration>,
 }
 
-/// A payment that the policy does not allow, for people and for agents.
+/// A payment or a call that the policy does not allow, for people and for agents.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Denial {
     /// Which kind of rule.
@@ -86,6 +92,20 @@ pub struct Denial {
     /// In how many seconds it may be worth trying again; none when waiting does not help.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_after_seconds: Option<u64>,
+    /// The request for approval that waits for a person, where approval would allow it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub approval: Option<PendingApproval>,
+}
+
+/// A request for approval, as the one who was denied may know it: nothing in it approves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PendingApproval {
+    /// Its id, as `farthing approvals` lists it.
+    pub id: String,
+    /// What a person runs to approve it.
+    pub how: String,
+    /// Until when it can be approved, in seconds from now.
+    pub expires_in_seconds: u64,
 }
 
 /// Which kind of rule denied.
@@ -109,6 +129,40 @@ pub enum DenialCode {
     NetworkNotAllowed,
     /// The asset is denied, or not on the list.
     AssetNotAllowed,
+    /// The resource is denied, or not on the list.
+    ResourceNotAllowed,
+    /// The category is denied, or not on the list.
+    CategoryNotAllowed,
+    /// Not at this time of day.
+    OutsideHours,
+    /// The price is too far above the advertised one.
+    AboveAdvertised,
+    /// The policy allows no payments.
+    PaymentsNotAllowed,
+    /// Too many new payees in the window.
+    TooManyNewPayees,
+    /// The same again too often.
+    Loop,
+    /// The tool is hidden.
+    ToolHidden,
+    /// The tool is not listed, and the default is to deny.
+    ToolNotAllowed,
+    /// A rule with `action: deny`.
+    DeniedByRule,
+    /// A condition of a rule does not hold.
+    ConditionFailed,
+    /// The arguments cannot be counted: an amount is missing, negative or no number.
+    BadArguments,
+    /// A person has to approve it first, or has denied it.
+    ApprovalRequired,
+    /// A person has denied it.
+    ApprovalDenied,
+    /// The agent is not known to the policy.
+    UnknownAgent,
+    /// The agent's time is over.
+    AgentExpired,
+    /// Everything is stopped: by `kill:` in the policy, or by `farthing freeze`.
+    Frozen,
 }
 
 impl Denial {
@@ -123,6 +177,7 @@ impl Denial {
             used: None,
             remaining: None,
             retry_after_seconds: None,
+            approval: None,
         }
     }
 }
@@ -164,6 +219,13 @@ impl Period {
 }
 
 impl Limit {
+    /// A limit that refuses, and counts every use.
+    #[must_use]
+    pub fn new(rule: impl Into<String>, scope: impl Into<String>, window: Window, measure: Measure) -> Self {
+        let (rule, scope) = (rule.into(), scope.into());
+        Self { rule, scope, window, measure, shadow: false, first_use_of: None }
+    }
+
     /// Whether a payment of `value` fits, given what has been used; if so, what remains after it.
     ///
     /// # Errors

@@ -154,7 +154,7 @@ impl Payments {
                 (Each::Payee, Some(parties)) => parties.payee.scope(),
                 (Each::Host | Each::Payee, None) => return None,
             };
-            Some(Limit { rule: cap.name.clone(), scope, window: cap.window, measure: cap.measure })
+            Some(Limit::new(&cap.name, scope, cap.window, cap.measure))
         };
         self.caps.iter().filter_map(scoped).collect()
     }

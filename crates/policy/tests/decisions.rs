@@ -264,7 +264,7 @@ proptest! {
         count in any::<bool>(),
     ) {
         let measure = if count { Measure::Count(most % 20 + 1) } else { Measure::Amount(Usd::new(most.into())) };
-        let limit = Limit { rule: "r".into(), scope: "all".into(), window: Window::Lifetime, measure };
+        let limit = Limit::new("r", "all", Window::Lifetime, measure);
         let mut used = Usage::default();
         for amount in amounts {
             let value = Usd::new(amount.into());

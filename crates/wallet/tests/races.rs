@@ -125,12 +125,8 @@ impl Buyer {
             offer: "{}".into(),
             policy_hash: String::new(),
         };
-        let limit = Limit {
-            rule: "ever".into(),
-            scope: "all".into(),
-            window: Window::Lifetime,
-            measure: Measure::Amount(Usd::new(9 * 10u128.pow(18))),
-        };
+        let most = Measure::Amount(Usd::new(9 * 10u128.pow(18)));
+        let limit = Limit::new("ever", "all", Window::Lifetime, most);
         let reserved = self.ledger.reserve(purchase, vec![limit]).await.unwrap();
         assert!(matches!(reserved, Reserved::Granted(_)));
     }

@@ -54,7 +54,7 @@ pub(crate) fn purchase(name: impl Into<String>, dollars: &str) -> NewPurchase {
 }
 
 pub(crate) fn limit(scope: &str, window: Window, measure: Measure) -> Limit {
-    Limit { rule: format!("{scope} {window}"), scope: scope.into(), window, measure }
+    Limit::new(format!("{scope} {window}"), scope, window, measure)
 }
 
 pub(crate) fn amount(scope: &str, window: Window, most: &str) -> Limit {

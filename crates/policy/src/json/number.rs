@@ -96,6 +96,11 @@ impl Exact {
         if seen { Self::new(negative, digits, exponent) } else { None }
     }
 
+    /// `units` x 10^`exponent`.
+    pub(crate) fn of_units(units: u128, exponent: i32) -> Self {
+        Self::new(false, units, exponent).unwrap_or(Self::ZERO)
+    }
+
     fn new(negative: bool, mut digits: u128, mut exponent: i32) -> Option<Self> {
         if digits == 0 {
             return Some(Self::ZERO);
