@@ -91,6 +91,7 @@ mod policy;
 mod quantity;
 mod read;
 mod subject;
+pub mod tools;
 mod yaml;
 
 pub use error::PolicyError;
@@ -98,3 +99,4 @@ pub use limit::{Denial, DenialCode, Limit, Measure, PendingApproval, Period, Usa
 pub use plan::{ApprovalNeed, CallPlan, Charge, Counter, Needs, Refund};
 pub use policy::{Clearance, Policy, Terms};
 pub use quantity::Quantity;
+pub use tools::Call;

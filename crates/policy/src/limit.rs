@@ -95,6 +95,9 @@ pub struct Denial {
     /// The request for approval that waits for a person, where approval would allow it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub approval: Option<PendingApproval>,
+    /// Whether the message is the policy's author's own.
+    #[serde(skip)]
+    pub authored: bool,
 }
 
 /// A request for approval, as the one who was denied may know it: nothing in it approves.
@@ -178,6 +181,7 @@ impl Denial {
             remaining: None,
             retry_after_seconds: None,
             approval: None,
+            authored: false,
         }
     }
 }

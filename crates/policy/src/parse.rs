@@ -9,6 +9,7 @@ use crate::host::HostPattern;
 use crate::policy::{Cap, Each, Listed, Payments};
 use crate::read::{Fields, count, dollars, entries, items, name, text, window};
 use crate::subject::{AssetPattern, Payee};
+use crate::tools;
 use crate::yaml::{self, Node, Value};
 use crate::{Measure, Policy, PolicyError};
 
@@ -28,10 +29,20 @@ impl Policy {
         if yaml.len() > Self::MAX_BYTES {
             return Err(Place::START.error(format!("the policy has more than {} bytes", Self::MAX_BYTES)));
         }
-        let mut top = Fields::of(yaml::parse(yaml)?, &["version", "payments"])?;
+        const KEYS: [&str; 6] = ["version", "description", "default", "hide", "tools", "payments"];
+        let mut top = Fields::of(yaml::parse(yaml)?, &KEYS)?;
         version(top.need("version", "write `version: 1`")?)?;
-        let payments = payments(top.need("payments", "it says what may be paid")?)?;
-        Ok(Self { hash: hex::encode(Sha256::digest(yaml)), payments })
+        // For people; whatever stands there is text.
+        top.take("description");
+        let tools = tools::read(&mut top)?;
+        let payments = match (top.take("payments"), &tools) {
+            (Some(node), _) => payments(node)?,
+            (None, Some(_)) => Payments::nothing(),
+            (None, None) => {
+                payments(top.need("payments", "write what may be paid, or `tools:`, what may be called")?)?
+            }
+        };
+        Ok(Self { hash: hex::encode(Sha256::digest(yaml)), payments, tools })
     }
 
     /// The policy that `farthing init` writes: small caps, every choice explained in comments.

@@ -86,6 +86,8 @@ pub(crate) struct Step {
     pub(crate) test: Test,
     /// What to say when it does not hold.
     pub(crate) message: String,
+    /// Whether the policy's author wrote that.
+    pub(crate) authored: bool,
 }
 
 /// What a step looks at.
@@ -135,7 +137,7 @@ impl CallPlan {
         let message = format!("the limit of rule `{rule}` is used up");
         let counter = self.counter(&charge.counter);
         let test = Test::Within { counter, amount: charge.amount, most };
-        self.steps.push(Step { rule, shadow: false, test, message });
+        self.steps.push(Step { rule, shadow: false, test, message, authored: false });
         self.charges.push(charge);
         self
     }
@@ -160,7 +162,10 @@ impl Step {
     fn holds(&self, used: &[Usage]) -> Result<(), Denial> {
         let usage = |counter: usize| used.get(counter).copied().unwrap_or_default();
         let count = |counter: usize| Quantity::new(usage(counter).amount.get());
-        let deny = |code| Denial::new(code, self.rule.clone(), self.message.clone());
+        let deny = |code| {
+            let denial = Denial::new(code, self.rule.clone(), self.message.clone());
+            Denial { authored: self.authored, ..denial }
+        };
         match self.test {
             Test::Denied(code) => Err(deny(code)),
             Test::Compare { counter, comparison, with } => {

@@ -2,13 +2,15 @@ use farthing_money::{Asset, BaseUnits, Network, Usd};
 
 use crate::host::{HostName, HostPattern};
 use crate::subject::{AssetPattern, Payee};
-use crate::{Denial, DenialCode, Limit, Measure, Window};
+use crate::tools::{Call, Tools};
+use crate::{CallPlan, Denial, DenialCode, Limit, Measure, Window};
 
 /// What may be paid: read from YAML by [`Policy::parse`], asked by [`Policy::check`] before anything is signed.
 #[derive(Debug, Clone)]
 pub struct Policy {
     pub(crate) hash: String,
     pub(crate) payments: Payments,
+    pub(crate) tools: Option<Tools>,
 }
 
 /// The exact terms that will be signed. The policy looks at these, never at what somebody says about them.
@@ -123,6 +125,20 @@ impl Policy {
         self.payments.limits(Parties::of(terms).ok().as_ref())
     }
 
+    /// What a call of a tool needs from the ledger. Without a `tools:` section every call is allowed.
+    ///
+    /// # Errors
+    /// The [`Denial`] of a rule that needs nothing from the ledger, when none before it does.
+    pub fn plan(&self, call: &Call<'_>) -> Result<CallPlan, Denial> {
+        self.tools.as_ref().map_or_else(|| Ok(CallPlan::default()), |tools| tools.plan(call))
+    }
+
+    /// Whether a tool is hidden from those who list the tools.
+    #[must_use]
+    pub fn hides(&self, tool: &str) -> bool {
+        self.tools.as_ref().is_some_and(|tools| tools.hides(tool))
+    }
+
     /// SHA-256 of the text, in hex: the ledger keeps it with every purchase that the policy allowed.
     #[must_use]
     pub fn hash(&self) -> &str {
@@ -131,6 +147,19 @@ impl Policy {
 }
 
 impl Payments {
+    pub(crate) fn nothing() -> Self {
+        let nothing = Usd::ZERO;
+        Self {
+            min: None,
+            max: Some(nothing),
+            caps: Vec::new(),
+            hosts: Listed { section: "hosts", allow: None, deny: Vec::new() },
+            payees: Listed { section: "payees", allow: None, deny: Vec::new() },
+            networks: Listed { section: "networks", allow: None, deny: Vec::new() },
+            assets: Listed { section: "assets", allow: None, deny: Vec::new() },
+        }
+    }
+
     /// The payment's value, if it lies between minimum and maximum.
     fn value(&self, terms: &Terms<'_>) -> Result<Usd, Denial> {
         let value = terms.asset.value(terms.amount).map_err(|error| {

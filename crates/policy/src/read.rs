@@ -86,6 +86,15 @@ pub(crate) fn text(node: Node) -> Result<String, PolicyError> {
     }
 }
 
+/// A truth value.
+pub(crate) fn truth(node: Node) -> Result<bool, PolicyError> {
+    match &node.value {
+        Value::Plain(text) if text == "true" => Ok(true),
+        Value::Plain(text) if text == "false" => Ok(false),
+        _ => Err(node.at.error("write true or false")),
+    }
+}
+
 /// A rule's name: what denials, budgets and the record call it.
 pub(crate) fn name(node: Node) -> Result<String, PolicyError> {
     let at = node.at;
@@ -153,7 +162,7 @@ pub(crate) fn window(node: Node) -> Result<Window, PolicyError> {
 }
 
 /// Whether YAML 1.2 reads the plain text as nothing.
-fn is_null(text: &str) -> bool {
+pub(crate) fn is_null(text: &str) -> bool {
     matches!(text, "" | "~" | "null" | "Null" | "NULL")
 }
 

@@ -13,14 +13,14 @@ use crate::error::{Place, printable};
 const MAX_DEPTH: usize = 16;
 
 /// A value and its place.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Node {
     pub(crate) at: Place,
     pub(crate) value: Value,
 }
 
 /// What a node holds.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) enum Value {
     Map(Vec<Entry>),
     List(Vec<Node>),
@@ -31,7 +31,7 @@ pub(crate) enum Value {
 }
 
 /// A key of a map with its value.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Entry {
     pub(crate) key: String,
     pub(crate) at: Place,

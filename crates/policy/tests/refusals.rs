@@ -42,7 +42,7 @@ fn documents() {
     refused("version: 1\n", 1, 1, "`payments` is missing");
     refused("version: 1\npayments:\n", 2, 9, "expected a map");
     refused("version: 1\npayments: {}", 2, 11, "`max` is missing");
-    refused("version: 1\npayments: {max: none}\ntools: {}", 3, 1, "`tools` is not known");
+    refused("version: 1\npayments: {max: none}\ntool: {}", 3, 1, "`tool` is not known");
     refused("version: 1\npayments: {max: none}\nversion: 1", 3, 1, "twice");
     refused(&format!("#{}", "x".repeat(Policy::MAX_BYTES)), 1, 1, "more than 262144 bytes");
     Policy::parse("version: \"1\"\npayments: {max: none}").unwrap();

@@ -1,0 +1,627 @@
+//! From YAML to rules.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::expression::Expression;
+use super::operator::Operator;
+use super::path::Path;
+use super::{Action, Condition, Count, CountWindow, Each, Hold, Increment, Rule, Scope, Tools, lint};
+use crate::PolicyError;
+use crate::error::{Place, printable};
+use crate::json::{Exact, Json, Number, Object};
+use crate::plan::Comparison;
+use crate::read::{Fields, is_null, truth, window};
+use crate::yaml::{Entry, Node, Value};
+use crate::{Quantity, Refund, Window};
+
+/// The most rules together.
+const MAX_RULES: usize = 10_000;
+/// How long a request for approval waits where the policy does not say.
+const APPROVAL_VALID: Duration = Duration::from_secs(30 * 60);
+const RULE_KEYS: [&str; 9] =
+    ["name", "action", "conditions", "on_deny", "state", "rate_limit", "approval_timeout", "shadow", "each"];
+
+/// Reads `default`, `hide` and `tools` out of the policy's top level.
+pub(crate) fn read(top: &mut Fields) -> Result<Option<Tools>, PolicyError> {
+    let (default, hide, tools) = (top.take("default"), top.take("hide"), top.take("tools"));
+    if default.is_none() && hide.is_none() && tools.is_none() {
+        return Ok(None);
+    }
+    let default_deny = default.map(default_denies).transpose()?.unwrap_or(false);
+    let hide = hide.map(hidden).transpose()?.unwrap_or_default();
+    let entries = tools.map(map).transpose()?.unwrap_or_default();
+    lint::hidden_rules(&hide, &entries)?;
+    let counts = Counts::of(&entries)?;
+    let mut tools =
+        Tools { default_deny, hide_all: hide.iter().any(|name| name == "*"), hide, ..Tools::default() };
+    let mut rules = 0;
+    for Entry { key, node, .. } in entries {
+        let scope = if key == "*" { Scope::Global } else { Scope::Tool(key.clone()) };
+        let read = Reader { scope: &scope, counts: &counts }.rules(node)?;
+        rules += read.len();
+        if rules > MAX_RULES {
+            return Err(Place::START.error(format!("there are more than {MAX_RULES} rules")));
+        }
+        match scope {
+            Scope::Tool(tool) => drop(tools.listed.insert(tool, read)),
+            Scope::Global | Scope::Shared => tools.every = read,
+        }
+    }
+    Ok(Some(tools))
+}
+
+fn default_denies(node: Node) -> Result<bool, PolicyError> {
+    let at = node.at;
+    match word(node)?.as_str() {
+        "allow" => Ok(false),
+        "deny" => Ok(true),
+        other => Err(at.error(format!("`{}` is no default: write allow or deny", printable(other)))),
+    }
+}
+
+fn hidden(node: Node) -> Result<Vec<String>, PolicyError> {
+    let mut seen = HashSet::new();
+    let mut names = Vec::new();
+    for item in list(node)? {
+        let at = item.at;
+        let name = word(item)?;
+        if name.trim().is_empty() {
+            return Err(at.error("the name of a tool is missing"));
+        }
+        if !seen.insert(name.clone()) {
+            return Err(at.error(format!("`{}` stands in the list already", printable(&name))));
+        }
+        names.push(name);
+    }
+    Ok(names)
+}
+
+/// The entries of a map; none where nothing stands.
+fn map(node: Node) -> Result<Vec<Entry>, PolicyError> {
+    match node.value {
+        Value::Map(entries) => Ok(entries),
+        Value::Plain(text) if is_null(&text) => Ok(Vec::new()),
+        _ => Err(node.at.error("expected a map of tools, each with its rules")),
+    }
+}
+
+/// The items of a list; none where nothing stands: `rules: []` lists a tool without rules.
+fn list(node: Node) -> Result<Vec<Node>, PolicyError> {
+    match node.value {
+        Value::List(items) => Ok(items),
+        Value::Plain(text) if is_null(&text) => Ok(Vec::new()),
+        _ => Err(node.at.error("expected a list")),
+    }
+}
+
+/// Every counter that a rule of some tool counts with, found before the rules are read: a rule may name the counters of
+/// another tool.
+struct Counts(Vec<(String, Arc<Count>)>);
+
+impl Counts {
+    fn of(entries: &[Entry]) -> Result<Self, PolicyError> {
+        let mut counts = Self(Vec::new());
+        for Entry { key, node, .. } in entries {
+            let scope = if key == "*" { Scope::Global } else { Scope::Tool(key.clone()) };
+            for rule in rule_nodes(node) {
+                if let Some((count, at)) = declared(&scope, rule)? {
+                    counts.add(count, at)?;
+                }
+            }
+        }
+        Ok(counts)
+    }
+
+    fn add(&mut self, count: Count, at: Place) -> Result<(), PolicyError> {
+        let name = format!("{}.{}", count.scope.path(), count.name);
+        // A counter that several servers or tools share is declared by each of them, alike.
+        if let Some((_, known)) = self.0.iter().find(|(known, _)| *known == name) {
+            if count.scope == Scope::Shared && **known == count {
+                return Ok(());
+            }
+            return Err(at.error(format!("a rule above counts with `{}` already", printable(&count.name))));
+        }
+        self.0.push((name, Arc::new(count)));
+        Ok(())
+    }
+
+    /// The counter that `state.<scope>.<counter>` names. Names of tools may have dots.
+    fn find(&self, path: &str) -> Option<&Arc<Count>> {
+        let name = path.strip_prefix("state.")?;
+        self.0.iter().find(|(known, _)| known == name).map(|(_, count)| count)
+    }
+}
+
+impl Scope {
+    /// How `state.<scope>.<counter>` names it.
+    fn path(&self) -> &str {
+        match self {
+            Self::Tool(tool) => tool,
+            Self::Global => "_global",
+            Self::Shared => "_shared",
+        }
+    }
+}
+
+/// The rules under a tool, as far as they are a list.
+fn rule_nodes(tool: &Node) -> &[Node] {
+    match field(tool, "rules").map(|rules| &rules.value) {
+        Some(Value::List(rules)) => rules,
+        _ => &[],
+    }
+}
+
+/// The value of a key, without taking it.
+pub(super) fn field<'a>(node: &'a Node, key: &str) -> Option<&'a Node> {
+    let Value::Map(entries) = &node.value else { return None };
+    entries.iter().find(|entry| entry.key == key).map(|entry| &entry.node)
+}
+
+/// A scalar's text, in quotes or not: Intercept's files write `name: 5`.
+fn word(node: Node) -> Result<String, PolicyError> {
+    match node.value {
+        Value::Plain(text) if is_null(&text) => Err(node.at.error("a text is missing here")),
+        Value::Quoted(text) | Value::Plain(text) => Ok(text),
+        _ => Err(node.at.error("expected a text")),
+    }
+}
+
+/// A scalar's text.
+pub(super) fn scalar(node: &Node) -> Option<&str> {
+    match &node.value {
+        Value::Plain(text) | Value::Quoted(text) => Some(text),
+        _ => None,
+    }
+}
+
+/// The counter that a rule declares with `state` or `rate_limit`.
+fn declared(scope: &Scope, rule: &Node) -> Result<Option<(Count, Place)>, PolicyError> {
+    let each = field(rule, "each").map(each).transpose()?;
+    if let Some(node) = field(rule, "rate_limit") {
+        let (_, window) = rate_limit(node)?;
+        let name = format!("_rate_{}", window.name());
+        return Ok(Some((Count { name, scope: scope.clone(), window, each }, node.at)));
+    }
+    let Some(state) = field(rule, "state") else { return Ok(None) };
+    let (Some(counter), Some(period)) = (field(state, "counter"), field(state, "window")) else {
+        return Ok(None);
+    };
+    let name = scalar(counter).unwrap_or_default().to_owned();
+    let window = count_window(period)?;
+    let scope = match field(state, "scope") {
+        Some(node) => state_scope(node, scope)?,
+        None => scope.clone(),
+    };
+    Ok(Some((Count { name, scope, window, each }, counter.at)))
+}
+
+fn state_scope(node: &Node, tool: &Scope) -> Result<Scope, PolicyError> {
+    match scalar(node) {
+        Some("tool") => Ok(tool.clone()),
+        Some("global") => Ok(Scope::Global),
+        Some("shared") => Ok(Scope::Shared),
+        _ => Err(node.at.error("a counter's scope is tool, global (this server) or shared (all servers)")),
+    }
+}
+
+fn each(node: &Node) -> Result<Each, PolicyError> {
+    let text = scalar(node).unwrap_or_default();
+    match text {
+        "agent" => Ok(Each::Agent),
+        "session" => Ok(Each::Session),
+        "call" => Ok(Each::Call),
+        _ => Path::parse(text).map(Each::Argument).map_err(|_| {
+            node.at.error("calls are counted apart by agent, session, call (the same arguments), or an argument: args.x")
+        }),
+    }
+}
+
+fn count_window(node: &Node) -> Result<CountWindow, PolicyError> {
+    if scalar(node) == Some("session") {
+        return Ok(CountWindow::Session);
+    }
+    window(node.clone()).map(CountWindow::Timed)
+}
+
+impl CountWindow {
+    fn name(self) -> String {
+        match self {
+            Self::Session => "session".to_owned(),
+            Self::Timed(Window::Calendar(period)) => period.as_str().to_owned(),
+            Self::Timed(window) => window.to_string(),
+        }
+    }
+}
+
+/// `5/hour`, `5/60 minutes`.
+fn rate_limit(node: &Node) -> Result<(u64, CountWindow), PolicyError> {
+    let bad = |why: &str| node.at.error(why);
+    let (count, period) = scalar(node)
+        .and_then(|text| text.split_once('/'))
+        .ok_or_else(|| bad("a rate limit is a count and a window, such as 5/hour"))?;
+    let plain = !count.is_empty() && count.bytes().all(|b| b.is_ascii_digit());
+    let count = count.parse().ok().filter(|count| plain && *count > 0);
+    let count = count.ok_or_else(|| bad("the count of a rate limit is a whole number above 0"))?;
+    let period = Node { at: node.at, value: Value::Quoted(period.to_owned()) };
+    Ok((count, count_window(&period)?))
+}
+
+/// Reads the rules of one tool.
+struct Reader<'a> {
+    scope: &'a Scope,
+    counts: &'a Counts,
+}
+
+impl Reader<'_> {
+    fn rules(&self, node: Node) -> Result<Vec<Rule>, PolicyError> {
+        if matches!(&node.value, Value::Plain(text) if is_null(text)) {
+            return Ok(Vec::new());
+        }
+        let mut fields = Fields::of(node, &["rules"])?;
+        let nodes = fields.take("rules").map(list).transpose()?.unwrap_or_default();
+        let mut rules: Vec<Rule> = Vec::with_capacity(nodes.len());
+        let mut denied = None;
+        for node in nodes {
+            let at = node.at;
+            if let Some(by) = &denied {
+                return Err(
+                    at.error(format!("no call ever comes to this rule: `{by}` above denies all of them"))
+                );
+            }
+            let rule = self.rule(node)?;
+            if rule.action == Action::Deny && !rule.shadow {
+                denied = Some(rule.name.clone());
+            }
+            rules.push(rule);
+        }
+        Ok(rules)
+    }
+
+    fn rule(&self, node: Node) -> Result<Rule, PolicyError> {
+        let at = node.at;
+        let mut fields = Fields::of(node, &RULE_KEYS)?;
+        let name = word(fields.need("name", "denials and the record call the rule by it")?)?;
+        if name.is_empty() {
+            return Err(at.error("the rule's name is empty"));
+        }
+        let on_deny = fields.take("on_deny").map(word).transpose()?.filter(|text| !text.is_empty());
+        let shadow = fields.take("shadow").map(truth).transpose()?.unwrap_or(false);
+        let each = fields.take("each").map(|node| each(&node)).transpose()?;
+        let action = action(&mut fields)?;
+        if let Some(node) = fields.take("rate_limit") {
+            let others = ["conditions", "state"].iter().any(|key| fields.take(key).is_some());
+            if others || action != Action::Evaluate {
+                return Err(at.error(
+                    "a rate_limit stands alone: put conditions, state and deny into rules of their own",
+                ));
+            }
+            return self.rate(name, on_deny, shadow, &node);
+        }
+        let conditions = fields.take("conditions").map(list).transpose()?.unwrap_or_default();
+        let state = fields.take("state");
+        if each.is_some() && state.is_none() {
+            return Err(at.error(
+                "`each` says how a counter counts, and this rule has none: add `state` or `rate_limit`",
+            ));
+        }
+        fits(action, &conditions, state.as_ref(), at)?;
+        lint::conditions(&conditions)?;
+        let hold = state.map(|state| self.hold(state, &conditions)).transpose()?;
+        let read = conditions.into_iter().map(|node| self.condition(node, action, hold.as_ref()));
+        let conditions = read.collect::<Result<_, _>>()?;
+        Ok(Rule { name, action, conditions, on_deny, hold, shadow })
+    }
+
+    /// A rate limit is a counter of calls that must not pass the count.
+    fn rate(
+        &self,
+        name: String,
+        on_deny: Option<String>,
+        shadow: bool,
+        node: &Node,
+    ) -> Result<Rule, PolicyError> {
+        let (count, window) = rate_limit(node)?;
+        let path = format!("state.{}._rate_{}", self.scope.path(), window.name());
+        let counter =
+            self.counts.find(&path).ok_or_else(|| node.at.error("this counter is not known"))?.clone();
+        let most = Quantity::of(exact(count)).ok_or_else(|| node.at.error("the count is too large"))?;
+        let on_deny = on_deny.unwrap_or_else(|| {
+            format!("Rate limit of {count} per {} reached. Try again later.", window.name())
+        });
+        let within = Condition::Count {
+            count: counter.clone(),
+            comparison: Comparison::LessOrEqual,
+            value: exact(count),
+        };
+        let increment = Increment::Fixed(Quantity::ONE);
+        let hold = Some(Hold { count: counter, increment, most, refund: Refund::default() });
+        let (action, on_deny) = (Action::Evaluate, Some(on_deny));
+        Ok(Rule { name, action, conditions: vec![within], on_deny, hold, shadow })
+    }
+
+    fn hold(&self, node: Node, conditions: &[Node]) -> Result<Hold, PolicyError> {
+        const KEYS: [&str; 6] = ["counter", "window", "increment", "increment_from", "scope", "refund"];
+        let at = node.at;
+        let mut fields = Fields::of(node, &KEYS)?;
+        let counter = fields.need("counter", "conditions name it as state.<tool>.<counter>")?;
+        let counter_at = counter.at;
+        let counter = word(counter)?;
+        fields.need("window", "write minute, hour or day, or one of docs/policy.md")?;
+        let scope = fields.take("scope").map(|node| state_scope(&node, self.scope)).transpose()?;
+        let path = format!("state.{}.{counter}", scope.as_ref().unwrap_or(self.scope).path());
+        let count =
+            self.counts.find(&path).ok_or_else(|| counter_at.error("the counter's name is empty"))?.clone();
+        let most = own_limit(&path, conditions)?.ok_or_else(|| {
+            counter_at.error(format!(
+                "nothing counts with this counter: the rule needs a condition on {path} with lt or lte"
+            ))
+        })?;
+        let increment = increment(&mut fields, at)?;
+        let refund = fields.take("refund").map(refund).transpose()?.unwrap_or_default();
+        Ok(Hold { count, increment, most, refund })
+    }
+
+    fn condition(&self, node: Node, action: Action, hold: Option<&Hold>) -> Result<Condition, PolicyError> {
+        if field(&node, "cel").is_some() {
+            return expression(node);
+        }
+        let mut fields = Fields::of(node, &["path", "op", "value"])?;
+        let path = fields.need("path", "write args.<name> or state.<tool>.<counter>")?;
+        let (path_at, path) = (path.at, word(path)?);
+        let op =
+            fields.need("op", "write eq, neq, in, not_in, lt, lte, gt, gte, regex, contains or exists")?;
+        let (op_at, op) = (op.at, word(op)?);
+        let value = fields.need("value", "it is what the operator compares to")?;
+        if path.starts_with("state.") {
+            if matches!(action, Action::Approve(_)) {
+                return Err(
+                    path_at.error("a rule that asks for approval looks at arguments, not at counters")
+                );
+            }
+            return self.count_condition(&path, path_at, (&op, op_at), value, hold);
+        }
+        let shown = format!("{path} {op} {}", json(&value));
+        let operator = operator(&op, op_at, value)?;
+        let path = Path::parse(&path).map_err(|why| path_at.error(why))?;
+        Ok(Condition::Argument { path, operator, text: shown })
+    }
+
+    fn count_condition(
+        &self,
+        path: &str,
+        at: Place,
+        (op, op_at): (&str, Place),
+        value: Node,
+        hold: Option<&Hold>,
+    ) -> Result<Condition, PolicyError> {
+        let count = self.counts.find(path).ok_or_else(|| {
+            at.error(format!("no rule counts with `{}`: a rule with `state` has to", printable(path)))
+        })?;
+        let comparison = comparison(op)
+            .ok_or_else(|| op_at.error("a counter is compared by eq, neq, lt, lte, gt or gte"))?;
+        let value_at = value.at;
+        let value = number(&value).ok_or_else(|| value_at.error("a counter is compared to a number"))?;
+        let never = value.is_negative()
+            && matches!(comparison, Comparison::Less | Comparison::LessOrEqual | Comparison::Equal);
+        if never || (comparison == Comparison::Less && value == Exact::ZERO) {
+            return Err(value_at
+                .error("a counter is never below 0: this rule would deny every call; use action: deny"));
+        }
+        if hold.is_none_or(|hold| hold.count != *count) && count.each.is_some() {
+            return Err(at.error("this counter counts apart, so that only its own rule can read it"));
+        }
+        Ok(Condition::Count { count: count.clone(), comparison, value })
+    }
+}
+
+/// `{cel: "args.amount < 100"}`
+fn expression(node: Node) -> Result<Condition, PolicyError> {
+    let cel = Fields::of(node, &["cel"])?.need("cel", "write an expression")?;
+    let at = cel.at;
+    let expression = Expression::parse(&word(cel)?).map_err(|why| at.error(why))?;
+    Ok(Condition::Expression(Arc::new(expression)))
+}
+
+fn action(fields: &mut Fields) -> Result<Action, PolicyError> {
+    let timeout = fields.take("approval_timeout");
+    let Some(node) = fields.take("action") else {
+        return match timeout {
+            Some(node) => Err(node.at.error("approval_timeout belongs to action: require_approval")),
+            None => Ok(Action::Evaluate),
+        };
+    };
+    let at = node.at;
+    let action = word(node)?;
+    match (action.as_str(), timeout) {
+        ("require_approval", timeout) => {
+            Ok(Action::Approve(timeout.map(duration).transpose()?.unwrap_or(APPROVAL_VALID)))
+        }
+        ("evaluate" | "deny", Some(node)) => {
+            Err(node.at.error("approval_timeout belongs to action: require_approval"))
+        }
+        ("evaluate", None) => Ok(Action::Evaluate),
+        ("deny", None) => Ok(Action::Deny),
+        (other, _) => Err(at
+            .error(format!("`{}` is no action: write evaluate, deny or require_approval", printable(other)))),
+    }
+}
+
+/// Whether the parts of a rule belong together.
+fn fits(action: Action, conditions: &[Node], state: Option<&Node>, at: Place) -> Result<(), PolicyError> {
+    match action {
+        Action::Deny if !conditions.is_empty() => Err(at.error("a rule that denies has no conditions")),
+        Action::Evaluate if conditions.is_empty() => Err(at.error("a rule needs at least one condition")),
+        Action::Deny | Action::Approve(_) if state.is_some() => {
+            Err(at.error("only a rule with action: evaluate counts: put `state` into a rule of its own"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The most that the rule's own condition lets the counter become.
+fn own_limit(path: &str, conditions: &[Node]) -> Result<Option<Quantity>, PolicyError> {
+    for condition in conditions {
+        if field(condition, "path").and_then(scalar) != Some(path) {
+            continue;
+        }
+        let (Some(op), Some(value)) = (field(condition, "op").and_then(scalar), field(condition, "value"))
+        else {
+            continue;
+        };
+        let most = number(value).and_then(Quantity::of);
+        let most = match (op, most) {
+            ("lte", Some(most)) => most,
+            // What stays below n, counted in units of 10^-18.
+            ("lt", Some(most)) => most.less(Quantity::new(1)),
+            ("lt" | "lte", None) => {
+                return Err(value.at.error("this is no number that a counter can come to"));
+            }
+            _ => continue,
+        };
+        return Ok(Some(most));
+    }
+    Ok(None)
+}
+
+fn increment(fields: &mut Fields, at: Place) -> Result<Increment, PolicyError> {
+    let fixed = fields.take("increment");
+    let Some(from) = fields.take("increment_from") else {
+        let Some(fixed) = fixed else { return Ok(Increment::Fixed(Quantity::ONE)) };
+        let amount = number(&fixed).and_then(Quantity::of);
+        let amount = amount.ok_or_else(|| fixed.at.error("an increment is a number of at least 0"))?;
+        // Intercept takes 0 for nothing written.
+        return Ok(Increment::Fixed(if amount == Quantity::default() { Quantity::ONE } else { amount }));
+    };
+    if fixed.is_some() {
+        return Err(at.error("increment and increment_from exclude each other"));
+    }
+    let from_at = from.at;
+    Path::parse(&word(from)?).map(Increment::From).map_err(|why| from_at.error(why))
+}
+
+/// `30m`, `1h30m`, `90s`, `2d`.
+fn duration(node: Node) -> Result<Duration, PolicyError> {
+    let at = node.at;
+    let text = word(node)?;
+    let bad = || at.error(format!("`{}` is no length of time: write 30m, 2h or 1d", printable(&text)));
+    let (mut seconds, mut digits) = (0u64, String::new());
+    for c in text.chars() {
+        if c.is_ascii_digit() && digits.len() < 9 {
+            digits.push(c);
+            continue;
+        }
+        let unit =
+            [('s', 1), ('m', 60), ('h', 3_600), ('d', 86_400)].into_iter().find(|(name, _)| *name == c);
+        let (_, unit) = unit.ok_or_else(bad)?;
+        seconds += digits.parse::<u64>().map_err(|_| bad())? * unit;
+        digits.clear();
+    }
+    if digits.is_empty() && seconds > 0 { Ok(Duration::from_secs(seconds)) } else { Err(bad()) }
+}
+
+fn refund(node: Node) -> Result<Refund, PolicyError> {
+    let at = node.at;
+    match word(node)?.as_str() {
+        "never" => Ok(Refund::Never),
+        "on_error" => Ok(Refund::OnError),
+        "on_failure" => Ok(Refund::OnFailure),
+        other => {
+            Err(at.error(format!("`{}` is no refund: write never, on_error or on_failure", printable(other))))
+        }
+    }
+}
+
+fn comparison(op: &str) -> Option<Comparison> {
+    Some(match op {
+        "eq" => Comparison::Equal,
+        "neq" => Comparison::NotEqual,
+        "lt" => Comparison::Less,
+        "lte" => Comparison::LessOrEqual,
+        "gt" => Comparison::Greater,
+        "gte" => Comparison::GreaterOrEqual,
+        _ => return None,
+    })
+}
+
+fn operator(op: &str, at: Place, value: Node) -> Result<Operator, PolicyError> {
+    let value_at = value.at;
+    let json = json(&value);
+    Ok(match op {
+        "eq" | "neq" => Operator::Equals { value: json, negated: op == "neq" },
+        "in" | "not_in" => match json {
+            Json::Array(values) if !values.is_empty() => Operator::OneOf { values, negated: op == "not_in" },
+            Json::Array(_) => return Err(value_at.error("the list is empty: this rule would mean nothing")),
+            _ => return Err(value_at.error(format!("`{op}` needs a list, such as [usd, eur]"))),
+        },
+        "lt" | "lte" | "gt" | "gte" => {
+            let comparison = comparison(op).ok_or_else(|| at.error("this operator is not known"))?;
+            let value = number(&value).ok_or_else(|| value_at.error(format!("`{op}` needs a number")))?;
+            Operator::Order { comparison, value }
+        }
+        "regex" => {
+            let Json::String(pattern) = json else {
+                return Err(value_at.error("a regex is a text, in quotes"));
+            };
+            let compiled = regex::RegexBuilder::new(&pattern).size_limit(1 << 20).build();
+            Operator::Matches(compiled.map_err(|error| {
+                let error = error.to_string();
+                value_at.error(format!(
+                    "this is no regular expression: {}",
+                    error.lines().last().unwrap_or_default()
+                ))
+            })?)
+        }
+        "contains" => Operator::Contains(json),
+        "exists" => match json {
+            Json::Bool(wanted) => Operator::Exists(wanted),
+            _ => return Err(value_at.error("`exists` is compared to true or false")),
+        },
+        other => {
+            return Err(at.error(format!(
+                "`{}` is no operator: write eq, neq, in, not_in, lt, lte, gt, gte, regex, contains or exists",
+                printable(other)
+            )));
+        }
+    })
+}
+
+/// The exact value of a plain number.
+pub(super) fn number(node: &Node) -> Option<Exact> {
+    match json(node) {
+        Json::Number(number) => number.exact(),
+        _ => None,
+    }
+}
+
+/// The value as YAML 1.2 reads it: numbers keep their digits.
+pub(super) fn json(node: &Node) -> Json {
+    match &node.value {
+        Value::Quoted(text) => Json::from(text.as_str()),
+        Value::Plain(text) if is_null(text) => Json::Null,
+        Value::Plain(text) => match text.as_str() {
+            "true" | "True" | "TRUE" => Json::Bool(true),
+            "false" | "False" | "FALSE" => Json::Bool(false),
+            _ => plain_number(text).map_or_else(|| Json::from(text.as_str()), Json::Number),
+        },
+        Value::List(items) => Json::Array(items.iter().map(json).collect()),
+        Value::Map(entries) => Json::Object(
+            entries.iter().map(|entry| (entry.key.clone(), json(&entry.node))).collect::<Object>(),
+        ),
+    }
+}
+
+/// A decimal number in any of YAML's spellings: `+5`, `.5`, `5.`, `1_000` beside JSON's own.
+fn plain_number(text: &str) -> Option<Number> {
+    let unsigned = text.strip_prefix('+').unwrap_or(text).replace('_', "");
+    let padded = match unsigned.strip_prefix('-').map_or((false, unsigned.as_str()), |rest| (true, rest)) {
+        (negative, rest) if rest.starts_with('.') => format!("{}0{rest}", if negative { "-" } else { "" }),
+        _ => unsigned.clone(),
+    };
+    Number::parse(padded.strip_suffix('.').unwrap_or(&padded))
+}
+
+fn exact(count: u64) -> Exact {
+    Exact::parse(&count.to_string()).unwrap_or(Exact::ZERO)
+}
