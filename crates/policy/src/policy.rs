@@ -2,7 +2,7 @@ use farthing_money::{Asset, BaseUnits, Network, Usd};
 
 use crate::host::{HostName, HostPattern};
 use crate::subject::{AssetPattern, Payee};
-use crate::tools::{Call, Tools};
+use crate::tools::{Call, Tools, Traced};
 use crate::{CallPlan, Denial, DenialCode, Limit, Measure, Window};
 
 /// What may be paid: read from YAML by [`Policy::parse`], asked by [`Policy::check`] before anything is signed.
@@ -131,6 +131,12 @@ impl Policy {
     /// The [`Denial`] of a rule that needs nothing from the ledger, when none before it does.
     pub fn plan(&self, call: &Call<'_>) -> Result<CallPlan, Denial> {
         self.tools.as_ref().map_or_else(|| Ok(CallPlan::default()), |tools| tools.plan(call))
+    }
+
+    /// Every rule of the `tools:` section that a call meets, and how it stands.
+    #[must_use]
+    pub fn trace(&self, call: &Call<'_>) -> Vec<Traced> {
+        self.tools.as_ref().map(|tools| tools.trace(call)).unwrap_or_default()
     }
 
     /// Whether a tool is hidden from those who list the tools.

@@ -1,11 +1,16 @@
 //! The `tools:` section: decisions, counters, and what is refused at load time.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::result_large_err,
+    reason = "a test fails by panicking; a Denial is rare, and its fields are read"
+)]
 
 use std::collections::HashMap;
 
 use farthing_money::Usd;
 use farthing_policy::json::Json;
-use farthing_policy::tools::{denial_text, validation_errors};
+use farthing_policy::tools::{Part, denial_text, validation_errors};
 use farthing_policy::{Call, Counter, Denial, DenialCode, Policy, Quantity, Refund, Usage};
 
 /// The example of reference/policy.md.
@@ -230,6 +235,23 @@ tools:
         need.terms,
         r#"{"agent":null,"arguments":{"amount":60,"to":"acct_1"},"server":"s","tool":"pay"}"#
     );
+}
+
+#[test]
+fn every_rule_is_explained() {
+    let policy = Policy::parse(DESK).unwrap();
+    let json = Json::parse(GOOD.replace("usd", "eur").as_bytes()).unwrap();
+    let arguments = json.as_object().unwrap();
+    let call = Call { server: "desk", tool: "send_payment", arguments, agent: None, session: "s" };
+    let traced = policy.trace(&call);
+    assert_eq!(
+        traced.iter().map(|rule| rule.rule.as_str()).collect::<Vec<_>>(),
+        ["ticket-range", "day-budget", "pace"]
+    );
+    assert_eq!(traced[0].parts[1], Part::Holds("args.cents lte 4000".to_owned()));
+    assert!(matches!(&traced[0].parts[2], Part::Fails(why) if why.contains("args.currency in")));
+    let Part::Counts { against, .. } = &traced[1].parts[1] else { panic!() };
+    assert_eq!(against, "takes 4000, and may come to 30000");
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod lint;
 mod operator;
 mod parse;
 mod path;
+mod trace;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use sha2::{Digest, Sha256};
 
 pub use compat::{denial_text, validation_errors};
 pub(crate) use parse::read;
+pub use trace::{Part, Traced};
 
 use crate::json::{Exact, Json, Object};
 use crate::plan::{Comparison, Step, Test};

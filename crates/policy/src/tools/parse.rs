@@ -136,7 +136,7 @@ impl Counts {
 
 impl Scope {
     /// How `state.<scope>.<counter>` names it.
-    fn path(&self) -> &str {
+    pub(super) fn path(&self) -> &str {
         match self {
             Self::Tool(tool) => tool,
             Self::Global => "_global",
