@@ -2,29 +2,18 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use farthing_ambient::Clock;
-use farthing_policy::{Limit, Usage};
+use farthing_policy::{Limit, Needs, Usage};
 use farthing_protocol::PaymentKey;
 
+use crate::marker::Marker;
 use crate::op::{Answer, Op, Read, Write};
-use crate::queue::{Backend, Queue};
+use crate::queue::Queue;
 use crate::sqlite::Sqlite;
 use crate::{
     BroadcastRecord, Claim, ClaimState, Claimed, LedgerError, NewClaim, NewPurchase, NewSettlement, Outcome,
     Purchase, PurchaseFilter, PurchaseId, Reserved, ResponseRecord, SettlementRecord, SettlementState,
     SignedRecord, Started, VerifyReport,
 };
-
-/// The ledger. Cloning gives another handle to the same queue.
-///
-/// A method that writes returns when its change is on the disk. What was asked is done even when the caller drops the
-/// future: who must know, asks again. The database is closed when the last handle is gone.
-#[derive(Debug, Clone)]
-pub struct Ledger {
-    queue: Queue,
-    file: Option<Arc<Path>>,
-}
-
-type Result<T> = std::result::Result<T, LedgerError>;
 
 /// Asks, and takes the one kind of answer that this operation has.
 macro_rules! ask {
@@ -36,6 +25,22 @@ macro_rules! ask {
         }
     };
 }
+
+// After the macro, which it uses.
+mod guard;
+
+/// The ledger. Cloning gives another handle to the same queue.
+///
+/// A method that writes returns when its change is on the disk. What was asked is done even when the caller drops the
+/// future: who must know, asks again. The database is closed when the last handle is gone.
+#[derive(Debug, Clone)]
+pub struct Ledger {
+    queue: Queue,
+    file: Option<Arc<Path>>,
+    marker: Arc<Marker>,
+}
+
+type Result<T> = std::result::Result<T, LedgerError>;
 
 impl Ledger {
     /// Opens the ledger at `path`, making and migrating it as needed. A new file is readable to its owner only; its
@@ -66,12 +71,13 @@ impl Ledger {
         Self::start(Sqlite::in_memory(clock)?, Path::new(":memory:"))
     }
 
-    fn start(backend: impl Backend, path: &Path) -> Result<Self> {
+    fn start(backend: Sqlite, path: &Path) -> Result<Self> {
+        let marker = backend.marker();
         let failed = |error: std::io::Error| LedgerError::Open {
             path: path.display().to_string(),
             why: format!("its thread cannot start: {error}"),
         };
-        Ok(Self { queue: Queue::start(backend).map_err(failed)?, file: None })
+        Ok(Self { queue: Queue::start(backend).map_err(failed)?, file: None, marker })
     }
 
     /// Finishes what is queued and closes the file. Every handle is closed with it.
@@ -90,14 +96,24 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::WrongState`] when there is a purchase with this id, whatever its terms.
     pub async fn reserve(&self, purchase: NewPurchase, limits: Vec<Limit>) -> Result<Reserved> {
-        let op = Op::Write(Write::Reserve { purchase: Box::new(purchase), limits });
+        self.reserve_with(purchase, Needs { limits, approval: None }).await
+    }
+
+    /// As [`Self::reserve`], and uses up the approval that the purchase needs, where it needs one and the limits have
+    /// room. Where there is none, one is asked for, and the purchase denied.
+    ///
+    /// # Errors
+    /// As [`Self::reserve`].
+    pub async fn reserve_with(&self, purchase: NewPurchase, needs: Needs) -> Result<Reserved> {
+        let op = Op::Write(Write::Reserve { purchase: Box::new(purchase), needs });
         ask!(self, op, Answer::Reserved(reserved) => reserved)
     }
 
     /// Writes what was signed. Once only: a purchase has one payment.
     ///
     /// # Errors
-    /// [`LedgerError::NotFound`]; [`LedgerError::WrongState`] unless it is reserved.
+    /// [`LedgerError::NotFound`]; [`LedgerError::WrongState`] unless it is reserved; [`LedgerError::Frozen`]. What was
+    /// signed must not leave the machine then.
     pub async fn signed(&self, id: &PurchaseId, signed: SignedRecord) -> Result<()> {
         ask!(self, Op::Write(Write::Signed { id: id.clone(), signed }), Answer::Done => ())
     }
@@ -146,7 +162,7 @@ impl Ledger {
         ask!(self, Op::Read(Read::Purchases(filter)), Answer::Purchases(purchases) => purchases)
     }
 
-    /// What is used of each limit now, in the order of the limits.
+    /// What is used of each limit now, in the order of the limits. Nothing where a limit for first uses does not apply.
     ///
     /// # Errors
     /// [`LedgerError::Database`], [`LedgerError::Corrupt`].

@@ -1,3 +1,5 @@
+use crate::Frozen;
+
 /// Why the ledger could not do what it was asked. Nothing was written then.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
@@ -28,7 +30,7 @@ pub enum LedgerError {
     /// Nothing has this identity.
     #[error("no {what} {id} in the ledger")]
     NotFound {
-        /// `purchase`, `claim`, `settlement`.
+        /// `purchase`, `claim`, `settlement`, `approval`, `call`.
         what: &'static str,
         /// The identity.
         id: String,
@@ -36,7 +38,7 @@ pub enum LedgerError {
     /// The step does not follow from the recorded state.
     #[error("{what} {id} is {state}; it cannot become {wanted}")]
     WrongState {
-        /// `purchase`, `claim`, `settlement`.
+        /// `purchase`, `claim`, `settlement`, `approval`, `call`.
         what: &'static str,
         /// The identity.
         id: String,
@@ -45,6 +47,9 @@ pub enum LedgerError {
         /// The state that was asked for.
         wanted: &'static str,
     },
+    /// Everything that spends is stopped: nothing may leave the machine.
+    #[error("{0}; `farthing thaw` ends it")]
+    Frozen(Frozen),
     /// A record cannot be read back.
     #[error("the ledger holds a record that cannot be read: {0}")]
     Corrupt(String),

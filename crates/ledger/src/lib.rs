@@ -51,6 +51,8 @@
 
 mod api;
 mod error;
+mod lazy;
+mod marker;
 mod op;
 mod queue;
 mod records;

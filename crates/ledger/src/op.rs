@@ -1,12 +1,15 @@
 //! What can be asked of a ledger's database, and the answers. A second database answers the same questions.
 
-use farthing_policy::{Limit, Usage};
+use std::sync::Arc;
+
+use farthing_policy::{CallPlan, Limit, Needs, Usage};
 use farthing_protocol::PaymentKey;
 
 use crate::{
-    BroadcastRecord, Claim, ClaimState, Claimed, NewClaim, NewPurchase, NewSettlement, Outcome, Purchase,
-    PurchaseFilter, PurchaseId, Reserved, ResponseRecord, SettlementRecord, SettlementState, SignedRecord,
-    Started, VerifyReport,
+    Admitted, Approval, ApprovalFilter, BroadcastRecord, CallEnd, Claim, ClaimState, Claimed, Frozen,
+    JournalRow, NewCall, NewClaim, NewPurchase, NewSettlement, Noted, Outcome, Purchase, PurchaseFilter,
+    PurchaseId, Reserved, ResponseRecord, SettlementRecord, SettlementState, SignedRecord, Started,
+    VerifyReport,
 };
 
 /// Something to be done in a transaction. It has no `Debug`, because it carries signatures.
@@ -18,16 +21,65 @@ pub(crate) enum Op {
 }
 
 pub(crate) enum Write {
-    Reserve { purchase: Box<NewPurchase>, limits: Vec<Limit> },
-    Signed { id: PurchaseId, signed: SignedRecord },
-    Responded { id: PurchaseId, response: ResponseRecord },
-    Finish { id: PurchaseId, outcome: Outcome },
-    ReleaseUnsigned { id: PurchaseId, why: String },
+    Reserve {
+        purchase: Box<NewPurchase>,
+        needs: Needs,
+    },
+    Signed {
+        id: PurchaseId,
+        signed: SignedRecord,
+    },
+    Responded {
+        id: PurchaseId,
+        response: ResponseRecord,
+    },
+    Finish {
+        id: PurchaseId,
+        outcome: Outcome,
+    },
+    ReleaseUnsigned {
+        id: PurchaseId,
+        why: String,
+    },
     Claim(Box<NewClaim>),
-    MoveClaim { key: PaymentKey, seen: i64, state: ClaimState, answer: Option<i64> },
+    MoveClaim {
+        key: PaymentKey,
+        seen: i64,
+        state: ClaimState,
+        answer: Option<i64>,
+    },
     BeginSettlement(Box<NewSettlement>),
     Broadcast(Box<BroadcastRecord>),
-    UpdateSettlement { key: PaymentKey, state: SettlementState },
+    UpdateSettlement {
+        key: PaymentKey,
+        state: SettlementState,
+    },
+    Admit {
+        call: Box<NewCall>,
+        plan: Arc<CallPlan>,
+    },
+    EndCall {
+        id: String,
+        end: CallEnd,
+    },
+    Note {
+        call: Box<NewCall>,
+        decision: Noted,
+    },
+    Freeze {
+        why: String,
+        by: String,
+    },
+    Thaw {
+        by: String,
+    },
+    /// Takes the freeze's marker away, if it stands for nothing.
+    Unmark,
+    Decide {
+        id: String,
+        approve: bool,
+        by: String,
+    },
 }
 
 impl Write {
@@ -44,7 +96,14 @@ impl Write {
             | Self::Claim(_)
             | Self::MoveClaim { .. }
             | Self::BeginSettlement(_)
-            | Self::UpdateSettlement { .. } => false,
+            | Self::UpdateSettlement { .. }
+            | Self::Admit { .. }
+            | Self::EndCall { .. }
+            | Self::Note { .. }
+            | Self::Freeze { .. }
+            | Self::Thaw { .. }
+            | Self::Unmark
+            | Self::Decide { .. } => false,
         }
     }
 }
@@ -58,6 +117,10 @@ pub(crate) enum Read {
     Settlement(PaymentKey),
     PendingSettlements,
     OpenBroadcasts,
+    Frozen,
+    Approval(String),
+    Approvals(ApprovalFilter),
+    Journal { after: i64, limit: u32 },
     Verify { head: Option<String> },
 }
 
@@ -78,5 +141,10 @@ pub(crate) enum Answer {
     Settlement(Option<SettlementRecord>),
     Settlements(Vec<SettlementRecord>),
     Broadcasts(Vec<BroadcastRecord>),
+    Admitted(Admitted),
+    Frozen(Option<Frozen>),
+    Approval(Box<Approval>),
+    Approvals(Vec<Approval>),
+    Journal(Vec<JournalRow>),
     Report(VerifyReport),
 }

@@ -1,9 +1,15 @@
 //! Group commit: one thread takes what has gathered in the queue, commits it in one transaction, and answers every
 //! caller after the commit.
 
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::Thread;
+use std::time::Instant;
+
 use tokio::sync::{mpsc, oneshot};
 
 use crate::LedgerError;
+use crate::lazy::{Lazy, Pushed};
 use crate::op::{Answer, Op, Read, Write};
 
 type Result<T> = std::result::Result<T, LedgerError>;
@@ -39,6 +45,12 @@ impl Delivery {
     fn alone(answer: Result<Answer>) -> Self {
         Self { answer, others: Others::default() }
     }
+
+    /// The answer, after the others have got theirs.
+    fn open(self) -> Result<Answer> {
+        drop(self.others);
+        self.answer
+    }
 }
 
 /// Answers of others. They are handed over when this is dropped: so also when the caller who got it has gone away.
@@ -61,29 +73,67 @@ enum Message {
 
 /// The way to the thread that owns the database. The thread ends when every handle is gone, or on [`Self::close`].
 #[derive(Debug, Clone)]
-pub(crate) struct Queue(mpsc::Sender<Message>);
+pub(crate) struct Queue {
+    sender: mpsc::Sender<Message>,
+    lazy: Arc<Lazy>,
+    writer: Thread,
+}
 
 impl Queue {
     pub(crate) fn start(backend: impl Backend) -> std::io::Result<Self> {
         let (sender, receiver) = mpsc::channel(QUEUE);
-        std::thread::Builder::new()
+        let lazy = Arc::new(Lazy::new());
+        let writer = Writer { backend, lazy: Arc::clone(&lazy), closing: Vec::new() };
+        let thread = std::thread::Builder::new()
             .name("farthing-ledger".to_owned())
-            .spawn(move || Writer { backend, closing: Vec::new() }.run(receiver))?;
-        Ok(Self(sender))
+            .spawn(move || writer.run(receiver))?;
+        Ok(Self { sender, lazy, writer: thread.thread().clone() })
     }
 
     pub(crate) async fn ask(&self, op: Op) -> Result<Answer> {
         let (reply, answer) = oneshot::channel();
-        self.0.send(Message::Do(op, reply)).await.map_err(|_| LedgerError::Closed)?;
-        let Delivery { answer, others } = answer.await.map_err(|_| LedgerError::Closed)?;
-        drop(others);
-        answer
+        self.sender.send(Message::Do(op, reply)).await.map_err(|_| LedgerError::Closed)?;
+        answer.await.map_err(|_| LedgerError::Closed)?.open()
+    }
+
+    /// The same for a thread that may wait.
+    pub(crate) fn ask_blocking(&self, op: Op) -> Result<Answer> {
+        let (reply, answer) = oneshot::channel();
+        self.sender.blocking_send(Message::Do(op, reply)).map_err(|_| LedgerError::Closed)?;
+        answer.blocking_recv().map_err(|_| LedgerError::Closed)?.open()
+    }
+
+    /// Queues what nobody waits for; it comes before whatever is asked from now on. Waits when there is too much of it.
+    pub(crate) async fn leave(&self, write: Write) -> Result<()> {
+        match self.push(write)? {
+            None => Ok(()),
+            Some(write) => self.ask(Op::Write(write)).await.map(drop),
+        }
+    }
+
+    /// The same for a thread that may wait.
+    pub(crate) fn leave_blocking(&self, write: Write) -> Result<()> {
+        match self.push(write)? {
+            None => Ok(()),
+            Some(write) => self.ask_blocking(Op::Write(write)).map(drop),
+        }
+    }
+
+    /// The write again, when it has to be waited for.
+    fn push(&self, write: Write) -> Result<Option<Write>> {
+        match self.lazy.push(write) {
+            Pushed::Queued => {}
+            Pushed::Wake => self.writer.unpark(),
+            Pushed::Full(write) => return Ok(Some(write)),
+            Pushed::Closed => return Err(LedgerError::Closed),
+        }
+        Ok(None)
     }
 
     /// Returns when everything that was queued is done and the database is closed.
     pub(crate) async fn close(&self) {
         let (closed, done) = oneshot::channel();
-        if self.0.send(Message::Close(closed)).await.is_ok() {
+        if self.sender.send(Message::Close(closed)).await.is_ok() {
             // An error means that the thread is gone, which is what was wanted.
             let _ = done.await;
         }
@@ -92,22 +142,50 @@ impl Queue {
 
 struct Writer<B> {
     backend: B,
+    lazy: Arc<Lazy>,
     closing: Vec<oneshot::Sender<()>>,
+}
+
+/// Wakes the writer for a message; what nobody waits for wakes it directly.
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
 }
 
 impl<B: Backend> Writer<B> {
     fn run(mut self, mut queue: mpsc::Receiver<Message>) {
         let mut gathered = Vec::with_capacity(GROUP);
-        while queue.blocking_recv_many(&mut gathered, GROUP) > 0 {
+        while self.gather(&mut queue, &mut gathered) {
             self.serve(gathered.drain(..));
             if !self.closing.is_empty() {
                 queue.close();
             }
         }
-        let Self { backend, closing } = self;
+        let left = self.lazy.close();
+        self.write(left, Vec::new(), Vec::new());
+        let Self { backend, closing, .. } = self;
         drop(backend);
         for closed in closing {
             let _ = closed.send(());
+        }
+    }
+
+    /// Sleeps until there are messages, or until it is time for what nobody waits for. False when there will be none.
+    fn gather(&self, queue: &mut mpsc::Receiver<Message>, gathered: &mut Vec<Message>) -> bool {
+        let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+        let mut context = Context::from_waker(&waker);
+        loop {
+            if let Poll::Ready(found) = queue.poll_recv_many(&mut context, gathered, GROUP) {
+                return found > 0;
+            }
+            match self.lazy.due().map(|due| due.saturating_duration_since(Instant::now())) {
+                None => std::thread::park(),
+                Some(wait) if wait.is_zero() => return true,
+                Some(wait) => std::thread::park_timeout(wait),
+            }
         }
     }
 
@@ -124,19 +202,35 @@ impl<B: Backend> Writer<B> {
                 Message::Close(closed) => self.closing.push(closed),
             }
         }
-        if !writes.is_empty() {
-            self.write(&writes, waiting);
-        }
+        let lazy = self.lazy.take();
+        self.write(lazy, writes, waiting);
         for (read, reply) in reads {
             let _ = reply.send(Delivery::alone(self.backend.read(&read)));
         }
     }
 
-    fn write(&mut self, writes: &[Write], waiting: Vec<Reply>) {
-        let answers = self.backend.write(writes).unwrap_or_else(|error| {
-            tracing::error!(%error, operations = writes.len(), "nothing of this group was written");
-            writes.iter().map(|_| Err(error.clone())).collect()
-        });
+    /// Commits `lazy`, which nobody waits for, and after it the writes of those who wait.
+    fn write(&mut self, lazy: Vec<Write>, writes: Vec<Write>, waiting: Vec<Reply>) {
+        let (unwatched, mut group) = (lazy.len(), lazy);
+        group.extend(writes);
+        if group.is_empty() {
+            return;
+        }
+        let answers = match self.backend.write(&group) {
+            Ok(mut answers) => {
+                let watched = answers.split_off(unwatched);
+                for error in answers.into_iter().filter_map(Result::err) {
+                    tracing::error!(%error, "a decision was not recorded");
+                }
+                watched
+            }
+            Err(error) => {
+                tracing::error!(%error, operations = group.len(), "nothing of this group was written");
+                let watched = group.drain(unwatched..).map(|_| Err(error.clone())).collect();
+                self.lazy.put_back(group);
+                watched
+            }
+        };
         let mut others: Vec<_> = waiting.into_iter().zip(answers).collect();
         if let Some((first, answer)) = others.pop() {
             let _ = first.send(Delivery { answer, others: Others(others) });
@@ -192,7 +286,7 @@ mod tests {
                 tokio::spawn(async move { queue.ask(write()).await })
             })
             .collect();
-        while queue.0.capacity() > QUEUE - 300 {
+        while queue.sender.capacity() > QUEUE - 300 {
             tokio::task::yield_now().await;
         }
         drop(shut);

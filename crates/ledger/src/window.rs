@@ -48,6 +48,57 @@ impl Unit {
     }
 }
 
+/// The windows that there are.
+const WINDOWS: [Window; 11] = [
+    Window::Calendar(Period::Minute),
+    Window::Calendar(Period::Hour),
+    Window::Calendar(Period::Day),
+    Window::Calendar(Period::Week),
+    Window::Calendar(Period::Month),
+    Window::Rolling(Period::Minute),
+    Window::Rolling(Period::Hour),
+    Window::Rolling(Period::Day),
+    Window::Rolling(Period::Week),
+    Window::Rolling(Period::Month),
+    Window::Lifetime,
+];
+
+/// A window's name, as it stands in records.
+pub(crate) fn name(window: Window) -> &'static str {
+    match window {
+        Window::Calendar(Period::Minute) => "calendar_minute",
+        Window::Calendar(Period::Hour) => "calendar_hour",
+        Window::Calendar(Period::Day) => "calendar_day",
+        Window::Calendar(Period::Week) => "calendar_week",
+        Window::Calendar(Period::Month) => "calendar_month",
+        Window::Rolling(Period::Minute) => "rolling_minute",
+        Window::Rolling(Period::Hour) => "rolling_hour",
+        Window::Rolling(Period::Day) => "rolling_day",
+        Window::Rolling(Period::Week) => "rolling_week",
+        Window::Rolling(Period::Month) => "rolling_month",
+        Window::Lifetime => "lifetime",
+    }
+}
+
+/// The window of a name in a record.
+pub(crate) fn named(text: &str) -> Option<Window> {
+    WINDOWS.into_iter().find(|window| name(*window) == text)
+}
+
+/// The lengths of buckets that [`reach`] asks for: enough for who counts for this window alone.
+pub(crate) fn units(window: Window) -> &'static [Unit] {
+    match window {
+        Window::Lifetime => &[Unit::Total],
+        Window::Calendar(Period::Minute) => &[Unit::Minute],
+        Window::Calendar(Period::Hour) => &[Unit::Hour],
+        Window::Calendar(Period::Day | Period::Week | Period::Month) => &[Unit::Day],
+        Window::Rolling(Period::Minute) => &[Unit::Second],
+        Window::Rolling(Period::Hour) => &[Unit::Second, Unit::Minute],
+        Window::Rolling(Period::Day) => &[Unit::Minute, Unit::Hour],
+        Window::Rolling(Period::Week | Period::Month) => &[Unit::Hour, Unit::Day],
+    }
+}
+
 /// Buckets of one unit whose start lies in `from..until`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Stretch {
@@ -171,6 +222,16 @@ mod tests {
     fn counts(reach: &Reach, at: i64) -> usize {
         let inside = |s: &&Stretch| (s.from..s.until).contains(&s.unit.start(at));
         reach.stretches.iter().filter(inside).count()
+    }
+
+    #[test]
+    fn a_window_finds_all_that_it_asks_for_in_its_own_units() {
+        for window in WINDOWS {
+            let asked: Vec<_> = reach(window, 1_700_000_000_123).stretches.iter().map(|s| s.unit).collect();
+            assert_eq!(asked, units(window), "{window:?}");
+            assert_eq!(named(name(window)), Some(window));
+        }
+        assert_eq!(named("fortnight"), None);
     }
 
     proptest! {

@@ -12,7 +12,7 @@ use farthing_policy::{DenialCode, Measure, Period, Window};
 const DAY: Window = Window::Calendar(Period::Day);
 
 fn is_granted(reserved: &Reserved) -> bool {
-    matches!(reserved, Reserved::Granted(_))
+    matches!(reserved, Reserved::Granted { .. })
 }
 
 fn is_wrong_state<T: std::fmt::Debug>(result: &Result<T, LedgerError>) -> bool {
@@ -23,12 +23,12 @@ fn is_wrong_state<T: std::fmt::Debug>(result: &Result<T, LedgerError>) -> bool {
 async fn a_purchase_is_recorded_step_by_step() {
     let (ledger, clock) = memory();
     let terms = purchase("a", "$0.25");
-    let Reserved::Granted(used) =
+    let Reserved::Granted { used, shadowed } =
         ledger.reserve(terms.clone(), vec![amount("all", DAY, "$1")]).await.unwrap()
     else {
         panic!("denied")
     };
-    assert_eq!((used[0].1.amount, used[0].1.count), (usd("$0.25"), 1));
+    assert_eq!((used[0].1.amount, used[0].1.count, shadowed), (usd("$0.25"), 1, vec![]));
     clock.advance(Duration::from_millis(1500));
     ledger.signed(&id("a"), signed(1)).await.unwrap();
     ledger.responded(&id("a"), response()).await.unwrap();

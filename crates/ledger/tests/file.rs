@@ -31,7 +31,10 @@ async fn everything_is_there_after_opening_again() {
     let path = folder.path().join("ledger.db");
     let ledger = Ledger::open(&path, clock()).unwrap();
     let limits = vec![amount("all", Window::Lifetime, "$1")];
-    assert!(matches!(ledger.reserve(purchase("a", "$0.75"), limits.clone()).await, Ok(Reserved::Granted(_))));
+    assert!(matches!(
+        ledger.reserve(purchase("a", "$0.75"), limits.clone()).await,
+        Ok(Reserved::Granted { .. })
+    ));
     ledger.signed(&id("a"), signed(1)).await.unwrap();
     taken(&ledger, 1).await;
     assert_eq!(ledger.begin_settlement(settlement(1)).await.unwrap(), Started::New);
@@ -73,9 +76,9 @@ fn a_newer_schema_is_left_alone() {
     let folder = folder();
     let path = folder.path().join("ledger.db");
     drop(Ledger::open(&path, clock()).unwrap());
-    Connection::open(&path).unwrap().pragma_update(None, "user_version", 2).unwrap();
+    Connection::open(&path).unwrap().pragma_update(None, "user_version", 3).unwrap();
     let newer = Ledger::open(&path, clock());
-    assert!(matches!(newer, Err(LedgerError::Newer { found: 2, known: 1, .. })), "{newer:?}");
+    assert!(matches!(newer, Err(LedgerError::Newer { found: 3, known: 2, .. })), "{newer:?}");
 }
 
 #[tokio::test]
@@ -101,7 +104,7 @@ async fn the_journal_holds_no_secret() {
     let folder = folder();
     let path = folder.path().join("ledger.db");
     let ledger = Ledger::open(&path, clock()).unwrap();
-    assert!(matches!(ledger.reserve(purchase("a", "$1"), vec![]).await, Ok(Reserved::Granted(_))));
+    assert!(matches!(ledger.reserve(purchase("a", "$1"), vec![]).await, Ok(Reserved::Granted { .. })));
     ledger.signed(&id("a"), signed(1)).await.unwrap();
     assert_eq!(ledger.begin_settlement(settlement(1)).await.unwrap(), Started::New);
     ledger.broadcast(broadcast("0xa", [1])).await.unwrap();

@@ -180,7 +180,7 @@ impl Run {
         let answer = self.ledger.reserve(terms, limits.clone()).await.unwrap();
         self.model.last = now;
         match answer {
-            Reserved::Granted(_) => {
+            Reserved::Granted { .. } => {
                 for limit in &limits {
                     let [exact, _] = self.model.bounds(limit, now);
                     assert!(fits(limit.measure, exact, cents), "{limit:?} was overshot: {exact:?} + {cents}");

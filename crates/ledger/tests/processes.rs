@@ -72,7 +72,7 @@ async fn race(file: &Path, name: &str) {
             tokio::spawn(async move {
                 for n in 0..10 {
                     let cent = purchase(format!("{name}-{task}-{n}"), "$0.01");
-                    if let Reserved::Granted(_) = ledger.reserve(cent, limits()).await.unwrap() {
+                    if let Reserved::Granted { .. } = ledger.reserve(cent, limits()).await.unwrap() {
                         println!("granted;");
                     }
                 }
@@ -110,7 +110,7 @@ async fn handles_that_race_for_a_budget_get_exactly_the_budget() {
         .collect();
     let mut granted = 0;
     for task in tasks {
-        granted += usize::from(matches!(task.await.unwrap().unwrap(), Reserved::Granted(_)));
+        granted += usize::from(matches!(task.await.unwrap().unwrap(), Reserved::Granted { .. }));
     }
     assert_eq!(granted, 23);
     assert_whole(&ledgers[0]).await;
@@ -123,7 +123,7 @@ async fn what_was_answered_survives_death_and_what_was_not_committed_never_was()
         for n in 0..10 {
             assert!(matches!(
                 ledger.reserve(purchase(n.to_string(), "$1"), vec![]).await,
-                Ok(Reserved::Granted(_))
+                Ok(Reserved::Granted { .. })
             ));
             println!("granted;");
         }

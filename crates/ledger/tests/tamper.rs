@@ -19,7 +19,7 @@ async fn filled() -> (tempfile::TempDir, PathBuf) {
     let ledger = Ledger::open(&path, clock()).unwrap();
     let mut rows = Vec::new();
     for (n, name) in (1..).zip(["a", "b", "c"]) {
-        assert!(matches!(ledger.reserve(purchase(name, "$1"), vec![]).await, Ok(Reserved::Granted(_))));
+        assert!(matches!(ledger.reserve(purchase(name, "$1"), vec![]).await, Ok(Reserved::Granted { .. })));
         ledger.signed(&id(name), signed(n)).await.unwrap();
         rows.push(taken(&ledger, n).await);
         assert_eq!(ledger.begin_settlement(settlement(n)).await.unwrap(), Started::New);
@@ -184,7 +184,7 @@ async fn an_earlier_head_is_found_in_a_ledger_that_grew() {
     let before = ledger.verify().await.unwrap();
     assert_eq!(before.rows_since, None, "none was asked for");
     assert_eq!(ledger.verify_since(&before.head).await.unwrap().rows_since, Some(0));
-    assert!(matches!(ledger.reserve(purchase("later", "$1"), vec![]).await, Ok(Reserved::Granted(_))));
+    assert!(matches!(ledger.reserve(purchase("later", "$1"), vec![]).await, Ok(Reserved::Granted { .. })));
     ledger.signed(&id("later"), signed(9)).await.unwrap();
     let after = ledger.verify_since(&before.head).await.unwrap();
     assert_eq!((after.rows_since, after.problems), (Some(2), vec![]));
@@ -202,11 +202,11 @@ async fn an_earlier_head_is_missed_in_an_older_copy() {
     let copy = folder.path().join("copy.db");
     std::fs::copy(&path, &copy).unwrap();
     let ledger = Ledger::open(&path, clock()).unwrap();
-    assert!(matches!(ledger.reserve(purchase("later", "$1"), vec![]).await, Ok(Reserved::Granted(_))));
+    assert!(matches!(ledger.reserve(purchase("later", "$1"), vec![]).await, Ok(Reserved::Granted { .. })));
     let head = ledger.verify().await.unwrap().head;
     // The copy is put back, and goes on: whole in itself, and without the row that was the head.
     let back = Ledger::open(&copy, clock()).unwrap();
-    assert!(matches!(back.reserve(purchase("other", "$1"), vec![]).await, Ok(Reserved::Granted(_))));
+    assert!(matches!(back.reserve(purchase("other", "$1"), vec![]).await, Ok(Reserved::Granted { .. })));
     let report = back.verify_since(&head).await.unwrap();
     assert_eq!((report.rows_since, report.problems), (None, vec![]));
 }

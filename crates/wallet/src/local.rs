@@ -151,6 +151,8 @@ impl LocalWallet {
             payer: payer.address(&terms.network).unwrap_or_default(),
             offer: offer.raw.get().to_owned(),
             policy_hash: choice.policy_hash.to_owned(),
+            agent: None,
+            session: None,
         })
     }
 

@@ -19,7 +19,9 @@ impl LocalWallet {
         let usage =
             usage.map(|(usage, beside)| Usage { frees_in: beside.as_ref().and(usage.frees_in), ..usage });
         let used: Vec<_> = limits.iter().cloned().zip(usage).collect();
-        let denied = used.iter().find_map(|(limit, usage)| limit.admit(*usage, *value).err());
+        // A limit in shadow mode refuses nothing.
+        let mut refusing = used.iter().filter(|(limit, _)| !limit.shadow);
+        let denied = refusing.find_map(|(limit, usage)| limit.admit(*usage, *value).err());
         Ok((used, denied))
     }
 
@@ -32,14 +34,14 @@ impl LocalWallet {
     ) -> Result<Vec<(Limit, Usage)>, WalletError> {
         let first = self.ledger.reserve(purchase.clone(), limits.to_vec()).await?;
         let denial = match first {
-            Reserved::Granted(used) => return Ok(used),
+            Reserved::Granted { used, .. } => return Ok(used),
             Reserved::Denied(denial) => denial,
         };
         if !self.reconcile_expired().await? {
             return Err(WalletError::Denied(Box::new(denial)));
         }
         match self.ledger.reserve(purchase.clone(), limits.to_vec()).await? {
-            Reserved::Granted(used) => Ok(used),
+            Reserved::Granted { used, .. } => Ok(used),
             Reserved::Denied(denial) => Err(WalletError::Denied(Box::new(denial))),
         }
     }

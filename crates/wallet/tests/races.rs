@@ -124,11 +124,13 @@ impl Buyer {
             payer: "0x00000000000000000000000000000000000000aa".into(),
             offer: "{}".into(),
             policy_hash: String::new(),
+            agent: None,
+            session: None,
         };
         let most = Measure::Amount(Usd::new(9 * 10u128.pow(18)));
         let limit = Limit::new("ever", "all", Window::Lifetime, most);
         let reserved = self.ledger.reserve(purchase, vec![limit]).await.unwrap();
-        assert!(matches!(reserved, Reserved::Granted(_)));
+        assert!(matches!(reserved, Reserved::Granted { .. }));
     }
 
     async fn sign(&self, name: &str) {

@@ -48,6 +48,12 @@ pub struct NewPurchase {
     pub offer: String,
     /// SHA-256 of the policy that allowed it.
     pub policy_hash: String,
+    /// Whose purchase, where agents have identities.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<String>,
+    /// In which session of that agent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<String>,
 }
 
 /// What was signed for a purchase. Written before it leaves the machine.
@@ -181,9 +187,15 @@ pub struct Purchase {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use]
 pub enum Reserved {
-    /// The amount is taken from every limit and the purchase is written. What is used now, limit by limit.
-    Granted(Vec<(Limit, Usage)>),
-    /// A limit has no room; nothing was written but the refusal in the journal.
+    /// The amount is taken from every limit and the purchase is written.
+    Granted {
+        /// What is used now of each limit that applied, in the order of the limits.
+        used: Vec<(Limit, Usage)>,
+        /// What limits in shadow mode would have denied.
+        shadowed: Vec<Denial>,
+    },
+    /// A limit has no room, a person has to approve it first, or everything is frozen; nothing was written but the
+    /// refusal in the journal, and a request for approval.
     Denied(Denial),
 }
 

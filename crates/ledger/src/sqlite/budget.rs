@@ -3,13 +3,14 @@
 //! - A reservation counts in the buckets of the time at which it was made, in each of its scopes: always `all`, the
 //!   host's and the payee's, and the scopes of the limits that it had to fit into. So a policy that is made later sees
 //!   the use before it.
+//! - A limit for first uses looks and counts only while nothing was ever used of the scope that it names.
 //! - A release takes the amount from exactly those buckets. It does not give the count back: a rate limits attempts.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use farthing_money::Usd;
-use farthing_policy::{Denial, Limit, Measure, Usage};
+use farthing_policy::{Denial, DenialCode, Limit, Measure, Usage};
 use rusqlite::{Connection, OptionalExtension, params};
 use url::Host;
 
@@ -17,9 +18,20 @@ use super::Result;
 use crate::window::{Frees, Stretch, Unit, reach};
 use crate::{LedgerError, NewPurchase};
 
+/// What the limits say to a payment that may be made.
+#[derive(Default)]
+pub(super) struct Room {
+    /// Every limit that applies, with its use after the payment.
+    pub(super) used: Vec<(Limit, Usage)>,
+    /// What limits in shadow mode would have denied.
+    pub(super) shadowed: Vec<Denial>,
+}
+
 /// Every scope that a purchase counts in.
-pub(super) fn scopes(purchase: &NewPurchase, limits: &[Limit]) -> BTreeSet<String> {
-    let mut scopes: BTreeSet<String> = limits.iter().map(|limit| limit.scope.clone()).collect();
+pub(super) fn scopes(purchase: &NewPurchase, limits: &[Limit], room: &Room) -> BTreeSet<String> {
+    let mut scopes: BTreeSet<String> = room.used.iter().map(|(limit, _)| limit.scope.clone()).collect();
+    // Whatever it is called: from now on it is no first use any more.
+    scopes.extend(limits.iter().filter_map(|limit| limit.first_use_of.clone()));
     scopes.insert("all".to_owned());
     scopes.extend(host(&purchase.url).map(|host| format!("host:{host}")));
     scopes.insert(match purchase.network.namespace() {
@@ -41,25 +53,54 @@ fn host(url: &str) -> Option<String> {
     })
 }
 
-/// Every limit with its use after a payment of `value` at `now`; or the first limit that has no room.
+/// Every limit that applies, with its use after a payment of `value` at `now`; or the first that has no room.
 pub(super) fn admit(
     conn: &Connection,
     limits: &[Limit],
     value: Usd,
     now: i64,
-) -> Result<std::result::Result<Vec<(Limit, Usage)>, Denial>> {
-    let mut admitted = Vec::with_capacity(limits.len());
+) -> Result<std::result::Result<Room, Denial>> {
+    let mut room = Room::default();
     for limit in limits {
+        if !applies(conn, limit)? {
+            continue;
+        }
         // There is room again when the use fits in beside the payment; where that is never, waiting is useless.
         let beside = limit.beside(value);
         let mut used = usage(conn, beside.as_ref().unwrap_or(limit), now)?;
         used.frees_in = beside.and(used.frees_in);
-        match limit.admit(used, value) {
-            Ok(after) => admitted.push((limit.clone(), after)),
-            Err(denial) => return Ok(Err(denial)),
-        }
+        let after = match limit.admit(used, value) {
+            Ok(after) => after,
+            Err(denial) if limit.shadow => {
+                room.shadowed.push(explained(limit, denial));
+                let amount = used.amount.checked_add(value).unwrap_or(Usd::new(u128::MAX));
+                Usage { amount, count: used.count.saturating_add(1), frees_in: used.frees_in }
+            }
+            Err(denial) => return Ok(Err(explained(limit, denial))),
+        };
+        room.used.push((limit.clone(), after));
     }
-    Ok(Ok(admitted))
+    Ok(Ok(room))
+}
+
+/// A limit for first uses does not apply once its scope was used.
+fn applies(conn: &Connection, limit: &Limit) -> Result<bool> {
+    match &limit.first_use_of {
+        None => Ok(true),
+        Some(scope) => Ok(bucket(conn, scope, Unit::Total, 0)?.is_none()),
+    }
+}
+
+/// A limit for first uses says what was new.
+fn explained(limit: &Limit, denial: Denial) -> Denial {
+    let Some(scope) = &limit.first_use_of else { return denial };
+    let message = format!("`{scope}` was never paid before, and {}", denial.message);
+    Denial { code: DenialCode::TooManyNewPayees, message, ..denial }
+}
+
+/// What is used of a limit at `now`; nothing where it does not apply.
+pub(super) fn usage_where_it_applies(conn: &Connection, limit: &Limit, now: i64) -> Result<Usage> {
+    if applies(conn, limit)? { usage(conn, limit, now) } else { Ok(Usage::default()) }
 }
 
 /// What is used of a limit at `now`.
@@ -80,7 +121,7 @@ pub(super) fn usage(conn: &Connection, limit: &Limit, now: i64) -> Result<Usage>
     Ok(usage)
 }
 
-fn add_up(conn: &Connection, scope: &str, stretch: Stretch, usage: &mut Usage) -> Result<()> {
+pub(super) fn add_up(conn: &Connection, scope: &str, stretch: Stretch, usage: &mut Usage) -> Result<()> {
     let mut statement = conn.prepare_cached(
         "SELECT amount, count FROM buckets WHERE scope = ?1 AND unit = ?2 AND start >= ?3 AND start < ?4",
     )?;
@@ -160,7 +201,7 @@ fn each(scopes: &BTreeSet<String>) -> impl Iterator<Item = (&String, Unit)> {
     scopes.iter().flat_map(|scope| Unit::ALL.map(|unit| (scope, unit)))
 }
 
-fn bucket(conn: &Connection, scope: &str, unit: Unit, at: i64) -> Result<Option<(Usd, i64)>> {
+pub(super) fn bucket(conn: &Connection, scope: &str, unit: Unit, at: i64) -> Result<Option<(Usd, i64)>> {
     let found: Option<(String, i64)> = conn
         .prepare_cached("SELECT amount, count FROM buckets WHERE scope = ?1 AND unit = ?2 AND start = ?3")?
         .query_row(params![scope, unit.seconds(), unit.start(at)], |row| Ok((row.get(0)?, row.get(1)?)))
@@ -168,13 +209,13 @@ fn bucket(conn: &Connection, scope: &str, unit: Unit, at: i64) -> Result<Option<
     found.map(|(amount, count)| Ok((parse(scope, &amount)?, count))).transpose()
 }
 
-fn parse(scope: &str, digits: &str) -> Result<Usd> {
+pub(super) fn parse(scope: &str, digits: &str) -> Result<Usd> {
     digits.parse().map(Usd::new).map_err(|_| {
         LedgerError::Corrupt(format!("the budget of `{scope}` holds `{}`", digits.escape_debug()))
     })
 }
 
-fn overflow(scope: &str) -> LedgerError {
+pub(super) fn overflow(scope: &str) -> LedgerError {
     LedgerError::Database(format!("the use of `{scope}` would pass what an amount can hold"))
 }
 

@@ -3,7 +3,9 @@
 use rusqlite::{Connection, Row, params};
 use sha2::{Digest, Sha256};
 
-use super::{Batch, Result};
+use super::purchases::time;
+use super::{Batch, Result, collect};
+use crate::JournalRow;
 
 /// What a hash of the chain begins with, so that it can be mistaken for no other hash.
 const DOMAIN: &[u8] = b"farthing ledger journal v1";
@@ -21,6 +23,14 @@ pub(super) enum Kind {
     SettlementBegun,
     SettlementMoved,
     Broadcast,
+    Call,
+    CallDenied,
+    CallEnded,
+    Frozen,
+    Thawed,
+    ApprovalAsked,
+    ApprovalDecided,
+    ApprovalUsed,
 }
 
 impl Kind {
@@ -36,6 +46,14 @@ impl Kind {
             Self::SettlementBegun => "settlement_begun",
             Self::SettlementMoved => "settlement_moved",
             Self::Broadcast => "broadcast",
+            Self::Call => "call",
+            Self::CallDenied => "call_denied",
+            Self::CallEnded => "call_ended",
+            Self::Frozen => "frozen",
+            Self::Thawed => "thawed",
+            Self::ApprovalAsked => "approval_asked",
+            Self::ApprovalDecided => "approval_decided",
+            Self::ApprovalUsed => "approval_used",
         }
     }
 }
@@ -132,6 +150,16 @@ impl Entry {
             hash: row.get(6)?,
         })
     }
+}
+
+/// The rows after `seq`, at most so many, oldest first.
+pub(super) fn rows(conn: &Connection, seq: i64, limit: u32) -> Result<Vec<JournalRow>> {
+    let sql = format!("SELECT {} FROM journal WHERE seq > ?1 ORDER BY seq LIMIT ?2", Entry::COLUMNS);
+    collect(conn, &sql, params![seq, limit], |row| {
+        let Entry { seq, at, kind, id, body, prev, hash } = Entry::read(row)?;
+        let (prev, hash) = (hex::encode(prev), hex::encode(hash));
+        Ok(JournalRow { seq, at: time(at)?, kind, id, body, prev, hash })
+    })
 }
 
 #[cfg(test)]

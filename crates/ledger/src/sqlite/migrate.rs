@@ -9,7 +9,7 @@ use crate::LedgerError;
 const APPLICATION_ID: i32 = 0x4672_7468;
 
 /// Step n brings a file from schema n to n + 1. A step that was released is never changed.
-const STEPS: [&str; 1] = [FIRST];
+const STEPS: [&str; 2] = [FIRST, SECOND];
 
 /// Money is text, in digits: SQLite's integers have 64 bits. Times are Unix milliseconds. `seq` is the journal's row
 /// that last changed a record. `digest` is the first half of a payment key's SHA-256: an index of it is a tenth of an
@@ -146,6 +146,55 @@ CREATE TABLE broadcast_payments (
     broadcast INTEGER NOT NULL REFERENCES broadcasts (number),
     PRIMARY KEY (settlement, broadcast)
 ) STRICT, WITHOUT ROWID;
+";
+
+/// Agents: their names on purchases, the end of their calls, approvals, and the freeze. `valid` is how many milliseconds
+/// a decision on an approval holds.
+const SECOND: &str = "
+ALTER TABLE purchases ADD COLUMN agent TEXT;
+ALTER TABLE purchases ADD COLUMN session TEXT;
+ALTER TABLE purchases ADD COLUMN shadowed TEXT;
+
+-- What the end of a call may give back; the row goes with the end. `seq` is the journal's row of the call.
+CREATE TABLE holds (
+    call TEXT PRIMARY KEY,
+    seq INTEGER NOT NULL,
+    at INTEGER NOT NULL,
+    charges TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE freezes (
+    number INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    state TEXT NOT NULL,
+    why TEXT NOT NULL,
+    frozen_by TEXT NOT NULL,
+    thawed_by TEXT,
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL,
+    seq INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE approvals (
+    number INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    rule TEXT NOT NULL,
+    terms TEXT NOT NULL,
+    terms_hash TEXT NOT NULL,
+    policy_hash TEXT NOT NULL,
+    state TEXT NOT NULL,
+    valid INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,
+    decided_at INTEGER,
+    decided_by TEXT,
+    used_by TEXT,
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL,
+    seq INTEGER NOT NULL
+) STRICT;
+CREATE INDEX approvals_open ON approvals (terms_hash, policy_hash, number)
+    WHERE state IN ('pending', 'approved', 'denied');
+CREATE INDEX approvals_pending ON approvals (expires_at) WHERE state = 'pending';
 ";
 
 /// Brings the file to the newest schema. Many processes may try at once: one does it.

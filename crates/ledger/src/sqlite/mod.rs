@@ -1,17 +1,23 @@
 //! The record in a SQLite file: WAL, `synchronous=FULL`, many processes on one file.
 
+mod approvals;
 mod budget;
+mod calls;
 mod claims;
+mod counters;
+mod freeze;
 mod journal;
 mod migrate;
 mod open;
 mod place;
 mod purchases;
 mod rebuild;
+mod replay;
 mod settlements;
 mod table;
 #[cfg(test)]
 mod tests;
+mod told;
 mod verify;
 
 use std::path::Path;
@@ -21,8 +27,10 @@ use farthing_ambient::{Clock, fault};
 use rusqlite::{Connection, Row};
 
 use crate::LedgerError;
+use crate::marker::Marker;
 use crate::op::{Answer, Read, Write};
 use crate::queue::Backend;
+use freeze::Switch;
 use journal::Head;
 use place::Place;
 
@@ -33,15 +41,32 @@ pub(crate) struct Sqlite {
     conn: Connection,
     place: Option<Place>,
     clock: Arc<dyn Clock>,
+    marker: Arc<Marker>,
 }
 
 impl Sqlite {
     pub(crate) fn open(path: &Path, clock: Arc<dyn Clock>) -> Result<Self> {
-        Ok(Self { conn: open::file(path)?, place: Some(Place::of(path)), clock })
+        let conn = open::file(path)?;
+        let marker = Arc::new(Marker::beside(path));
+        // A power cut can take the marker and leave the freeze; so can a copy of the ledger alone.
+        if freeze::find(&conn)?.is_some() {
+            marker.set()?;
+        }
+        Ok(Self { conn, place: Some(Place::of(path)), clock, marker })
     }
 
     pub(crate) fn in_memory(clock: Arc<dyn Clock>) -> Result<Self> {
-        Ok(Self { conn: open::memory()?, place: None, clock })
+        Ok(Self { conn: open::memory()?, place: None, clock, marker: Arc::new(Marker::in_memory()) })
+    }
+
+    /// The sign that everything may be frozen.
+    pub(crate) fn marker(&self) -> Arc<Marker> {
+        Arc::clone(&self.marker)
+    }
+
+    /// The time that the next row would have.
+    fn now(&self) -> Result<i64> {
+        Ok(self.clock.now().as_millisecond().max(Head::read(&self.conn)?.at))
     }
 
     /// Runs `work` in a transaction that ends whatever happens.
@@ -62,7 +87,7 @@ impl Backend for Sqlite {
     fn write(&mut self, group: &[Write]) -> Result<Vec<Result<Answer>>> {
         self.place.as_ref().map_or(Ok(()), Place::check)?;
         self.transaction("BEGIN IMMEDIATE", || {
-            let mut batch = Batch::begin(&self.conn, &*self.clock)?;
+            let mut batch = Batch::begin(self)?;
             let answers = group.iter().map(|op| batch.attempt(op)).collect::<Result<Vec<_>>>()?;
             batch.commit()?;
             Ok(answers)
@@ -81,8 +106,8 @@ impl Sqlite {
             Read::Purchase(id) => Answer::Purchase(Box::new(purchases::get(conn, id)?)),
             Read::Purchases(filter) => Answer::Purchases(purchases::list(conn, filter)?),
             Read::Usage(limits) => {
-                let now = self.clock.now().as_millisecond().max(Head::read(conn)?.at);
-                let usage = limits.iter().map(|limit| budget::usage(conn, limit, now));
+                let now = self.now()?;
+                let usage = limits.iter().map(|limit| budget::usage_where_it_applies(conn, limit, now));
                 Answer::Usage(usage.collect::<Result<_>>()?)
             }
             Read::Claim(key) => Answer::Claim(claims::find(conn, key)?.map(Box::new)),
@@ -90,6 +115,10 @@ impl Sqlite {
             Read::Settlement(key) => Answer::Settlement(settlements::find(conn, key)?),
             Read::PendingSettlements => Answer::Settlements(settlements::pending(conn)?),
             Read::OpenBroadcasts => Answer::Broadcasts(settlements::open_broadcasts(conn)?),
+            Read::Frozen => Answer::Frozen(freeze::find(conn)?),
+            Read::Approval(id) => Answer::Approval(Box::new(approvals::get(conn, id, self.now()?)?)),
+            Read::Approvals(filter) => Answer::Approvals(approvals::list(conn, filter, self.now()?)?),
+            Read::Journal { after, limit } => Answer::Journal(journal::rows(conn, *after, *limit)?),
             Read::Verify { head } => Answer::Report(verify::verify(conn, head.as_deref())?),
         })
     }
@@ -99,15 +128,19 @@ impl Sqlite {
 struct Batch<'a> {
     conn: &'a Connection,
     clock: &'a dyn Clock,
+    marker: &'a Marker,
     head: Head,
     committed: Head,
     now: i64,
+    /// Whether everything is frozen, once somebody has asked.
+    switch: Option<Switch>,
 }
 
 impl<'a> Batch<'a> {
-    fn begin(conn: &'a Connection, clock: &'a dyn Clock) -> Result<Self> {
+    fn begin(sqlite: &'a Sqlite) -> Result<Self> {
+        let Sqlite { conn, clock, marker, .. } = sqlite;
         let head = Head::read(conn)?;
-        Ok(Self { conn, clock, now: head.at, committed: head.clone(), head })
+        Ok(Self { conn, clock: &**clock, marker, now: head.at, committed: head.clone(), head, switch: None })
     }
 
     /// Does one operation so that its failure leaves no trace. The outer error is the whole transaction's.
@@ -147,8 +180,8 @@ impl<'a> Batch<'a> {
 
     fn perform(&mut self, op: &Write) -> Result<Answer> {
         match op {
-            Write::Reserve { purchase, limits } => {
-                purchases::reserve(self, purchase, limits).map(Answer::Reserved)
+            Write::Reserve { purchase, needs } => {
+                purchases::reserve(self, purchase, needs).map(Answer::Reserved)
             }
             Write::Signed { id, signed } => purchases::signed(self, id, signed).map(|()| Answer::Done),
             Write::Responded { id, response } => {
@@ -167,6 +200,15 @@ impl<'a> Batch<'a> {
             Write::UpdateSettlement { key, state } => {
                 settlements::update(self, key, state).map(|()| Answer::Done)
             }
+            Write::Admit { call, plan } => calls::admit(self, call, plan).map(Answer::Admitted),
+            Write::EndCall { id, end } => calls::end(self, id, *end).map(|()| Answer::Done),
+            Write::Note { call, decision } => calls::note(self, call, decision).map(|()| Answer::Done),
+            Write::Freeze { why, by } => freeze::freeze(self, why, by).map(|()| Answer::Done),
+            Write::Thaw { by } => freeze::thaw(self, by).map(|()| Answer::Done),
+            Write::Unmark => freeze::unmark(self).map(|()| Answer::Done),
+            Write::Decide { id, approve, by } => {
+                approvals::decide(self, id, *approve, by).map(|()| Answer::Done)
+            }
         }
     }
 
@@ -184,6 +226,11 @@ impl<'a> Batch<'a> {
 fn run(conn: &Connection, sql: &str) -> Result<()> {
     conn.prepare_cached(sql)?.execute([])?;
     Ok(())
+}
+
+/// JSON for a column or for the journal's body.
+fn json(value: &impl serde::Serialize) -> Result<String> {
+    serde_json::to_string(value).map_err(|error| LedgerError::Database(error.to_string()))
 }
 
 /// Every row of a query, read by `read`.

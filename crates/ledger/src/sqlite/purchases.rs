@@ -4,39 +4,53 @@ use std::collections::BTreeSet;
 
 use farthing_ambient::Timestamp;
 use farthing_money::Usd;
-use farthing_policy::{Denial, Limit};
+use farthing_policy::{Denial, Needs};
 use farthing_protocol::PaymentKey;
 use rusqlite::{Connection, Row};
 
+use super::budget::Room;
 use super::journal::Kind;
 use super::table::{Cell, PURCHASES, canonical};
-use super::{Batch, Result, budget, collect};
+use super::told::{self, Told};
+use super::{Batch, Result, approvals, budget, collect, freeze, json};
 use crate::rules::{self, Step};
 use crate::{
     LedgerError, NewPurchase, Outcome, Purchase, PurchaseFilter, PurchaseId, PurchaseState, Reserved,
     ResponseRecord, SignedRecord,
 };
 
-pub(super) fn reserve(batch: &mut Batch<'_>, purchase: &NewPurchase, limits: &[Limit]) -> Result<Reserved> {
+pub(super) fn reserve(batch: &mut Batch<'_>, purchase: &NewPurchase, needs: &Needs) -> Result<Reserved> {
     if let Some((known, _)) = find(batch.conn, &purchase.id)? {
         return Err(rules::refuse(&known, PurchaseState::Reserved.as_str()));
     }
-    match budget::admit(batch.conn, limits, purchase.value, batch.now)? {
-        Err(denial) => {
-            deny(batch, purchase, &denial)?;
-            Ok(Reserved::Denied(denial))
-        }
-        Ok(granted) => {
-            grant(batch, purchase, limits)?;
-            Ok(Reserved::Granted(granted))
-        }
+    if let Some(frozen) = freeze::now(batch)? {
+        return deny(batch, purchase, freeze::denial(&frozen));
     }
+    let room = match budget::admit(batch.conn, &needs.limits, purchase.value, batch.now)? {
+        Ok(room) => room,
+        Err(denial) => return deny(batch, purchase, denial),
+    };
+    let approval = match &needs.approval {
+        None => None,
+        Some(need) => match approvals::look(batch, need, &purchase.policy_hash)? {
+            Ok(id) => Some(id),
+            Err(denial) => return deny(batch, purchase, denial),
+        },
+    };
+    grant(batch, purchase, needs, &room)?;
+    if let Some(id) = approval {
+        approvals::take(batch, &id, &purchase.id.0)?;
+    }
+    Ok(Reserved::Granted { used: room.used, shadowed: room.shadowed })
 }
 
-fn grant(batch: &mut Batch<'_>, purchase: &NewPurchase, limits: &[Limit]) -> Result<()> {
-    let scopes = budget::scopes(purchase, limits);
+fn grant(batch: &mut Batch<'_>, purchase: &NewPurchase, needs: &Needs, room: &Room) -> Result<()> {
+    let scopes = budget::scopes(purchase, &needs.limits, room);
     budget::reserve(batch.conn, &scopes, batch.now, purchase.value)?;
-    let scopes = serde_json::to_string(&scopes).map_err(|error| LedgerError::Database(error.to_string()))?;
+    let shadowed = match room.shadowed.as_slice() {
+        [] => Cell::Null,
+        shadowed => Cell::from(json(&shadowed.iter().map(Told::of).collect::<Vec<_>>())?),
+    };
     let cells = [
         ("method", Cell::from(&purchase.method)),
         ("url", Cell::from(&purchase.url)),
@@ -51,15 +65,19 @@ fn grant(batch: &mut Batch<'_>, purchase: &NewPurchase, limits: &[Limit]) -> Res
         ("payer", Cell::from(&purchase.payer)),
         ("offer", Cell::from(&purchase.offer)),
         ("policy_hash", Cell::from(&purchase.policy_hash)),
-        ("scopes", Cell::from(scopes)),
+        ("agent", Cell::from(&purchase.agent)),
+        ("session", Cell::from(&purchase.session)),
+        ("shadowed", shadowed),
+        ("scopes", Cell::from(json(&scopes)?)),
         ("state", Cell::from(PurchaseState::Reserved.as_str())),
     ];
     batch.insert(&PURCHASES, &purchase.id.0, &cells)
 }
 
 /// A refusal stands in the journal only: what was wanted, and why not.
-fn deny(batch: &mut Batch<'_>, purchase: &NewPurchase, denial: &Denial) -> Result<()> {
-    let cells = [
+fn deny(batch: &mut Batch<'_>, purchase: &NewPurchase, denial: Denial) -> Result<Reserved> {
+    let mut cells = vec![
+        ("method", Cell::from(&purchase.method)),
         ("url", Cell::from(&purchase.url)),
         ("network", Cell::from(purchase.network.as_str())),
         ("asset", Cell::from(&purchase.asset)),
@@ -67,16 +85,18 @@ fn deny(batch: &mut Batch<'_>, purchase: &NewPurchase, denial: &Denial) -> Resul
         ("value", Cell::from(purchase.value.get().to_string())),
         ("pay_to", Cell::from(&purchase.pay_to)),
         ("policy_hash", Cell::from(&purchase.policy_hash)),
-        ("rule", Cell::from(&denial.rule)),
-        ("message", Cell::from(&denial.message)),
-        ("limit", Cell::from(&denial.limit)),
-        ("used", Cell::from(&denial.used)),
+        ("agent", Cell::from(&purchase.agent)),
+        ("session", Cell::from(&purchase.session)),
     ];
-    batch.append(Kind::Denied, &purchase.id.0, &canonical(&cells.into_iter().collect())?)
+    cells.extend(told::cells(&denial)?);
+    batch.append(Kind::Denied, &purchase.id.0, &canonical(&cells.into_iter().collect())?)?;
+    Ok(Reserved::Denied(denial))
 }
 
 pub(super) fn signed(batch: &mut Batch<'_>, id: &PurchaseId, signed: &SignedRecord) -> Result<()> {
     rules::sign(&get(batch.conn, id)?)?;
+    // What was reserved before a freeze must not leave the machine after it.
+    freeze::refuse(batch)?;
     let cells = [
         ("state", Cell::from(PurchaseState::Signed.as_str())),
         ("payment_key", Cell::from(signed.key.as_str())),
@@ -183,6 +203,8 @@ fn terms(row: &Row<'_>) -> Result<NewPurchase> {
         payer: row.get("payer")?,
         offer: row.get("offer")?,
         policy_hash: row.get("policy_hash")?,
+        agent: row.get("agent")?,
+        session: row.get("session")?,
     })
 }
 

@@ -1,17 +1,13 @@
-//! Budgets rebuilt from the journal, and compared with the buckets.
+//! Budgets and counters rebuilt from the journal, and compared with the buckets.
 
 use std::collections::{BTreeSet, HashMap};
 
 use farthing_money::Usd;
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, Row, params};
 
 use super::verify::Problems;
-use super::{Result, collect};
+use super::{Result, collect, counters, replay};
 use crate::window::Unit;
-
-/// One bucket for each unit of one scope: those that reservations fall into as the journal is read. They are in the
-/// order of time, so a bucket is complete when the next begins.
-type Current = [Option<Bucket>; Unit::ALL.len()];
 
 #[derive(Debug, Clone, Copy)]
 struct Bucket {
@@ -44,31 +40,36 @@ pub(super) fn budgets(conn: &Connection, problems: &mut Problems) -> Result<()> 
          DELETE FROM temp.rebuilt;",
     )?;
     rebuild(conn, problems)?;
-    let told = |row: &rusqlite::Row<'_>| {
-        let side = |from: usize| -> Result<String> {
-            let (amount, count) = (row.get::<_, Option<String>>(from)?, row.get::<_, Option<i64>>(from + 1)?);
-            Ok(amount
-                .zip(count)
-                .map_or("nothing".to_owned(), |(amount, count)| format!("{amount} in {count} payments")))
-        };
-        Ok(format!(
-            "budget of `{}`, {} s from {} ms: it holds {}, the journal says {} (in 10^-18 dollars)",
-            row.get::<_, String>(0)?,
-            row.get::<_, i64>(1)?,
-            row.get::<_, i64>(2)?,
-            side(3)?,
-            side(5)?
-        ))
-    };
-    for problem in collect(conn, DIFFERENCES, [], told)? {
+    replay::calls(conn, problems)?;
+    for problem in collect(conn, DIFFERENCES, [], difference)? {
         problems.add(problem);
     }
     conn.execute_batch("DELETE FROM temp.rebuilt;")?;
     Ok(())
 }
 
+/// A bucket that differs, in words.
+fn difference(row: &Row<'_>) -> Result<String> {
+    let scope: String = row.get(0)?;
+    let (what, uses) =
+        if scope.starts_with(counters::PREFIX) { ("counter", "calls") } else { ("budget of", "payments") };
+    let side = |from: usize| -> Result<String> {
+        let (amount, count) = (row.get::<_, Option<String>>(from)?, row.get::<_, Option<i64>>(from + 1)?);
+        Ok(amount
+            .zip(count)
+            .map_or("nothing".to_owned(), |(amount, count)| format!("{amount} in {count} {uses}")))
+    };
+    Ok(format!(
+        "{what} `{scope}`, {} s from {} ms: it holds {}, the journal says {} (in 10^-18)",
+        row.get::<_, i64>(1)?,
+        row.get::<_, i64>(2)?,
+        side(3)?,
+        side(5)?
+    ))
+}
+
 fn rebuild(conn: &Connection, problems: &mut Problems) -> Result<()> {
-    let mut open: HashMap<String, Current> = HashMap::new();
+    let mut open = Open::default();
     let mut statement = conn.prepare(RESERVATIONS)?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
@@ -82,34 +83,59 @@ fn rebuild(conn: &Connection, problems: &mut Problems) -> Result<()> {
         };
         let value = if released { Usd::ZERO } else { Usd::new(value) };
         for scope in scopes {
-            count(conn, &scope, open.entry(scope.clone()).or_default(), at, value)?;
+            open.count(conn, &scope, &Unit::ALL, at, value)?;
         }
     }
-    for (scope, buckets) in &open {
-        for (unit, bucket) in Unit::ALL.iter().zip(buckets) {
-            keep(conn, scope, *unit, *bucket)?;
-        }
-    }
-    Ok(())
+    open.close(conn)
 }
 
-/// Counts one payment in the current bucket of each unit, beginning new ones as time goes on.
-fn count(conn: &Connection, scope: &str, buckets: &mut Current, at: i64, value: Usd) -> Result<()> {
-    for (unit, bucket) in Unit::ALL.into_iter().zip(buckets) {
-        let start = unit.start(at);
-        if bucket.is_none_or(|bucket| bucket.start != start) {
-            keep(conn, scope, unit, bucket.take())?;
+/// The buckets of each scope that are being filled as the journal is read. Its rows are in the order of time, so a
+/// bucket is complete when the next of its unit begins.
+#[derive(Default)]
+pub(super) struct Open(HashMap<String, Vec<(Unit, Bucket)>>);
+
+impl Open {
+    /// Counts one use of `value` in the current bucket of each unit, beginning new ones as time goes on.
+    pub(super) fn count(
+        &mut self,
+        conn: &Connection,
+        scope: &str,
+        units: &[Unit],
+        at: i64,
+        value: Usd,
+    ) -> Result<()> {
+        let buckets = self.0.entry(scope.to_owned()).or_default();
+        for unit in units {
+            let new = Bucket { start: unit.start(at), amount: Usd::ZERO, count: 0 };
+            let known = buckets.iter().position(|(other, _)| other == unit);
+            let place = known.unwrap_or(buckets.len());
+            if known.is_none() {
+                buckets.push((*unit, new));
+            }
+            let Some((_, bucket)) = buckets.get_mut(place) else { continue };
+            if bucket.start != new.start {
+                keep(conn, scope, *unit, std::mem::replace(bucket, new))?;
+            }
+            // A sum that no amount can hold stands in no bucket either, and is so reported.
+            bucket.amount = bucket.amount.checked_add(value).unwrap_or(Usd::new(u128::MAX));
+            bucket.count += 1;
         }
-        let current = bucket.get_or_insert(Bucket { start, amount: Usd::ZERO, count: 0 });
-        // A sum that no amount can hold stands in no bucket either, and is so reported.
-        current.amount = current.amount.checked_add(value).unwrap_or(Usd::new(u128::MAX));
-        current.count += 1;
+        Ok(())
     }
-    Ok(())
+
+    /// Keeps the last buckets.
+    pub(super) fn close(self, conn: &Connection) -> Result<()> {
+        for (scope, buckets) in &self.0 {
+            for (unit, bucket) in buckets {
+                keep(conn, scope, *unit, *bucket)?;
+            }
+        }
+        Ok(())
+    }
 }
 
-fn keep(conn: &Connection, scope: &str, unit: Unit, bucket: Option<Bucket>) -> Result<()> {
-    let Some(Bucket { start, amount, count }) = bucket else { return Ok(()) };
+fn keep(conn: &Connection, scope: &str, unit: Unit, bucket: Bucket) -> Result<()> {
+    let Bucket { start, amount, count } = bucket;
     conn.prepare_cached(
         "INSERT INTO temp.rebuilt (scope, unit, start, amount, count) VALUES (?1, ?2, ?3, ?4, ?5)",
     )?

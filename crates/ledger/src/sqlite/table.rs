@@ -95,6 +95,30 @@ pub(super) const BROADCASTS: Table = Table {
     changed_by: &[],
 };
 
+/// One record, about everything.
+pub(super) const FREEZES: Table = Table {
+    name: "freezes",
+    what: "freeze",
+    key: "id",
+    found_by: FoundBy::Key,
+    digested: &[],
+    made_by: Kind::Frozen,
+    changed_by: &[Kind::Thawed],
+};
+
+pub(super) const APPROVALS: Table = Table {
+    name: "approvals",
+    what: "approval",
+    key: "id",
+    found_by: FoundBy::Key,
+    digested: &["terms"],
+    made_by: Kind::ApprovalAsked,
+    changed_by: &[Kind::ApprovalDecided, Kind::ApprovalUsed],
+};
+
+/// Every table of records.
+pub(super) const TABLES: [&Table; 6] = [&PURCHASES, &CLAIMS, &SETTLEMENTS, &BROADCASTS, &FREEZES, &APPROVALS];
+
 /// A value of a column.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(untagged)]

@@ -9,7 +9,7 @@ use rusqlite::{Connection, Row};
 
 use super::journal::{Entry, Head, Kind};
 use super::rebuild::budgets;
-use super::table::{BROADCASTS, CLAIMS, Cell, PURCHASES, SETTLEMENTS, Table};
+use super::table::{Cell, TABLES, Table};
 use super::{Result, collect};
 use crate::VerifyReport;
 
@@ -21,7 +21,7 @@ pub(super) fn verify(conn: &Connection, sought: Option<&str>) -> Result<VerifyRe
     let mut problems = Problems::default();
     let Chain { rows, last, rows_since } = chain(conn, sought, &mut problems)?;
     head(conn, &last, &mut problems)?;
-    for table in [&PURCHASES, &CLAIMS, &SETTLEMENTS, &BROADCASTS] {
+    for table in TABLES {
         records(conn, table, &mut problems)?;
         strangers(conn, table, &last, &mut problems)?;
     }

@@ -50,6 +50,8 @@ pub(crate) fn purchase(name: impl Into<String>, dollars: &str) -> NewPurchase {
         payer: "0x857b06519E91e3A54538791bDbb0E22373e36b66".into(),
         offer: r#"{"scheme":"exact"}"#.into(),
         policy_hash: "p1".into(),
+        agent: None,
+        session: None,
     }
 }
 

@@ -1,0 +1,159 @@
+//! The part of the ledger that stands between agents and what they want: calls of tools, the freeze, approvals, and
+//! the journal to be read.
+
+use std::sync::Arc;
+
+use farthing_policy::CallPlan;
+
+use super::{Ledger, Result};
+use crate::op::{Answer, Op, Read, Write};
+use crate::{
+    Admitted, Approval, ApprovalFilter, CallEnd, CallOutcome, Frozen, JournalRow, LedgerError, NewCall, Noted,
+};
+
+impl Ledger {
+    // Calls of tools
+
+    /// Decides by what is used, and takes what the call takes: one transaction. A freeze denies first; what else is
+    /// denied names its rule; an approval that the plan needs is used up after everything else has allowed the call.
+    ///
+    /// A call whose charges may be given back is remembered until [`Self::end_call`].
+    ///
+    /// # Errors
+    /// [`LedgerError::WrongState`] when a call with this id was admitted and has not ended;
+    /// [`LedgerError::Database`]: the call must not be made.
+    pub async fn admit(&self, call: NewCall, plan: Arc<CallPlan>) -> Result<Admitted> {
+        let op = Op::Write(Write::Admit { call: Box::new(call), plan });
+        ask!(self, op, Answer::Admitted(admitted) => admitted)
+    }
+
+    /// As [`Self::admit`], for a thread that may wait. It must not be called from async code.
+    ///
+    /// # Errors
+    /// As [`Self::admit`].
+    pub fn admit_blocking(&self, call: NewCall, plan: Arc<CallPlan>) -> Result<Admitted> {
+        match self.queue.ask_blocking(Op::Write(Write::Admit { call: Box::new(call), plan }))? {
+            Answer::Admitted(admitted) => Ok(admitted),
+            other => Err(LedgerError::Corrupt(format!("an answer to another question: {other:?}"))),
+        }
+    }
+
+    /// Ends a call, and gives back to the windows in which it was taken what its outcome gives back. Only the first end
+    /// of a call does so, in whichever process. An end that is [`CallOutcome::Answered`] is queued like [`Self::note`];
+    /// every other is on the disk when this returns.
+    ///
+    /// # Errors
+    /// [`LedgerError::Database`], [`LedgerError::Corrupt`]: nothing was given back.
+    pub async fn end_call(&self, id: String, end: CallEnd) -> Result<()> {
+        let write = Write::EndCall { id, end };
+        match end.outcome {
+            CallOutcome::Answered => self.queue.leave(write).await,
+            _ => self.queue.ask(Op::Write(write)).await.map(drop),
+        }
+    }
+
+    /// As [`Self::end_call`], for a thread that may wait. It must not be called from async code.
+    ///
+    /// # Errors
+    /// As [`Self::end_call`].
+    pub fn end_call_blocking(&self, id: String, end: CallEnd) -> Result<()> {
+        let write = Write::EndCall { id, end };
+        match end.outcome {
+            CallOutcome::Answered => self.queue.leave_blocking(write),
+            _ => self.queue.ask_blocking(Op::Write(write)).map(drop),
+        }
+    }
+
+    /// Journals a decision that needed nothing from the ledger. It returns when the row is queued, before everything
+    /// that is asked later: it is on the disk with the next commit, within 100 ms, or at [`Self::close`]. Only when 512
+    /// wait already, this one waits for a commit.
+    ///
+    /// # Errors
+    /// [`LedgerError::Closed`]; when it had to wait, as [`Self::admit`].
+    pub async fn note(&self, call: NewCall, decision: Noted) -> Result<()> {
+        self.queue.leave(Write::Note { call: Box::new(call), decision }).await
+    }
+
+    /// As [`Self::note`], for a thread that may wait. It must not be called from async code.
+    ///
+    /// # Errors
+    /// As [`Self::note`].
+    pub fn note_blocking(&self, call: NewCall, decision: Noted) -> Result<()> {
+        self.queue.leave_blocking(Write::Note { call: Box::new(call), decision })
+    }
+
+    // The freeze
+
+    /// Stops everything that spends: from now on every reservation and every call is denied, and no signature is
+    /// recorded, in every process. What was frozen already stays frozen for its first reason.
+    ///
+    /// # Errors
+    /// [`LedgerError::Database`]: nothing is frozen.
+    pub async fn freeze(&self, why: String, by: String) -> Result<()> {
+        ask!(self, Op::Write(Write::Freeze { why, by }), Answer::Done => ())
+    }
+
+    /// Ends the freeze, if there is one.
+    ///
+    /// # Errors
+    /// [`LedgerError::Database`]: it may still be frozen; or the marker could not be removed, which costs time only.
+    pub async fn thaw(&self, by: String) -> Result<()> {
+        self.queue.ask(Op::Write(Write::Thaw { by })).await?;
+        // In a transaction of its own: the marker goes once the thaw is on the disk.
+        ask!(self, Op::Write(Write::Unmark), Answer::Done => ())
+    }
+
+    /// Whether everything is frozen.
+    ///
+    /// # Errors
+    /// [`LedgerError::Database`], [`LedgerError::Corrupt`].
+    pub async fn frozen(&self) -> Result<Option<Frozen>> {
+        ask!(self, Op::Read(Read::Frozen), Answer::Frozen(frozen) => frozen)
+    }
+
+    /// Whether everything may be frozen, by one look at the file system: false only when nothing is. For decisions that
+    /// need nothing else from the ledger; who hears true asks [`Self::admit`].
+    #[must_use]
+    pub fn maybe_frozen(&self) -> bool {
+        self.marker.is_there()
+    }
+
+    // Approvals
+
+    /// Approvals, newest first.
+    ///
+    /// # Errors
+    /// [`LedgerError::Database`], [`LedgerError::Corrupt`].
+    pub async fn approvals(&self, filter: ApprovalFilter) -> Result<Vec<Approval>> {
+        ask!(self, Op::Read(Read::Approvals(filter)), Answer::Approvals(approvals) => approvals)
+    }
+
+    /// One approval.
+    ///
+    /// # Errors
+    /// [`LedgerError::NotFound`]
+    pub async fn approval(&self, id: &str) -> Result<Approval> {
+        ask!(self, Op::Read(Read::Approval(id.to_owned())), Answer::Approval(approval) => *approval)
+    }
+
+    /// Writes a person's decision. It holds for as long again as the request for it did.
+    ///
+    /// # Errors
+    /// [`LedgerError::NotFound`]; [`LedgerError::WrongState`] unless it is pending: its state is `expired` when nobody
+    /// decided in time.
+    pub async fn decide_approval(&self, id: &str, approve: bool, by: String) -> Result<()> {
+        let op = Op::Write(Write::Decide { id: id.to_owned(), approve, by });
+        ask!(self, op, Answer::Done => ())
+    }
+
+    // The journal
+
+    /// The journal's rows after the row `after`, oldest first and at most `limit`: what `farthing audit` shows. Nothing
+    /// is verified.
+    ///
+    /// # Errors
+    /// [`LedgerError::Database`], [`LedgerError::Corrupt`].
+    pub async fn journal(&self, after: i64, limit: u32) -> Result<Vec<JournalRow>> {
+        ask!(self, Op::Read(Read::Journal { after, limit }), Answer::Journal(rows) => rows)
+    }
+}
