@@ -120,7 +120,7 @@ impl Queue {
     }
 
     /// The write again, when it has to be waited for.
-    fn push(&self, write: Write) -> Result<Option<Write>> {
+    pub(crate) fn push(&self, write: Write) -> Result<Option<Write>> {
         match self.lazy.push(write) {
             Pushed::Queued => {}
             Pushed::Wake => self.writer.unpark(),

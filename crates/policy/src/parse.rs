@@ -29,7 +29,7 @@ impl Policy {
         if yaml.len() > Self::MAX_BYTES {
             return Err(Place::START.error(format!("the policy has more than {} bytes", Self::MAX_BYTES)));
         }
-        const KEYS: [&str; 6] = ["version", "description", "default", "hide", "tools", "payments"];
+        const KEYS: [&str; 7] = ["version", "description", "default", "hide", "tools", "payments", "audit"];
         let mut top = Fields::of(yaml::parse(yaml)?, &KEYS)?;
         version(top.need("version", "write `version: 1`")?)?;
         // For people; whatever stands there is text.
@@ -42,7 +42,8 @@ impl Policy {
                 payments(top.need("payments", "write what may be paid, or `tools:`, what may be called")?)?
             }
         };
-        Ok(Self { hash: hex::encode(Sha256::digest(yaml)), payments, tools })
+        let recording = top.take("audit").map(tools::recording).transpose()?.unwrap_or_default();
+        Ok(Self { hash: hex::encode(Sha256::digest(yaml)), payments, tools, recording })
     }
 
     /// The policy that `farthing init` writes: small caps, every choice explained in comments.

@@ -1,8 +1,9 @@
 use farthing_money::{Asset, BaseUnits, Network, Usd};
 
 use crate::host::{HostName, HostPattern};
+use crate::json::{Json, Object};
 use crate::subject::{AssetPattern, Payee};
-use crate::tools::{Call, Tools, Traced};
+use crate::tools::{Call, Recording, Tools, Traced};
 use crate::{CallPlan, Denial, DenialCode, Limit, Measure, Window};
 
 /// What may be paid: read from YAML by [`Policy::parse`], asked by [`Policy::check`] before anything is signed.
@@ -11,6 +12,7 @@ pub struct Policy {
     pub(crate) hash: String,
     pub(crate) payments: Payments,
     pub(crate) tools: Option<Tools>,
+    pub(crate) recording: Recording,
 }
 
 /// The exact terms that will be signed. The policy looks at these, never at what somebody says about them.
@@ -143,6 +145,13 @@ impl Policy {
     #[must_use]
     pub fn hides(&self, tool: &str) -> bool {
         self.tools.as_ref().is_some_and(|tools| tools.hides(tool))
+    }
+
+    /// The arguments of a call as they may stand in the record, without what `audit:` takes out; none where only their
+    /// digest may.
+    #[must_use]
+    pub fn recorded(&self, arguments: &Object) -> Option<Json> {
+        self.recording.of(arguments)
     }
 
     /// SHA-256 of the text, in hex: the ledger keeps it with every purchase that the policy allowed.

@@ -17,6 +17,7 @@ mod gate;
 mod id;
 mod list;
 mod message;
+mod policed;
 mod relay;
 mod scan;
 pub mod stdio;
@@ -24,5 +25,6 @@ mod table;
 
 pub use client::{AskError, Client};
 pub use gate::{Call, Decided, End, Gate, Refusal, Ticket};
+pub use policed::{Notify, Policed, PolicedConfig, PolicyFile, PolicyFileError, Reloaded, Words};
 pub use relay::{Limits, Link, Relay, Side, Stream, Taken};
 pub use scan::{Form, Scan, Shape};

@@ -82,6 +82,17 @@ impl Ledger {
         self.queue.leave_blocking(Write::Note { call: Box::new(call), decision })
     }
 
+    /// As [`Self::note`], without waiting: when too many are queued, the write comes back, for [`Self::note`].
+    ///
+    /// # Errors
+    /// [`LedgerError::Closed`]
+    pub fn try_note(&self, call: NewCall, decision: Noted) -> Result<Option<(NewCall, Noted)>> {
+        match self.queue.push(Write::Note { call: Box::new(call), decision })? {
+            Some(Write::Note { call, decision }) => Ok(Some((*call, decision))),
+            _ => Ok(None),
+        }
+    }
+
     // The freeze
 
     /// Stops everything that spends: from now on every reservation and every call is denied, and no signature is

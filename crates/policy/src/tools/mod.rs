@@ -11,6 +11,7 @@ mod lint;
 mod operator;
 mod parse;
 mod path;
+mod recording;
 mod trace;
 
 use std::collections::HashMap;
@@ -21,6 +22,7 @@ use sha2::{Digest, Sha256};
 
 pub use compat::{denial_text, validation_errors};
 pub(crate) use parse::read;
+pub(crate) use recording::{Recording, recording};
 pub use trace::{Part, Traced};
 
 use crate::json::{Exact, Json, Object};

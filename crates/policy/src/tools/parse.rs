@@ -160,7 +160,7 @@ pub(super) fn field<'a>(node: &'a Node, key: &str) -> Option<&'a Node> {
 }
 
 /// A scalar's text, in quotes or not: Intercept's files write `name: 5`.
-fn word(node: Node) -> Result<String, PolicyError> {
+pub(super) fn word(node: Node) -> Result<String, PolicyError> {
     match node.value {
         Value::Plain(text) if is_null(&text) => Err(node.at.error("a text is missing here")),
         Value::Quoted(text) | Value::Plain(text) => Ok(text),

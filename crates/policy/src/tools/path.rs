@@ -32,6 +32,18 @@ impl Path {
         Ok(Self { text: text.to_owned(), segments })
     }
 
+    /// Puts a value in the place of what stands there, if anything does.
+    pub(crate) fn replace(&self, arguments: &mut Json, value: Json) {
+        let place = self.segments.iter().try_fold(arguments, |at, segment| match (segment, at) {
+            (Segment::Key(key), Json::Object(object)) => object.get_mut(key),
+            (Segment::Index(index), Json::Array(items)) => items.get_mut(*index),
+            _ => None,
+        });
+        if let Some(place) = place {
+            *place = value;
+        }
+    }
+
     /// What stands there, if anything does.
     pub(crate) fn find<'a>(&self, arguments: &'a Object) -> Option<&'a Json> {
         let (first, rest) = self.segments.split_first()?;

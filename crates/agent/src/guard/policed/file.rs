@@ -1,0 +1,169 @@
+//! A policy file that may change while it is in force.
+
+use std::fs::Metadata;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+use farthing_policy::{Policy, PolicyError};
+
+/// A policy, and the file that it comes from. The file is looked at by its path: a rename over it, and a symbolic link
+/// that is pointed elsewhere, are changes like any other. A bad file changes nothing.
+#[derive(Debug)]
+pub struct PolicyFile {
+    path: PathBuf,
+    current: ArcSwap<Policy>,
+    seen: Mutex<Option<Stamp>>,
+}
+
+/// What became of a look at the file.
+#[derive(Debug)]
+pub enum Reloaded {
+    /// It is what it was.
+    Unchanged,
+    /// Another policy is in force now.
+    Changed(Arc<Policy>),
+    /// It is no policy; the one before stays in force.
+    Refused(PolicyFileError),
+}
+
+/// Why a policy file is not in force.
+#[derive(Debug, thiserror::Error)]
+pub enum PolicyFileError {
+    /// It cannot be read.
+    #[error("{} cannot be read: {why}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        why: String,
+    },
+    /// It is no policy.
+    #[error("{}", error.in_file(path.display()))]
+    Wrong {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it, and where.
+        error: PolicyError,
+    },
+}
+
+/// What tells one state of the file from another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    device: u64,
+    inode: u64,
+    bytes: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    fn of(metadata: &Metadata) -> Self {
+        use std::os::unix::fs::MetadataExt as _;
+        Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            bytes: metadata.len(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
+}
+
+impl PolicyFile {
+    /// Reads the policy.
+    ///
+    /// # Errors
+    /// [`PolicyFileError`]
+    pub fn open(path: &Path) -> Result<Self, PolicyFileError> {
+        let (policy, stamp) = read(path)?;
+        Ok(Self {
+            path: path.to_owned(),
+            current: ArcSwap::from_pointee(policy),
+            seen: Mutex::new(Some(stamp)),
+        })
+    }
+
+    /// The policy in force.
+    #[must_use]
+    pub fn current(&self) -> Arc<Policy> {
+        self.current.load_full()
+    }
+
+    /// Looks whether the file has changed, and puts the new policy in force if it is one. A file that was refused is
+    /// told once for each state of it.
+    pub fn reload(&self) -> Reloaded {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let stamp = std::fs::metadata(&self.path).ok().map(|metadata| Stamp::of(&metadata));
+        if stamp == *seen {
+            return Reloaded::Unchanged;
+        }
+        match read(&self.path) {
+            Ok((policy, stamp)) => {
+                *seen = Some(stamp);
+                if policy.hash() == self.current.load().hash() {
+                    return Reloaded::Unchanged;
+                }
+                let policy = Arc::new(policy);
+                self.current.store(policy.clone());
+                Reloaded::Changed(policy)
+            }
+            Err(error) => {
+                *seen = stamp;
+                Reloaded::Refused(error)
+            }
+        }
+    }
+}
+
+fn read(path: &Path) -> Result<(Policy, Stamp), PolicyFileError> {
+    let unreadable = |why: String| PolicyFileError::Unreadable { path: path.to_owned(), why };
+    // The stamp is that of the file that was read, whatever its name means a moment later.
+    let file = std::fs::File::open(path).map_err(|error| unreadable(error.to_string()))?;
+    let stamp = Stamp::of(&file.metadata().map_err(|error| unreadable(error.to_string()))?);
+    let mut text = String::new();
+    let most = u64::try_from(Policy::MAX_BYTES).unwrap_or(u64::MAX).saturating_add(1);
+    file.take(most).read_to_string(&mut text).map_err(|error| unreadable(error.to_string()))?;
+    match Policy::parse(&text) {
+        Ok(policy) => Ok((policy, stamp)),
+        Err(error) => Err(PolicyFileError::Wrong { path: path.to_owned(), error }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ONE: &str = "version: 1\ntools: {a: {rules: []}}\n";
+    const TWO: &str = "version: 1\nhide: [a]\n";
+
+    fn hides(file: &PolicyFile) -> bool {
+        file.current().hides("a")
+    }
+
+    #[test]
+    fn follows_renames_and_links_and_survives_a_bad_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        std::fs::write(at("one"), ONE).unwrap();
+        std::fs::write(at("two"), TWO).unwrap();
+        std::os::unix::fs::symlink(at("one"), at("policy.yaml")).unwrap();
+        let file = PolicyFile::open(&at("policy.yaml")).unwrap();
+        assert!(matches!(file.reload(), Reloaded::Unchanged));
+        // As Kubernetes swaps a ConfigMap: a new link is renamed over the old one.
+        std::os::unix::fs::symlink(at("two"), at("next")).unwrap();
+        std::fs::rename(at("next"), at("policy.yaml")).unwrap();
+        assert!(matches!(file.reload(), Reloaded::Changed(_)) && hides(&file));
+        std::fs::write(at("bad"), "version: 1\ntols: {}\n").unwrap();
+        std::fs::rename(at("bad"), at("policy.yaml")).unwrap();
+        let Reloaded::Refused(error) = file.reload() else { panic!() };
+        assert!(error.to_string().contains("policy.yaml:2:1"), "{error}");
+        assert!(matches!(file.reload(), Reloaded::Unchanged) && hides(&file), "told once");
+        std::fs::remove_file(at("policy.yaml")).unwrap();
+        assert!(matches!(file.reload(), Reloaded::Refused(_)) && hides(&file));
+        std::fs::write(at("policy.yaml"), ONE).unwrap();
+        assert!(matches!(file.reload(), Reloaded::Changed(_)) && !hides(&file));
+    }
+}
