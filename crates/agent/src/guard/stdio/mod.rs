@@ -81,7 +81,7 @@ pub enum StdioError {
 /// When it returns, a thread may still be reading standard input: end the process then.
 ///
 /// # Errors
-/// [`StdioError`]: nothing was started.
+/// [`StdioError`]: the session could not begin, or the child could not be reaped.
 pub fn run(config: StdioConfig, gate: Arc<dyn Gate>) -> Result<u8, StdioError> {
     let input = File::from(io::stdin().as_fd().try_clone_to_owned()?);
     let output = File::from(io::stdout().as_fd().try_clone_to_owned()?);
