@@ -6,6 +6,15 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use farthing_money::{Network, Price};
 
+mod guard;
+mod policy;
+
+pub(crate) use guard::{Compat, GuardArgs, GuardCommand, ScanArgs, Transport};
+pub(crate) use policy::{
+    ApprovalsCommand, AuditCommand, AuditFormat, BoundArgs, ExplainArgs, FreezeArgs, ImportCommand, PolicyCommand,
+    SimulateArgs, ThawArgs,
+};
+
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Yellow.on_default().bold())
     .usage(AnsiColor::Yellow.on_default().bold())
@@ -76,6 +85,21 @@ pub(crate) enum Command {
     Gateway(GatewayArgs),
     /// Verify and settle payments for sellers, over HTTP.
     Facilitator(FacilitatorArgs),
+    /// Stand between an MCP client and an MCP server, and ask the policy about every call of a tool.
+    Guard(Box<GuardArgs>),
+    /// Check a policy, explain it, try it out, and prove what it allows.
+    #[command(subcommand)]
+    Policy(Box<PolicyCommand>),
+    /// Stop every payment and every guarded call at once, in every process.
+    Freeze(FreezeArgs),
+    /// End the freeze.
+    Thaw(ThawArgs),
+    /// Look at what waits for a person, and decide.
+    #[command(subcommand)]
+    Approvals(ApprovalsCommand),
+    /// Read the record: who called what, what was decided, and what it cost.
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// Look at the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),

@@ -30,8 +30,8 @@ fn main() -> ExitCode {
         Err(error) => return not_arguments(&error),
     };
     let json = cli.json;
-    match start(cli).and_then(|()| output::written()) {
-        Ok(()) => ExitCode::SUCCESS,
+    match start(cli).and_then(|code| output::written().map(|()| code)) {
+        Ok(code) => ExitCode::from(code),
         Err(failure) => failure.report(json),
     }
 }
@@ -49,7 +49,8 @@ fn not_arguments(error: &clap::Error) -> ExitCode {
     u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from)
 }
 
-fn start(cli: Cli) -> Result<(), Failure> {
+/// Gives the exit code: 0, or what a guarded server ended with.
+fn start(cli: Cli) -> Result<u8, Failure> {
     // One provider of cryptography for every TLS connection of the process; a second installation changes nothing.
     drop(rustls::crypto::ring::default_provider().install_default());
     if let Command::Completions { shell } = cli.command {
@@ -57,9 +58,13 @@ fn start(cli: Cli) -> Result<(), Failure> {
         let mut script = Vec::new();
         clap_complete::generate(shell, &mut Cli::command(), "farthing", &mut script);
         output::print(String::from_utf8_lossy(&script).trim_end());
-        return Ok(());
+        return Ok(0);
     }
-    log(matches!(cli.command, Command::Gateway(_) | Command::Facilitator(_)));
+    log(level(&cli.command));
+    // It carries messages on this very thread, without a runtime between.
+    if let Command::Guard(args) = &cli.command {
+        return commands::guard::run(&Home::locate(cli.home.as_deref())?, args, Output::of(&cli));
+    }
     let runtime = match cli.command {
         Command::Gateway(_) | Command::Facilitator(_) => {
             tokio::runtime::Builder::new_multi_thread().enable_all().build()
@@ -70,16 +75,21 @@ fn start(cli: Cli) -> Result<(), Failure> {
     let ended = runtime.block_on(run(cli));
     // Not waited for: a write to a reader that does not read, for one.
     runtime.shutdown_background();
-    ended
+    ended.map(|()| 0)
 }
 
 async fn run(cli: Cli) -> Result<(), Failure> {
-    let output = Output { json: cli.json, quiet: cli.quiet };
+    let output = Output::of(&cli);
     let home = Home::locate(cli.home.as_deref())?;
     match &cli.command {
         Command::Init(args) => return commands::init::run(&home, args, output),
         Command::Gateway(args) => return commands::gateway::run(&home, args, output).await,
         Command::Facilitator(args) => return commands::facilitator::run(&home, args, output).await,
+        Command::Policy(command) => return commands::policy::run(&home, command, output).await,
+        Command::Freeze(args) => return commands::freeze::freeze(&home, args, output).await,
+        Command::Thaw(_) => return commands::freeze::thaw(&home, output).await,
+        Command::Approvals(command) => return commands::approvals::run(&home, command, output).await,
+        Command::Audit(command) => return commands::audit::run(&home, command, output).await,
         _ => {}
     }
     let session = Session::new(home)?;
@@ -94,15 +104,22 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Reconcile => commands::reconcile::run(&session, output).await,
         Command::Ledger(command) => commands::ledger::run(&session, command, output).await,
         Command::Config(ConfigCommand::Show) => commands::config::show(&session, output),
-        Command::Init(_) | Command::Gateway(_) | Command::Facilitator(_) | Command::Completions { .. } => {
-            Ok(())
-        }
+        // Done above, without a wallet.
+        _ => Ok(()),
     }
 }
 
-/// Logs to stderr: servers say what they do, the other commands only what went wrong. `FARTHING_LOG` changes it.
-fn log(server: bool) {
-    let default = if server { "info" } else { "error" };
+/// Servers say what they do, a guard what needs attention, the other commands only what went wrong.
+fn level(command: &Command) -> &str {
+    match command {
+        Command::Gateway(_) | Command::Facilitator(_) => "info",
+        Command::Guard(args) => args.log_level.as_deref().unwrap_or("warn"),
+        _ => "error",
+    }
+}
+
+/// Logs to stderr. `FARTHING_LOG` changes the level.
+fn log(default: &str) {
     let filter = tracing_subscriber::EnvFilter::try_from_env("FARTHING_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default));
     tracing_subscriber::fmt()

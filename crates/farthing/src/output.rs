@@ -33,6 +33,10 @@ pub(crate) struct Output {
 }
 
 impl Output {
+    pub(crate) fn of(cli: &crate::cli::Cli) -> Self {
+        Self { json: cli.json, quiet: cli.quiet }
+    }
+
     /// A line about the work, for people.
     pub(crate) fn note(self, line: impl std::fmt::Display) {
         if !self.quiet && !self.json {

@@ -7,7 +7,7 @@ use farthing_protocol::PaymentKey;
 
 use crate::{
     Admitted, Approval, ApprovalFilter, BroadcastRecord, CallEnd, Claim, ClaimState, Claimed, Frozen,
-    JournalRow, NewCall, NewClaim, NewPurchase, NewSettlement, Noted, Outcome, Purchase, PurchaseFilter,
+    JournalRow, NewCall, NewClaim, NewPurchase, NewSettlement, Noted, Outcome, PolicyChange, Purchase, PurchaseFilter,
     PurchaseId, Reserved, ResponseRecord, SettlementRecord, SettlementState, SignedRecord, Started,
     VerifyReport,
 };
@@ -80,6 +80,10 @@ pub(crate) enum Write {
         approve: bool,
         by: String,
     },
+    PolicyRead {
+        server: String,
+        change: PolicyChange,
+    },
 }
 
 impl Write {
@@ -103,7 +107,8 @@ impl Write {
             | Self::Freeze { .. }
             | Self::Thaw { .. }
             | Self::Unmark
-            | Self::Decide { .. } => false,
+            | Self::Decide { .. }
+            | Self::PolicyRead { .. } => false,
         }
     }
 }
@@ -121,6 +126,7 @@ pub(crate) enum Read {
     Approval(String),
     Approvals(ApprovalFilter),
     Journal { after: i64, limit: u32 },
+    JournalEnd,
     Verify { head: Option<String> },
 }
 
@@ -146,5 +152,6 @@ pub(crate) enum Answer {
     Approval(Box<Approval>),
     Approvals(Vec<Approval>),
     Journal(Vec<JournalRow>),
+    JournalEnd(i64),
     Report(VerifyReport),
 }

@@ -15,7 +15,7 @@ pub(crate) async fn run(session: &Session, command: &LedgerCommand, output: Outp
     verify(file.as_deref().unwrap_or(&own), expect_head.as_deref(), output).await
 }
 
-async fn verify(path: &Path, expect_head: Option<&str>, output: Output) -> Result<(), Failure> {
+pub(crate) async fn verify(path: &Path, expect_head: Option<&str>, output: Output) -> Result<(), Failure> {
     if !path.exists() {
         return Err(Failure::new(Code::Configuration, format!("there is no ledger at {}", path.display())));
     }

@@ -9,6 +9,7 @@ use super::{Ledger, Result};
 use crate::op::{Answer, Op, Read, Write};
 use crate::{
     Admitted, Approval, ApprovalFilter, CallEnd, CallOutcome, Frozen, JournalRow, LedgerError, NewCall, Noted,
+    PolicyChange,
 };
 
 impl Ledger {
@@ -158,6 +159,22 @@ impl Ledger {
     }
 
     // The journal
+
+    /// Journals that a process put a policy in force, or refused to. Queued like [`Self::note`].
+    ///
+    /// # Errors
+    /// As [`Self::note`].
+    pub async fn policy_read(&self, server: String, change: PolicyChange) -> Result<()> {
+        self.queue.leave(Write::PolicyRead { server, change }).await
+    }
+
+    /// The number of the journal's last row; 0 for an empty one.
+    ///
+    /// # Errors
+    /// [`LedgerError::Database`]
+    pub async fn journal_end(&self) -> Result<i64> {
+        ask!(self, Op::Read(Read::JournalEnd), Answer::JournalEnd(row) => row)
+    }
 
     /// The journal's rows after the row `after`, oldest first and at most `limit`: what `farthing audit` shows. Nothing
     /// is verified.

@@ -80,6 +80,23 @@ pub struct CallEnd {
     pub outcome: CallOutcome,
 }
 
+/// What a process made of a policy file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PolicyChange {
+    /// The policy with this hash is in force.
+    Loaded {
+        /// SHA-256 of its text, in hex.
+        hash: String,
+    },
+    /// The file is no policy, and the one before stays in force.
+    Refused {
+        /// SHA-256 of the policy that stays in force.
+        hash: String,
+        /// What is wrong with the file.
+        why: String,
+    },
+}
+
 /// A decision on a call for which nothing had to be looked up or taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Noted {

@@ -10,7 +10,7 @@ mod row;
 mod settlement;
 
 pub use approval::{Approval, ApprovalFilter, ApprovalState};
-pub use call::{Admitted, CallEnd, CallOutcome, NewCall, Noted};
+pub use call::{Admitted, CallEnd, CallOutcome, NewCall, Noted, PolicyChange};
 pub use claim::{Claim, ClaimState, Claimed, NewClaim};
 pub use freeze::Frozen;
 pub use purchase::{

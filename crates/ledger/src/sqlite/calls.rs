@@ -12,7 +12,7 @@ use super::journal::Kind;
 use super::table::{Cell, canonical};
 use super::told::{self, Told};
 use super::{Batch, Result, approvals, freeze, json};
-use crate::{Admitted, CallEnd, CallOutcome, LedgerError, NewCall, Noted};
+use crate::{Admitted, CallEnd, CallOutcome, LedgerError, NewCall, Noted, PolicyChange};
 
 /// The journal's body of a call that was let through. The fields are in the order of their names.
 #[derive(Serialize)]
@@ -128,6 +128,16 @@ pub(super) fn note(batch: &mut Batch<'_>, call: &NewCall, decision: &Noted) -> R
         Noted::Allowed { shadowed } => grant(batch, call, &[], None, shadowed),
         Noted::Denied(denial) => deny(batch, call, denial.clone()).map(drop),
     }
+}
+
+/// Writes which policy is in force. Its row stands under the policy's hash.
+pub(super) fn policy_read(batch: &mut Batch<'_>, server: &str, change: &PolicyChange) -> Result<()> {
+    let (kind, hash, why) = match change {
+        PolicyChange::Loaded { hash } => (Kind::PolicyLoaded, hash, Cell::Null),
+        PolicyChange::Refused { hash, why } => (Kind::PolicyRefused, hash, Cell::from(why)),
+    };
+    let body = [("message", why), ("policy_hash", Cell::from(hash)), ("server", Cell::from(server))];
+    batch.append(kind, hash, &canonical(&body.into_iter().collect())?)
 }
 
 /// Keeps what an end may give back. The journal's next row must be the call's.

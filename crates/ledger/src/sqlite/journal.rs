@@ -31,6 +31,8 @@ pub(super) enum Kind {
     ApprovalAsked,
     ApprovalDecided,
     ApprovalUsed,
+    PolicyLoaded,
+    PolicyRefused,
 }
 
 impl Kind {
@@ -46,6 +48,8 @@ impl Kind {
             Self::SettlementBegun => "settlement_begun",
             Self::SettlementMoved => "settlement_moved",
             Self::Broadcast => "broadcast",
+            Self::PolicyLoaded => "policy_loaded",
+            Self::PolicyRefused => "policy_refused",
             Self::Call => "call",
             Self::CallDenied => "call_denied",
             Self::CallEnded => "call_ended",

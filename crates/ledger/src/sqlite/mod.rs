@@ -118,6 +118,7 @@ impl Sqlite {
             Read::Frozen => Answer::Frozen(freeze::find(conn)?),
             Read::Approval(id) => Answer::Approval(Box::new(approvals::get(conn, id, self.now()?)?)),
             Read::Approvals(filter) => Answer::Approvals(approvals::list(conn, filter, self.now()?)?),
+            Read::JournalEnd => Answer::JournalEnd(Head::read(conn)?.seq),
             Read::Journal { after, limit } => Answer::Journal(journal::rows(conn, *after, *limit)?),
             Read::Verify { head } => Answer::Report(verify::verify(conn, head.as_deref())?),
         })
@@ -208,6 +209,9 @@ impl<'a> Batch<'a> {
             Write::Unmark => freeze::unmark(self).map(|()| Answer::Done),
             Write::Decide { id, approve, by } => {
                 approvals::decide(self, id, *approve, by).map(|()| Answer::Done)
+            }
+            Write::PolicyRead { server, change } => {
+                calls::policy_read(self, server, change).map(|()| Answer::Done)
             }
         }
     }

@@ -1,0 +1,221 @@
+//! `farthing guard`.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use farthing_agent::guard::stdio::{self, StdioConfig};
+use farthing_agent::guard::{Limits, Policed, PolicedConfig, PolicyFile, PolicyFileError, Reloaded, Words};
+use farthing_ambient::{Clock as _, Entropy as _, OsEntropy, SystemClock, causes};
+use farthing_ledger::{Ledger, PolicyChange};
+use farthing_policy::Policy;
+use farthing_policy::tools::validation_errors;
+use tokio::runtime::{Handle, Runtime};
+
+use crate::cli::{Compat, GuardArgs, GuardCommand};
+use crate::exit::{Code, Failure};
+use crate::home::{self, Home};
+use crate::output::{self, GOOD, Output};
+use crate::session::open_ledger;
+
+/// How often the policy file is looked at.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// Runs the guard until its client or its server leaves. Gives the exit code.
+pub(crate) fn run(home: &Home, args: &GuardArgs, output: Output) -> Result<u8, Failure> {
+    match &args.command {
+        Some(GuardCommand::Validate) => validate(home, args, output),
+        Some(GuardCommand::Scan(_)) => Err(Failure::new(Code::Configuration, "not yet")),
+        None => guard(home, args),
+    }
+}
+
+/// Exit 0 or 1, as Intercept's `validate`.
+fn validate(home: &Home, args: &GuardArgs, output: Output) -> Result<u8, Failure> {
+    let path = policy_path(home, args);
+    let text = home::read(&path)?;
+    let errors: Vec<String> = match args.compat {
+        Some(Compat::Intercept) => validation_errors(&text).into_iter().map(|e| format!("Error: {e}")).collect(),
+        None => Policy::parse(&text).err().map(|error| error.in_file(path.display())).into_iter().collect(),
+    };
+    if output.json {
+        output.json(&serde_json::json!({"valid": errors.is_empty(), "errors": errors}));
+        return Ok(u8::from(!errors.is_empty()));
+    }
+    for error in &errors {
+        output.line(error);
+    }
+    match (args.compat, errors.len()) {
+        (Some(Compat::Intercept), 0) => output.line("Policy file is valid."),
+        (None, 0) => output.line(format!("{GOOD}valid{GOOD:#}")),
+        (Some(Compat::Intercept), count) => {
+            output::say(format_args!("Error: policy validation failed with {count} error(s)"));
+        }
+        (None, _) => {}
+    }
+    Ok(u8::from(!errors.is_empty()))
+}
+
+fn policy_path(home: &Home, args: &GuardArgs) -> PathBuf {
+    args.config.clone().unwrap_or_else(|| home.policy())
+}
+
+fn guard(home: &Home, args: &GuardArgs) -> Result<u8, Failure> {
+    let refused = |error: PolicyFileError| {
+        Failure::new(Code::Configuration, error).hint("docs/policy.md explains every key; `farthing policy check FILE` checks one")
+    };
+    let policy = Arc::new(PolicyFile::open(&policy_path(home, args)).map_err(refused)?);
+    let ledger = ledger(home, args)?;
+    let runtime = runtime()?;
+    let server = args.name.clone().unwrap_or_else(|| server_name(args));
+    runtime.spawn(follow(policy.clone(), ledger.clone(), server.clone()));
+    let gate = gate(args, server, policy, ledger.clone(), runtime.handle())?;
+    let code = match args.server.child.as_slice() {
+        [] => Err(Failure::new(Code::Configuration, "no server is named")
+            .hint("write its command after `--`, or its address after --upstream")),
+        command => child(command, args, gate, runtime.handle()),
+    };
+    runtime.block_on(ledger.close())?;
+    runtime.shutdown_background();
+    code
+}
+
+fn child(command: &[OsString], args: &GuardArgs, gate: Policed, runtime: &Handle) -> Result<u8, Failure> {
+    let mut config = StdioConfig::new(command);
+    config.limits = Limits { call_timeout: Duration::from_secs(args.call_timeout), ..config.limits };
+    config.runtime = Some(runtime.clone());
+    stdio::run(config, Arc::new(gate)).map_err(|error| Failure::new(Code::Configuration, causes(&error)))
+}
+
+/// One thread for what has to be waited for.
+fn runtime() -> Result<Runtime, Failure> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(Code::Unexpected, error))
+}
+
+fn ledger(home: &Home, args: &GuardArgs) -> Result<Ledger, Failure> {
+    let file = match &args.state_dir {
+        Some(folder) => folder.join("ledger.db"),
+        None => home.ledger(),
+    };
+    if let Some(folder) = file.parent() {
+        farthing_keystore::private_folder(folder).map_err(|error| Failure::new(Code::Configuration, causes(&error)))?;
+    }
+    open_ledger(&file)
+}
+
+fn gate(
+    args: &GuardArgs,
+    server: String,
+    policy: Arc<PolicyFile>,
+    ledger: Ledger,
+    runtime: &Handle,
+) -> Result<Policed, Failure> {
+    let salt = salt(&ledger)?;
+    Ok(Policed::new(PolicedConfig {
+        policy,
+        ledger,
+        server,
+        agent: args.agent.clone(),
+        session: match &args.session {
+            Some(session) => session.clone(),
+            None => new_session()?,
+        },
+        words: match args.compat {
+            Some(Compat::Intercept) => Words::Intercept,
+            None => Words::Ours,
+        },
+        salt,
+        notify: None,
+        clock: Arc::new(SystemClock),
+        entropy: Arc::new(OsEntropy),
+        runtime: runtime.clone(),
+    }))
+}
+
+fn new_session() -> Result<String, Failure> {
+    let mut random = [0; 8];
+    OsEntropy.fill(&mut random).map_err(|error| Failure::new(Code::Unexpected, error))?;
+    let second = SystemClock.now().as_second();
+    Ok(format!("{second:x}-{:016x}", u64::from_be_bytes(random)))
+}
+
+/// The salt of the record's digests, made once, beside the ledger.
+fn salt(ledger: &Ledger) -> Result<Arc<[u8]>, Failure> {
+    let broken = |error: std::io::Error| Failure::new(Code::Configuration, format!("the record's salt: {error}"));
+    let Some(path) = ledger.beside(".salt") else { return Ok(Arc::new([])) };
+    match std::fs::read(&path) {
+        Ok(salt) => return Ok(salt.into()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => return Err(broken(error)),
+    }
+    let mut salt = [0; 32];
+    OsEntropy.fill(&mut salt).map_err(|error| Failure::new(Code::Unexpected, error))?;
+    write_once(&path, &salt).map_err(broken)
+}
+
+/// Of two processes that begin at once, one writes, and both read what it wrote.
+fn write_once(path: &Path, salt: &[u8]) -> std::io::Result<Arc<[u8]>> {
+    use std::io::Write as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let draft = path.with_extension(format!("salt.{}", std::process::id()));
+    let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
+    file.write_all(salt).and_then(|()| file.sync_all())?;
+    // A link, unlike a rename, never takes another's place.
+    let linked = std::fs::hard_link(&draft, path);
+    std::fs::remove_file(&draft)?;
+    match linked {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error),
+        _ => std::fs::read(path).map(Into::into),
+    }
+}
+
+/// A name that tells servers apart: the package or script behind a runner, or the address.
+fn server_name(args: &GuardArgs) -> String {
+    const RUNNERS: [&str; 12] =
+        ["npx", "bunx", "uvx", "pnpm", "pnpx", "yarn", "node", "bun", "deno", "python", "python3", "sh"];
+    let base = |text: &str| Path::new(text).file_name().map_or(text.to_owned(), |name| name.to_string_lossy().into_owned());
+    if let Some(url) = &args.server.upstream {
+        return url.split_once("://").map_or(url.as_str(), |(_, rest)| rest).trim_end_matches('/').to_owned();
+    }
+    let words: Vec<String> = args.server.child.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+    let Some((program, rest)) = words.split_first() else { return "server".to_owned() };
+    let program = base(program);
+    let said = rest.iter().find(|word| !word.starts_with('-') && *word != "run" && *word != "dlx");
+    match said {
+        Some(package) if RUNNERS.contains(&program.as_str()) && package.starts_with('@') => package.clone(),
+        Some(script) if RUNNERS.contains(&program.as_str()) => base(script),
+        _ => program,
+    }
+}
+
+/// Puts every change of the file in force, as long as the guard runs, and has it recorded.
+async fn follow(policy: Arc<PolicyFile>, ledger: Ledger, server: String) {
+    let record = async |change: PolicyChange| {
+        if let Err(error) = ledger.policy_read(server.clone(), change).await {
+            tracing::warn!(%error, "a change of the policy was not recorded");
+        }
+    };
+    record(PolicyChange::Loaded { hash: policy.current().hash().to_owned() }).await;
+    loop {
+        tokio::time::sleep(LOOK).await;
+        let file = policy.clone();
+        // The file may lie on a slow disk.
+        match tokio::task::spawn_blocking(move || file.reload()).await {
+            Ok(Reloaded::Changed(policy)) => {
+                tracing::info!(hash = policy.hash(), "another policy is in force");
+                record(PolicyChange::Loaded { hash: policy.hash().to_owned() }).await;
+            }
+            Ok(Reloaded::Refused(error)) => {
+                tracing::error!(%error, "the policy before stays in force");
+                let hash = policy.current().hash().to_owned();
+                record(PolicyChange::Refused { hash, why: error.to_string() }).await;
+            }
+            Ok(Reloaded::Unchanged) | Err(_) => {}
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! `farthing policy`.
+
+mod check;
+mod example;
+mod explain;
+mod import;
+
+use std::path::{Path, PathBuf};
+
+use farthing_policy::Policy;
+
+use crate::cli::PolicyCommand;
+use crate::exit::{Code, Failure};
+use crate::home::{self, Home};
+use crate::output::Output;
+
+pub(crate) async fn run(home: &Home, command: &PolicyCommand, output: Output) -> Result<(), Failure> {
+    match command {
+        PolicyCommand::Check { file } => check::run(&path(home, file.as_ref()), output),
+        PolicyCommand::Explain(args) => explain::run(home, args, output).await,
+        PolicyCommand::Import(command) => import::run(command, output),
+        PolicyCommand::Example { name } => example::run(name, output),
+        PolicyCommand::Simulate(_) | PolicyCommand::Bound(_) => Err(Failure::new(Code::Unexpected, "not yet")),
+    }
+}
+
+/// The file that is meant: the wallet's own where none is named.
+fn path(home: &Home, file: Option<&PathBuf>) -> PathBuf {
+    file.cloned().unwrap_or_else(|| home.policy())
+}
+
+fn read(path: &Path) -> Result<Policy, Failure> {
+    let text = home::read(path)?;
+    Policy::parse(&text).map_err(|error| {
+        Failure::new(Code::Configuration, error.in_file(path.display())).hint("docs/policy.md explains every key")
+    })
+}
