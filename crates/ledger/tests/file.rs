@@ -119,3 +119,25 @@ async fn the_journal_holds_no_secret() {
         assert!(all.contains(digest), "{digest}");
     }
 }
+
+/// Two purchases of which one was released, a refusal, a claim, and a settlement with its broadcast.
+const FIRST_SCHEMA: &str = include_str!("schema_1.sql");
+
+#[tokio::test]
+async fn a_ledger_of_the_first_schema_is_brought_along() {
+    let folder = folder();
+    let path = folder.path().join("ledger.db");
+    Connection::open(&path).unwrap().execute_batch(FIRST_SCHEMA).unwrap();
+    let ledger = Ledger::open(&path, clock()).unwrap();
+    assert_whole(&ledger).await;
+    let known = ledger.purchase(&id("a")).await.unwrap();
+    assert_eq!((known.terms.agent, known.terms.session), (None, None));
+    let used = ledger.usage(vec![amount("all", Window::Lifetime, "$9")]).await.unwrap();
+    assert_eq!((used[0].amount, used[0].count), (usd("$0.75"), 2));
+    assert!(matches!(ledger.claim(claim(1)).await, Ok(Claimed::Duplicate(_))));
+    // It goes on as any other.
+    ledger.signed(&id("a"), signed(1)).await.unwrap();
+    assert!(matches!(ledger.reserve(purchase("c", "$1"), vec![]).await, Ok(Reserved::Granted { .. })));
+    assert_eq!(denial(&ledger, call("d"), free_plan()).await, None);
+    assert_whole(&ledger).await;
+}

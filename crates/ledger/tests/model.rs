@@ -107,35 +107,6 @@ impl Model {
     }
 }
 
-/// How long a rolling window is, and how much longer the ledger may believe it is.
-fn rolling(period: Period) -> (i64, i64) {
-    let (second, minute, hour) = (1_000, 60_000, 3_600_000);
-    match period {
-        Period::Minute => (minute, second),
-        Period::Hour => (hour, second),
-        Period::Day => (24 * hour, minute),
-        Period::Week => (7 * 24 * hour, hour),
-        Period::Month => (30 * 24 * hour, hour),
-    }
-}
-
-/// What a calendar would call this minute, hour, day, week or month.
-fn calendar_name(period: Period, at: i64) -> String {
-    let at = farthing_ambient::Timestamp::from_millisecond(at).unwrap().to_string();
-    let length = match period {
-        Period::Minute => 16,
-        Period::Hour => 13,
-        Period::Day => 10,
-        Period::Month => 7,
-        Period::Week => {
-            let date: jiff::civil::Date = at[..10].parse().unwrap();
-            let week = date.iso_week_date();
-            return format!("{}-W{}", week.year(), week.week());
-        }
-    };
-    at[..length].to_owned()
-}
-
 fn fits(measure: Measure, (cents, count): (u128, u64), more: u128) -> bool {
     match measure {
         Measure::Amount(most) => (cents + more) * 10u128.pow(16) <= most.get(),

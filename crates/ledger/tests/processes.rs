@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 
 use common::*;
 use farthing_ledger::{Claimed, Ledger, LedgerError, Reserved};
-use farthing_policy::{Measure, Period, Window};
+use farthing_policy::{Measure, Period, Refund, Window};
 
 const FILE: &str = "FARTHING_TEST_LEDGER";
 const NAME: &str = "FARTHING_TEST_NAME";
@@ -84,6 +84,46 @@ async fn race(file: &Path, name: &str) {
             println!("claimed;");
         }
     }
+    for task in tasks {
+        task.await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn processes_that_race_for_a_counter_get_exactly_what_it_holds() {
+    if let Some((file, name)) = given() {
+        return call_sixty_times(&file, &name).await;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("ledger.db");
+    let test = "processes_that_race_for_a_counter_get_exactly_what_it_holds";
+    let children: Vec<_> = (0..4).map(|n| start(test, &file, &format!("p{n}"), None)).collect();
+    let outputs: Vec<_> = children.into_iter().map(finish).collect();
+    assert_eq!(outputs.iter().map(|output| granted(output)).sum::<usize>(), 100);
+    let ledger = Ledger::open(&file, clock()).unwrap();
+    let kinds = journal(&ledger).await;
+    assert_eq!(kinds.iter().filter(|(kind, _)| kind == "call").count(), 100);
+    assert_eq!(kinds.iter().filter(|(kind, _)| kind == "call_denied").count(), 140);
+    assert_whole(&ledger).await;
+}
+
+/// Wants one of a hundred 60 times, four at a time.
+async fn call_sixty_times(file: &Path, name: &str) {
+    let ledger = Ledger::open(file, clock()).unwrap();
+    let tasks: Vec<_> = (0..4)
+        .map(|task| {
+            let (ledger, name) = (ledger.clone(), name.to_owned());
+            tokio::spawn(async move {
+                for n in 0..15 {
+                    let one = charge("calls", Window::Calendar(Period::Day), 1, Refund::OnError);
+                    let wish = call(format!("{name}-{task}-{n}"));
+                    if denial(&ledger, wish, plan(one, 100)).await.is_none() {
+                        println!("granted;");
+                    }
+                }
+            })
+        })
+        .collect();
     for task in tasks {
         task.await.unwrap();
     }

@@ -4,9 +4,11 @@
 mod common;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use common::*;
-use farthing_ledger::{ClaimState, Ledger, Reserved, SettlementState, Started};
+use farthing_ledger::{CallOutcome, ClaimState, Ledger, Reserved, SettlementState, Started};
+use farthing_policy::{ApprovalNeed, Period, Refund, Window};
 use rusqlite::Connection;
 
 /// Lifts the journal's protection, as somebody with the file can.
@@ -32,9 +34,27 @@ async fn filled() -> (tempfile::TempDir, PathBuf) {
     ledger.broadcast(broadcast("0xa", [1, 2])).await.unwrap();
     let confirmed = SettlementState::Confirmed { transaction: "0xa".into(), payer: "0xp".into() };
     ledger.update_settlement(&key(1), confirmed).await.unwrap();
+    guarded(&ledger).await;
     assert_whole(&ledger).await;
     ledger.close().await.unwrap();
     (folder, path)
+}
+
+/// Calls of which one gave back and one still may, approvals that were asked for and used, and a freeze.
+async fn guarded(ledger: &Ledger) {
+    let day = Window::Calendar(Period::Day);
+    let mut asking = plan(charge("calls", day, 2, Refund::OnError), 9);
+    for name in ["given", "held"] {
+        assert_eq!(denial(ledger, call(name), asking.clone()).await, None);
+    }
+    ledger.end_call("given".into(), end(CallOutcome::Error)).await.unwrap();
+    asking.approval =
+        Some(ApprovalNeed { rule: "ask".into(), terms: "{}".into(), valid: Duration::from_secs(60) });
+    let waits = denial(ledger, call("asks"), asking.clone()).await.unwrap().approval.unwrap().id;
+    ledger.decide_approval(&waits, true, "ana".into()).await.unwrap();
+    assert_eq!(denial(ledger, call("asks"), asking).await, None);
+    ledger.freeze("stop".into(), "ops".into()).await.unwrap();
+    ledger.thaw("ops".into()).await.unwrap();
 }
 
 /// What verification says after `sql` was done to a whole ledger.
@@ -64,6 +84,8 @@ async fn every_altered_column_is_named() {
         ("claims", "", "claim"),
         ("settlements", "", "settlement"),
         ("broadcasts", "0xa", "broadcast"),
+        ("freezes", "all", "freeze"),
+        ("approvals", "", "approval"),
     ] {
         let (_folder, path) = filled().await;
         let other = Connection::open(&path).unwrap();
@@ -105,6 +127,8 @@ async fn missing_records_are_named() {
     // Who is not found by the index could be claimed twice.
     names("UPDATE claims SET digest = zeroblob(16) WHERE number = 1", &["claim", "missing"]).await;
     names("DELETE FROM head", &["head is missing"]).await;
+    names("DELETE FROM freezes", &["freeze all", "missing"]).await;
+    names("DELETE FROM approvals", &["approval a", "missing"]).await;
     let problems = after("DELETE FROM broadcasts").await;
     assert!(problems.contains(&"broadcast 0xa is missing: the journal has it".to_owned()), "{problems:#?}");
     let problems = after("DELETE FROM broadcast_payments").await;
@@ -125,9 +149,56 @@ async fn altered_budgets_are_named() {
         ),
         ("DELETE FROM buckets WHERE scope = 'all' AND unit = 0", ["`all`, 0 s", "holds nothing"]),
         ("INSERT INTO buckets VALUES ('all', 60, 0, '5', 1)", ["`all`, 60 s", "says nothing"]),
+        // Of three calls one gave back, and its attempt still counts.
+        (
+            "UPDATE buckets SET amount = '0' WHERE scope = 'tool:calls calendar_day'",
+            ["counter `tool:calls calendar_day`, 86400 s", "says 4000000000000000000 in 3 calls"],
+        ),
+        ("DELETE FROM buckets WHERE scope LIKE 'tool:%'", ["counter `tool:calls", "holds nothing"]),
     ] {
         names(sql, &words).await;
     }
+}
+
+#[tokio::test]
+async fn what_may_be_given_back_must_be_what_was_taken() {
+    for (sql, words) in [
+        ("UPDATE holds SET charges = '[]' WHERE call = 'held'", ["call held", "another thing"]),
+        ("UPDATE holds SET charges = 'x' WHERE call = 'held'", ["call held", "another thing"]),
+        ("UPDATE holds SET at = at + 1 WHERE call = 'held'", ["call held", "another thing"]),
+        ("UPDATE holds SET call = 'other' WHERE call = 'held'", ["call other", "another thing"]),
+        ("UPDATE holds SET seq = 1 WHERE call = 'held'", ["call held", "not in the journal"]),
+        (
+            "INSERT INTO holds SELECT id, seq, at, body ->> 'charges' FROM journal
+             WHERE kind = 'call' AND id = 'given'",
+            ["call given", "again"],
+        ),
+    ] {
+        names(sql, &words).await;
+    }
+}
+
+/// Whoever computes a new chain over forged rows is noticed where they do not fit each other.
+#[tokio::test]
+async fn forged_ends_are_named() {
+    let refunded = r#""refunded":[["tool:calls","calendar_day","2000000000000000000","on_error"]]"#;
+    for (change, words) in [
+        // Of nothing, of another row than a call's, of less than was taken, and of what cannot be read.
+        (format!(r#"'{{"outcome":"error",{refunded}}}' WHERE kind = 'call_ended'"#), "what no call took"),
+        (format!(r#"'{{"call":1,"outcome":"error",{refunded}}}' WHERE kind = 'call_ended'"#), "is no call"),
+        (r#"replace(body, '"2000', '"1000') WHERE kind = 'call_ended'"#.to_owned(), "does not give back"),
+        ("'{}' WHERE kind = 'call_ended'".to_owned(), "cannot be read"),
+    ] {
+        let problems = after(&format!("{UNLOCK} UPDATE journal SET body = {change}")).await;
+        let found = problems.iter().any(|problem| problem.contains(words));
+        assert!(found, "{change}: {problems:#?}");
+    }
+    let twice = format!(
+        "{UNLOCK} INSERT INTO journal SELECT 1000, at, kind, id, body, prev, hash FROM journal
+         WHERE kind = 'call_ended'"
+    );
+    let problems = after(&twice).await;
+    assert!(problems.iter().any(|problem| problem.contains("which had ended")), "{problems:#?}");
 }
 
 #[tokio::test]

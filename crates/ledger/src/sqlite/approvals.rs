@@ -78,7 +78,7 @@ fn ask(batch: &mut Batch<'_>, need: &ApprovalNeed, hash: &str, policy_hash: &str
 
 /// The time so many milliseconds later, within what a time can be.
 fn after(now: i64, valid: i64) -> i64 {
-    now.saturating_add(valid).min(Timestamp::MAX.as_millisecond())
+    now.saturating_add(valid).min(Timestamp::MAX.as_second() * 1000)
 }
 
 /// Whole seconds, of which the last has begun.

@@ -48,8 +48,9 @@ impl Sqlite {
     pub(crate) fn open(path: &Path, clock: Arc<dyn Clock>) -> Result<Self> {
         let conn = open::file(path)?;
         let marker = Arc::new(Marker::beside(path));
-        // A power cut can take the marker and leave the freeze; so can a copy of the ledger alone.
-        if freeze::find(&conn)?.is_some() {
+        // A power cut can take the marker and leave the freeze; so can a copy of the ledger alone. What cannot be read
+        // counts as frozen, and hinders nobody from opening the ledger to verify it.
+        if !matches!(freeze::find(&conn), Ok(None)) {
             marker.set()?;
         }
         Ok(Self { conn, place: Some(Place::of(path)), clock, marker })

@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use farthing_ambient::TestClock;
 use farthing_ledger::{
-    BroadcastRecord, Claimed, Ledger, NewClaim, NewPurchase, NewSettlement, Outcome, PurchaseId,
-    ResponseRecord, SignedRecord,
+    Admitted, BroadcastRecord, CallEnd, CallOutcome, Claimed, Ledger, NewCall, NewClaim, NewPurchase,
+    NewSettlement, Outcome, PurchaseId, ResponseRecord, SignedRecord,
 };
 use farthing_money::{BaseUnits, Network, Price, Usd};
-use farthing_policy::{Limit, Measure, Window};
+use farthing_policy::{CallPlan, Charge, Counter, Denial, Limit, Measure, Period, Quantity, Refund, Window};
 use farthing_protocol::PaymentKey;
 
 /// 2023-11-14T22:13:20Z, a Tuesday.
@@ -151,6 +151,83 @@ pub(crate) fn broadcast(transaction: &str, payments: impl IntoIterator<Item = u3
         raw: RAW.into(),
         payments: payments.into_iter().map(key).collect(),
     }
+}
+
+pub(crate) fn call(name: impl Into<String>) -> NewCall {
+    NewCall {
+        id: name.into(),
+        server: "desk".into(),
+        agent: Some("clerk".into()),
+        session: "s1".into(),
+        tool: "send_payment".into(),
+        arguments: r#"{"cents":25}"#.into(),
+        policy_hash: "p1".into(),
+    }
+}
+
+pub(crate) fn quantity(n: u128) -> Quantity {
+    Quantity::new(n * Quantity::ONE.get())
+}
+
+pub(crate) fn charge(scope: &str, window: Window, n: u128, refund: Refund) -> Charge {
+    let counter = Counter { scope: scope.into(), window };
+    Charge { counter, amount: quantity(n), refund }
+}
+
+/// A plan of one charge with its limit.
+pub(crate) fn plan(charge: Charge, most: u128) -> CallPlan {
+    CallPlan::default().with_limit("cap", charge, quantity(most))
+}
+
+/// A plan that counts nothing.
+pub(crate) fn free_plan() -> Arc<CallPlan> {
+    Arc::new(CallPlan::default())
+}
+
+pub(crate) fn end(outcome: CallOutcome) -> CallEnd {
+    CallEnd { outcome }
+}
+
+/// The denial that a call meets; none when it may be made.
+pub(crate) async fn denial(ledger: &Ledger, call: NewCall, plan: impl Into<Arc<CallPlan>>) -> Option<Denial> {
+    match ledger.admit(call, plan.into()).await.unwrap() {
+        Admitted::Granted { .. } => None,
+        Admitted::Denied(denial) => Some(denial),
+    }
+}
+
+/// The kinds of the journal's rows and what they are about.
+pub(crate) async fn journal(ledger: &Ledger) -> Vec<(String, String)> {
+    ledger.journal(0, u32::MAX).await.unwrap().into_iter().map(|row| (row.kind, row.id)).collect()
+}
+
+/// How long a rolling window is, and how much longer the ledger may believe it is.
+pub(crate) fn rolling(period: Period) -> (i64, i64) {
+    let (second, minute, hour) = (1_000, 60_000, 3_600_000);
+    match period {
+        Period::Minute => (minute, second),
+        Period::Hour => (hour, second),
+        Period::Day => (24 * hour, minute),
+        Period::Week => (7 * 24 * hour, hour),
+        Period::Month => (30 * 24 * hour, hour),
+    }
+}
+
+/// What a calendar would call this minute, hour, day, week or month.
+pub(crate) fn calendar_name(period: Period, at: i64) -> String {
+    let at = farthing_ambient::Timestamp::from_millisecond(at).unwrap().to_string();
+    let length = match period {
+        Period::Minute => 16,
+        Period::Hour => 13,
+        Period::Day => 10,
+        Period::Month => 7,
+        Period::Week => {
+            let date: jiff::civil::Date = at[..10].parse().unwrap();
+            let week = date.iso_week_date();
+            return format!("{}-W{}", week.year(), week.week());
+        }
+    };
+    at[..length].to_owned()
 }
 
 pub(crate) async fn assert_whole(ledger: &Ledger) {
