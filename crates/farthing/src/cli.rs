@@ -11,8 +11,8 @@ mod policy;
 
 pub(crate) use guard::{Compat, GuardArgs, GuardCommand, ScanArgs, Transport};
 pub(crate) use policy::{
-    ApprovalsCommand, AuditCommand, AuditFormat, BoundArgs, ExplainArgs, FreezeArgs, ImportCommand, PolicyCommand,
-    SimulateArgs, ThawArgs,
+    ApprovalsCommand, AuditCommand, AuditFormat, BoundArgs, ExplainArgs, FreezeArgs, ImportCommand,
+    PolicyCommand, SimulateArgs, ThawArgs,
 };
 
 const STYLES: Styles = Styles::styled()

@@ -88,6 +88,32 @@ impl HostPattern {
         };
         named && (self.host.port.is_none() || self.host.port == host.port)
     }
+
+    /// Whether it covers all that `other` covers.
+    pub(crate) fn covers_entry(&self, other: &Self) -> bool {
+        self.covers_names(other) && (self.host.port.is_none() || self.host.port == other.host.port)
+    }
+
+    /// Whether some host is covered by both.
+    pub(crate) fn overlaps(&self, other: &Self) -> bool {
+        let ports =
+            self.host.port.is_none() || other.host.port.is_none() || self.host.port == other.host.port;
+        ports && (self.covers_names(other) || other.covers_names(self))
+    }
+
+    /// The host's name without its port, where the entry stands for one host.
+    pub(crate) fn only_name(&self) -> Option<&str> {
+        (!self.below).then_some(self.host.name.as_str())
+    }
+
+    fn covers_names(&self, other: &Self) -> bool {
+        let any_port = Self { host: HostName { port: None, ..self.host.clone() }, ..*self };
+        match (self.below, other.below) {
+            (true, true) => self.host.name == other.host.name || any_port.covers(&other.host),
+            (false, true) => false,
+            (_, false) => any_port.covers(&other.host),
+        }
+    }
 }
 
 impl fmt::Display for HostName {
@@ -170,6 +196,25 @@ mod tests {
         assert!(covers("localhost:4021", "localhost:4021"));
         assert!(!covers("localhost:4021", "localhost:4022"));
         assert!(!covers("localhost:4021", "localhost"));
+    }
+
+    #[test]
+    fn entries_are_compared() {
+        let parse = |text| HostPattern::parse(text).unwrap();
+        for (a, b, covers, overlaps) in [
+            ("*.a.com", "x.a.com", true, true),
+            ("*.a.com", "*.b.a.com", true, true),
+            ("*.b.a.com", "*.a.com", false, true),
+            ("*.a.com", "a.com", false, false),
+            ("x.a.com", "*.a.com", false, true),
+            ("a.com", "a.com:8443", true, true),
+            ("a.com:8443", "a.com", false, true),
+            ("*.a.com:8443", "x.a.com", false, true),
+            ("a.com:8443", "a.com:8444", false, false),
+        ] {
+            assert_eq!(parse(a).covers_entry(&parse(b)), covers, "{a} {b}");
+            assert_eq!(parse(a).overlaps(&parse(b)), overlaps, "{a} {b}");
+        }
     }
 
     proptest! {

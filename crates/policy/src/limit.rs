@@ -267,6 +267,23 @@ impl Limit {
         }
     }
 
+    /// What it means that there were too many: scopes say what was counted.
+    fn count_code(&self) -> DenialCode {
+        let mut counted = self.scope.as_str();
+        while let Some((of, rest)) = counted.split_once('/')
+            && (of.starts_with("agent:") || of.starts_with("session:"))
+        {
+            counted = rest;
+        }
+        if self.first_use_of.is_some() {
+            DenialCode::TooManyNewPayees
+        } else if counted.starts_with("same:") {
+            DenialCode::Loop
+        } else {
+            DenialCode::RateExceeded
+        }
+    }
+
     fn denial(&self, used: Usage, value: Usd) -> Denial {
         let (code, limit, spent, remaining) = match self.measure {
             Measure::Amount(most) => (
@@ -276,7 +293,7 @@ impl Limit {
                 most.saturating_sub(used.amount).to_string(),
             ),
             Measure::Count(most) => (
-                DenialCode::RateExceeded,
+                self.count_code(),
                 format!("{most} payments"),
                 format!("{} payments", used.count),
                 format!("{} payments", most.saturating_sub(used.count)),

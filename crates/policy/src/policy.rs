@@ -1,21 +1,32 @@
-use farthing_money::{Asset, BaseUnits, Network, Usd};
+use farthing_money::{Asset, BaseUnits, Usd};
+use jiff::Timestamp;
 
-use crate::host::{HostName, HostPattern};
+use crate::agents::{Agent, Agents};
+use crate::category::Categories;
 use crate::json::{Json, Object};
-use crate::subject::{AssetPattern, Payee};
+use crate::payments::{Facts, Payments, above};
 use crate::tools::{Call, Recording, Tools, Traced};
-use crate::{CallPlan, Denial, DenialCode, Limit, Measure, Window};
+use crate::{ApprovalNeed, CallPlan, Denial, DenialCode, Limit, Needs, PolicyWarning};
 
 /// What may be paid: read from YAML by [`Policy::parse`], asked by [`Policy::check`] before anything is signed.
 #[derive(Debug, Clone)]
 pub struct Policy {
     pub(crate) hash: String,
-    pub(crate) payments: Payments,
+    /// None where every tool may be called.
     pub(crate) tools: Option<Tools>,
     pub(crate) recording: Recording,
+    /// None where the policy allows no payments.
+    pub(crate) payments: Option<Payments>,
+    pub(crate) categories: Categories,
+    /// None where agents have no rules of their own.
+    pub(crate) agents: Option<Agents>,
+    /// Why everything is stopped, if it is.
+    pub(crate) kill: Option<String>,
+    pub(crate) warnings: Vec<PolicyWarning>,
 }
 
-/// The exact terms that will be signed. The policy looks at these, never at what somebody says about them.
+/// The exact terms that will be signed, and by whom and when. The policy looks at these, never at what somebody says
+/// about them.
 #[derive(Debug, Clone, Copy)]
 pub struct Terms<'a> {
     /// The host that is asked, as a URL shows it: with the port where that is not the scheme's default.
@@ -26,8 +37,20 @@ pub struct Terms<'a> {
     pub asset: &'a Asset,
     /// How much, in base units of `asset`.
     pub amount: BaseUnits,
-    /// The URL that is paid for.
+    /// The request's method, in capitals.
+    pub method: &'a str,
+    /// The URL that is paid for, with its query.
     pub resource: &'a str,
+    /// The agent that pays; none for the wallet's owner.
+    pub agent: Option<&'a str>,
+    /// The session that it pays in. A payment outside of sessions is a session of its own.
+    pub session: Option<&'a str>,
+    /// The tool through which it pays.
+    pub tool: Option<&'a str>,
+    /// The price that a catalogue or the provider's own list gives, where that is known.
+    pub advertised: Option<Usd>,
+    /// The time.
+    pub now: Timestamp,
 }
 
 /// A payment that the policy allows, if the ledger finds room in every limit.
@@ -36,60 +59,31 @@ pub struct Terms<'a> {
 pub struct Clearance {
     /// What the payment is worth, exactly.
     pub value: Usd,
-    /// Every budget and rate that it has to fit into, in the policy's order. Reserve against all of them, or none.
+    /// Every budget and rate that it has to fit into, in the policy's order, those for everybody first. Reserve against
+    /// all of them, or none.
     pub limits: Vec<Limit>,
+    /// The approval that it needs, if it needs one.
+    pub approval: Option<ApprovalNeed>,
+    /// What rules in shadow mode would have denied.
+    pub shadowed: Vec<Denial>,
 }
 
-/// The `payments:` section.
-#[derive(Debug, Clone)]
-pub(crate) struct Payments {
-    pub(crate) min: Option<Usd>,
-    pub(crate) max: Option<Usd>,
-    pub(crate) caps: Vec<Cap>,
-    pub(crate) hosts: Listed<HostPattern>,
-    pub(crate) payees: Listed<Payee>,
-    pub(crate) networks: Listed<Network>,
-    pub(crate) assets: Listed<AssetPattern>,
-}
-
-/// A budget or a rate.
-#[derive(Debug, Clone)]
-pub(crate) struct Cap {
-    pub(crate) name: String,
-    pub(crate) measure: Measure,
-    pub(crate) window: Window,
-    pub(crate) each: Each,
-}
-
-/// Whose use a cap counts together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Each {
-    All,
-    Host,
-    Payee,
-}
-
-/// An allow list and a deny list. Deny beats allow; without an allow list everything is allowed that is not denied.
-#[derive(Debug, Clone)]
-pub(crate) struct Listed<T> {
-    /// Where it stands: `hosts`.
-    pub(crate) section: &'static str,
-    pub(crate) allow: Option<Vec<T>>,
-    pub(crate) deny: Vec<T>,
-}
-
-/// Host and payee in the form in which they are compared and counted.
-struct Parties {
-    host: HostName,
-    payee: Payee,
+impl Clearance {
+    /// What the ledger has to find before the payment may be signed.
+    #[must_use]
+    pub fn needs(&self) -> Needs {
+        Needs { limits: self.limits.clone(), approval: self.approval.clone() }
+    }
 }
 
 impl Policy {
     /// Whether a payment on these terms is allowed, and what the ledger must reserve for it.
     ///
     /// # Errors
-    /// The [`Denial`] of the first rule that does not hold, in this order: hosts, payees, networks, assets, minimum,
-    /// maximum.
+    /// The [`Denial`] of the first rule that does not hold, in this order: `kill`, the agent, whether payments are allowed
+    /// at all; then hosts, payees, networks, assets, resources, categories and hours; then minimum, maximum and the
+    /// advertised price. Each in the policy's own section first, then in those of the agent's parents, then in the
+    /// agent's.
     pub fn check(&self, terms: &Terms<'_>) -> Result<Clearance, Denial> {
         self.check_capped(terms, None)
     }
@@ -100,38 +94,83 @@ impl Policy {
     /// # Errors
     /// As [`Policy::check`]; above `most` with the rule `--max-amount`.
     pub fn check_capped(&self, terms: &Terms<'_>, most: Option<Usd>) -> Result<Clearance, Denial> {
-        let rules = &self.payments;
-        let parties = Parties::of(terms)?;
-        let asset = terms.asset;
-        rules.hosts.admit(DenialCode::HostNotAllowed, &parties.host, |entry| entry.covers(&parties.host))?;
-        rules.payees.admit(DenialCode::PayeeNotAllowed, &parties.payee, |entry| *entry == parties.payee)?;
-        rules
-            .networks
-            .admit(DenialCode::NetworkNotAllowed, &asset.network, |entry| *entry == asset.network)?;
-        let asset_name = format_args!("{} on {}", asset.symbol, asset.network.display_name());
-        rules.assets.admit(DenialCode::AssetNotAllowed, asset_name, |entry| entry.covers(asset))?;
-        let value = rules.value(terms)?;
+        self.alive()?;
+        let chain = self.chain(terms.agent)?;
+        chain.iter().try_for_each(|agent| agent.admit(terms.now))?;
+        let sections = self.sections(&chain)?;
+        let facts = self.facts(terms)?;
+        let mut shadowed = Vec::new();
+        sections.iter().try_for_each(|section| section.admit_parties(&facts, &mut shadowed))?;
+        let value = terms.asset.value(terms.amount).map_err(|error| {
+            Denial::new(DenialCode::AboveMaximum, "payments.max", format!("no maximum allows this: {error}"))
+        })?;
+        sections.iter().try_for_each(|section| section.admit_value(&facts, value, &mut shadowed))?;
         above(value, most, "--max-amount")?;
-        Ok(Clearance { value, limits: rules.limits(Some(&parties)) })
+        let limits = sections.iter().flat_map(|section| section.limits(Some(&facts))).collect();
+        let approval = self.approval(&sections, &facts, value);
+        Ok(Clearance { value, limits, approval, shadowed })
+    }
+
+    /// The first approval that is asked for, good for the shortest of the times.
+    fn approval(&self, sections: &[&Payments], facts: &Facts<'_>, value: Usd) -> Option<ApprovalNeed> {
+        let asked: Vec<_> =
+            sections.iter().filter_map(|section| section.approval_for(facts, value)).collect();
+        let valid = asked.iter().map(|need| need.valid).min()?;
+        asked.into_iter().next().map(|need| ApprovalNeed { valid, ..need })
+    }
+
+    /// Whether an agent may call a tool, as far as `kill:` and `agents:` say; the rules for the tool itself stand beside.
+    ///
+    /// # Errors
+    /// The [`Denial`]: everything is stopped, the agent is unknown or expired, or the tool is not on its list or on one
+    /// above it.
+    pub fn agent_may_call(&self, agent: Option<&str>, tool: &str, now: Timestamp) -> Result<(), Denial> {
+        self.alive()?;
+        let chain = self.chain(agent)?;
+        chain.iter().try_for_each(|agent| agent.admit(now))?;
+        chain.iter().try_for_each(|agent| agent.admit_tool(tool))
+    }
+
+    /// Why everything is stopped by `kill:`; none where nothing is.
+    #[must_use]
+    pub fn killed(&self) -> Option<&str> {
+        self.kill.as_deref()
+    }
+
+    /// What in the policy has no effect, or not the one that somebody may expect.
+    #[must_use]
+    pub fn warnings(&self) -> &[PolicyWarning] {
+        &self.warnings
     }
 
     /// The budgets and rates that count all payments together: what can be shown when there is no payment.
     #[must_use]
     pub fn limits(&self) -> Vec<Limit> {
-        self.payments.limits(None)
+        self.limits_of(None)
+    }
+
+    /// As [`Policy::limits`], with those that count all of an agent's payments, and all of each agent's above it. Empty
+    /// for an agent that is not known.
+    #[must_use]
+    pub fn limits_of(&self, agent: Option<&str>) -> Vec<Limit> {
+        let sections = self.chain(agent).and_then(|chain| self.sections(&chain)).unwrap_or_default();
+        sections.iter().flat_map(|section| section.limits(None)).collect()
     }
 
     /// The budgets and rates that apply to a payment on these terms, allowed or not.
     #[must_use]
     pub fn limits_for(&self, terms: &Terms<'_>) -> Vec<Limit> {
-        self.payments.limits(Parties::of(terms).ok().as_ref())
+        let sections = self.chain(terms.agent).and_then(|chain| self.sections(&chain)).unwrap_or_default();
+        let facts = self.facts(terms).ok();
+        sections.iter().flat_map(|section| section.limits(facts.as_ref())).collect()
     }
 
     /// What a call of a tool needs from the ledger. Without a `tools:` section every call is allowed.
     ///
     /// # Errors
-    /// The [`Denial`] of a rule that needs nothing from the ledger, when none before it does.
+    /// The [`Denial`] of `kill:`, of the agent, or of a rule that needs nothing from the ledger, when none before it does.
     pub fn plan(&self, call: &Call<'_>) -> Result<CallPlan, Denial> {
+        self.agent_may_call(call.agent, call.tool, call.now)?;
         self.tools.as_ref().map_or_else(|| Ok(CallPlan::default()), |tools| tools.plan(call))
     }
 
@@ -159,94 +198,36 @@ impl Policy {
     pub fn hash(&self) -> &str {
         &self.hash
     }
-}
 
-impl Payments {
-    pub(crate) fn nothing() -> Self {
-        let nothing = Usd::ZERO;
-        Self {
-            min: None,
-            max: Some(nothing),
-            caps: Vec::new(),
-            hosts: Listed { section: "hosts", allow: None, deny: Vec::new() },
-            payees: Listed { section: "payees", allow: None, deny: Vec::new() },
-            networks: Listed { section: "networks", allow: None, deny: Vec::new() },
-            assets: Listed { section: "assets", allow: None, deny: Vec::new() },
-        }
+    fn alive(&self) -> Result<(), Denial> {
+        let Some(why) = &self.kill else { return Ok(()) };
+        Err(Denial::new(DenialCode::Frozen, "kill", format!("the policy stops everything: {why}")))
     }
 
-    /// The payment's value, if it lies between minimum and maximum.
-    fn value(&self, terms: &Terms<'_>) -> Result<Usd, Denial> {
-        let value = terms.asset.value(terms.amount).map_err(|error| {
-            Denial::new(DenialCode::AboveMaximum, "payments.max", format!("no maximum allows this: {error}"))
+    /// The agent and those above it, from the bottom up; nobody for the owner, and where agents have no rules.
+    pub(crate) fn chain(&self, agent: Option<&str>) -> Result<Vec<&Agent>, Denial> {
+        let (Some(agents), Some(name)) = (&self.agents, agent) else { return Ok(Vec::new()) };
+        agents.chain(name).ok_or_else(|| {
+            let message = format!("the policy knows no agent `{}`", crate::error::printable(name));
+            Denial::new(DenialCode::UnknownAgent, "agents", message)
+        })
+    }
+
+    /// The sections that hold for an agent: the policy's own first, then from the top down.
+    pub(crate) fn sections<'a>(&'a self, chain: &[&'a Agent]) -> Result<Vec<&'a Payments>, Denial> {
+        let root = self.payments.as_ref().ok_or_else(|| {
+            let message = "the policy allows no payments: it has no `payments:`";
+            Denial::new(DenialCode::PaymentsNotAllowed, "payments", message)
         })?;
-        if let Some(min) = self.min.filter(|min| value < *min) {
-            let message = format!("{value} is below the least that may be paid at once, {min}");
-            let denial = Denial::new(DenialCode::BelowMinimum, "payments.min", message);
-            return Err(Denial { limit: Some(min.to_string()), ..denial });
-        }
-        above(value, self.max, "payments.max")?;
-        Ok(value)
+        let own = chain.iter().rev().filter_map(|agent| agent.payments.as_ref());
+        Ok(std::iter::once(root).chain(own).collect())
     }
 
-    fn limits(&self, parties: Option<&Parties>) -> Vec<Limit> {
-        let scoped = |cap: &Cap| {
-            let scope = match (cap.each, parties) {
-                (Each::All, _) => "all".to_owned(),
-                // Without the port, or a seller with many ports would have many budgets.
-                (Each::Host, Some(parties)) => format!("host:{}", parties.host.name),
-                (Each::Payee, Some(parties)) => parties.payee.scope(),
-                (Each::Host | Each::Payee, None) => return None,
-            };
-            Some(Limit::new(&cap.name, scope, cap.window, cap.measure))
+    fn facts<'a>(&'a self, terms: &'a Terms<'a>) -> Result<Facts<'a>, Denial> {
+        let agents = match (&self.agents, terms.agent) {
+            (Some(_), name) => self.chain(name)?.iter().map(|agent| agent.name.as_str()).collect(),
+            (None, name) => name.into_iter().collect(),
         };
-        self.caps.iter().filter_map(scoped).collect()
+        Facts::of(self, terms, agents)
     }
-}
-
-impl Parties {
-    fn of(terms: &Terms<'_>) -> Result<Self, Denial> {
-        let host = HostName::parse(terms.host)
-            .map_err(|why| Denial::new(DenialCode::HostNotAllowed, "payments.hosts", why))?;
-        let network = &terms.asset.network;
-        let payee = Payee::of_offer(network, terms.payee).ok_or_else(|| {
-            let payee = crate::error::printable(terms.payee);
-            let message = format!("`{payee}` is not an address on {}", network.display_name());
-            Denial::new(DenialCode::PayeeNotAllowed, "payments.payees", message)
-        })?;
-        Ok(Self { host, payee })
-    }
-}
-
-impl<T> Listed<T> {
-    /// Denies what the deny list has, and what the allow list lacks.
-    fn admit(
-        &self,
-        code: DenialCode,
-        subject: impl std::fmt::Display,
-        covers: impl Fn(&T) -> bool,
-    ) -> Result<(), Denial> {
-        let section = self.section;
-        if self.deny.iter().any(&covers) {
-            let rule = format!("payments.{section}.deny");
-            return Err(Denial::new(
-                code,
-                rule,
-                format!("{subject} is on the policy's deny list of {section}"),
-            ));
-        }
-        if self.allow.as_ref().is_some_and(|allow| !allow.iter().any(&covers)) {
-            let rule = format!("payments.{section}.allow");
-            let message = format!("{subject} is not on the policy's allow list of {section}");
-            return Err(Denial::new(code, rule, message));
-        }
-        Ok(())
-    }
-}
-
-/// Denies a value above a maximum.
-fn above(value: Usd, max: Option<Usd>, rule: &str) -> Result<(), Denial> {
-    let Some(max) = max.filter(|max| value > *max) else { return Ok(()) };
-    let message = format!("{value} is above the most that may be paid at once, {max} (`{rule}`)");
-    Err(Denial { limit: Some(max.to_string()), ..Denial::new(DenialCode::AboveMaximum, rule, message) })
 }

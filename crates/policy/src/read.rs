@@ -42,6 +42,18 @@ impl Fields {
     }
 }
 
+/// The entries of a map whose keys are names that the policy gives, at least one.
+pub(crate) fn named(node: Node, what: &str) -> Result<Vec<(String, Place, Node)>, PolicyError> {
+    let Value::Map(entries) = node.value else {
+        return Err(node.at.error(format!("expected a map of {what}")));
+    };
+    if entries.is_empty() {
+        return Err(node.at.error("the map is empty: fill it, or take its key away"));
+    }
+    let checked = |Entry { key, at, node }| Ok((name(Node { at, value: Value::Quoted(key) })?, at, node));
+    entries.into_iter().map(checked).collect()
+}
+
 /// The items of a list that must not be empty: an `allow:` of which every entry was commented out is a mistake that
 /// would otherwise allow everything.
 pub(crate) fn items(node: Node) -> Result<Vec<Node>, PolicyError> {
@@ -86,7 +98,7 @@ pub(crate) fn text(node: Node) -> Result<String, PolicyError> {
     }
 }
 
-/// A truth value.
+/// `true` or `false`.
 pub(crate) fn truth(node: Node) -> Result<bool, PolicyError> {
     match &node.value {
         Value::Plain(text) if text == "true" => Ok(true),

@@ -38,6 +38,16 @@ pub(crate) struct Entry {
     pub(crate) node: Node,
 }
 
+impl Node {
+    /// Where each item of a list stands; nothing for what is no list.
+    pub(crate) fn item_places(&self) -> Vec<Place> {
+        match &self.value {
+            Value::List(items) => items.iter().map(|item| item.at).collect(),
+            _ => Vec::new(),
+        }
+    }
+}
+
 /// Reads the only document of `text`.
 pub(crate) fn parse(text: &str) -> Result<Node, PolicyError> {
     let mut options = granit_parser::Options::default();

@@ -81,7 +81,12 @@ fn budgets_and_rates() {
     refused(&with("budgets: [{name: a, per: day}]"), 4, 13, "`max` is missing");
     refused(&with("budgets: [{name: a, max: \"$1\"}]"), 4, 13, "`per` is missing");
     refused(&with("budgets: [{name: a, max: \"$1\", per: daily}]"), 4, 39, "not a window");
-    refused(&with("budgets: [{name: a, max: \"$1\", per: day, each: agent}]"), 4, 50, "host or payee");
+    refused(
+        &with("budgets: [{name: a, max: \"$1\", per: day, each: hosts}]"),
+        4,
+        50,
+        "all, agent, host, payee",
+    );
     refused(&with("budgets: [{name: a, max: \"$1\", per: day, foo: 1}]"), 4, 44, "`foo` is not known");
     refused(&with("budgets: [{name: a, max: 1.5, per: day}]"), 4, 28, "in quotes");
     refused(&with("budgets: [{name: a, max: \"$0\", per: day}]"), 4, 28, "never allow");

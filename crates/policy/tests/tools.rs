@@ -12,6 +12,7 @@ use farthing_money::Usd;
 use farthing_policy::json::Json;
 use farthing_policy::tools::{Part, denial_text, validation_errors};
 use farthing_policy::{Call, Counter, Denial, DenialCode, Policy, Quantity, Refund, Usage};
+use jiff::Timestamp;
 
 /// The example of reference/policy.md.
 const DESK: &str = r#"
@@ -57,7 +58,14 @@ impl Desk {
     fn call(&mut self, tool: &str, arguments: &str) -> Result<Vec<Denial>, Denial> {
         let json = Json::parse(arguments.as_bytes()).unwrap();
         let arguments = json.as_object().unwrap();
-        let call = Call { server: "desk", tool, arguments, agent: self.agent, session: "s" };
+        let call = Call {
+            server: "desk",
+            tool,
+            arguments,
+            agent: self.agent,
+            session: "s",
+            now: Timestamp::UNIX_EPOCH,
+        };
         let plan = self.policy.plan(&call)?;
         let used = |counter: &Counter| Usage {
             amount: Usd::new(self.counters.get(counter).copied().unwrap_or_default().get()),
@@ -227,8 +235,14 @@ tools:
         assert_eq!(desk.call("pay", wrong).unwrap_err().code, DenialCode::ConditionFailed, "{wrong}");
     }
     let json = Json::parse(br#"{"to":"acct_1","amount":60.0}"#).unwrap();
-    let call =
-        Call { server: "s", tool: "pay", arguments: json.as_object().unwrap(), agent: None, session: "" };
+    let call = Call {
+        server: "s",
+        tool: "pay",
+        arguments: json.as_object().unwrap(),
+        agent: None,
+        session: "",
+        now: Timestamp::UNIX_EPOCH,
+    };
     let need = desk.policy.plan(&call).unwrap().approval.unwrap();
     assert_eq!(need.valid.as_secs(), 5400);
     assert_eq!(
@@ -242,7 +256,14 @@ fn every_rule_is_explained() {
     let policy = Policy::parse(DESK).unwrap();
     let json = Json::parse(GOOD.replace("usd", "eur").as_bytes()).unwrap();
     let arguments = json.as_object().unwrap();
-    let call = Call { server: "desk", tool: "send_payment", arguments, agent: None, session: "s" };
+    let call = Call {
+        server: "desk",
+        tool: "send_payment",
+        arguments,
+        agent: None,
+        session: "s",
+        now: Timestamp::UNIX_EPOCH,
+    };
     let traced = policy.trace(&call);
     assert_eq!(
         traced.iter().map(|rule| rule.rule.as_str()).collect::<Vec<_>>(),
@@ -276,7 +297,14 @@ fn refunds_are_per_rule() {
         "version: 1\ntools:\n  t:\n    rules:\n      - {name: a, conditions: [{path: state.t.n, op: lte, value: 1}], state: {counter: n, window: 7 days, refund: on_failure}}\n",
     )
     .unwrap();
-    let call = Call { server: "s", tool: "t", arguments: &Default::default(), agent: None, session: "" };
+    let call = Call {
+        server: "s",
+        tool: "t",
+        arguments: &Default::default(),
+        agent: None,
+        session: "",
+        now: Timestamp::UNIX_EPOCH,
+    };
     assert_eq!(policy.plan(&call).unwrap().charges[0].refund, Refund::OnFailure);
 }
 

@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use farthing_ambient::Timestamp;
 use farthing_money::{Asset, BaseUnits, Network, Registry, Usd};
 use farthing_policy::{Clearance, Denial, Limit, Policy, Terms, Usage};
 use farthing_protocol::x402::Flow;
@@ -85,6 +86,8 @@ pub(crate) struct Appraiser<'a> {
     /// The user's order of networks, for offers of the same price.
     pub(crate) preference: &'a [Network],
     pub(crate) limits: &'a CallLimits,
+    /// The time of the decision.
+    pub(crate) now: Timestamp,
 }
 
 impl Appraiser<'_> {
@@ -145,15 +148,20 @@ impl Appraiser<'_> {
         if let Err(why) = self.can_pay(offer, &asset) {
             return Verdict::Unpayable(why);
         }
-        let resource = format!("{} {}", request.method, request.recorded_url());
-        let host = request.host();
+        let (host, resource) = (request.host(), request.recorded_url());
         let decided = self.policy.check_capped(
             &Terms {
                 host: &host,
                 payee: &terms.pay_to,
                 asset: &asset,
                 amount: terms.amount,
+                method: request.method.as_str(),
                 resource: &resource,
+                agent: None,
+                session: None,
+                tool: None,
+                advertised: None,
+                now: self.now,
             },
             self.limits.max_amount,
         );

@@ -91,7 +91,8 @@ impl LocalWallet {
         limits: &CallLimits,
     ) -> Appraisal {
         let Self { payers, registry, preference, .. } = self;
-        let appraiser = Appraiser { payers, registry, policy, preference, limits };
+        let now = self.clock.now();
+        let appraiser = Appraiser { payers, registry, policy, preference, limits, now };
         let mut appraisal = appraiser.appraise(request, challenge);
         // Every round takes an asset's offers out, so it ends.
         while let Some(chosen) = appraisal.chosen {

@@ -1,5 +1,6 @@
 //! `policy.yaml`.
 
+use farthing_ambient::Timestamp;
 use farthing_money::{Asset, BaseUnits, Network, Registry, Usd};
 use farthing_policy::{Denial, DenialCode, Policy, Terms};
 
@@ -40,7 +41,19 @@ pub(crate) fn run(input: &[u8]) {
 fn decides(policy: &Policy, host: &str, asset: &Asset) {
     let mut allowed: Option<Usd> = None;
     for amount in AMOUNTS.into_iter().rev().map(BaseUnits::new) {
-        let terms = Terms { host, payee: PAYEE, asset, amount, resource: "https://api.example.com/weather" };
+        let terms = Terms {
+            host,
+            payee: PAYEE,
+            asset,
+            amount,
+            method: "GET",
+            resource: "https://api.example.com/weather?city=Berlin",
+            agent: None,
+            session: None,
+            tool: None,
+            advertised: None,
+            now: Timestamp::UNIX_EPOCH,
+        };
         let decision = policy.check(&terms);
         is_the_same_however_spelt(policy, &terms, decision.as_ref().err());
         match decision {
@@ -80,7 +93,17 @@ fn is_the_same_however_spelt(policy: &Policy, terms: &Terms<'_>, denial: Option<
 
 fn names_its_rule(denial: &Denial) {
     reads_well(denial);
-    let rules = ["min", "max", "hosts", "payees", "networks", "assets"];
+    let rules = [
+        "min", "max", "hosts", "payees", "networks", "assets", "resources", "categories", "hours", "new_payees",
+        "loops",
+    ];
     let named = denial.rule.strip_prefix("payments.").map(|rule| rule.split('.').next().unwrap_or(rule));
-    assert!(named.is_some_and(|rule| rules.contains(&rule)), "{denial:?}");
+    let known = match denial.code {
+        DenialCode::Frozen => denial.rule == "kill",
+        DenialCode::PaymentsNotAllowed => denial.rule == "payments",
+        // A budget or a rate per session, by its name.
+        DenialCode::BudgetExceeded | DenialCode::RateExceeded => !denial.rule.is_empty(),
+        _ => named.is_some_and(|rule| rules.contains(&rule)),
+    };
+    assert!(known, "{denial:?}");
 }

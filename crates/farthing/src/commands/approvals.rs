@@ -12,7 +12,10 @@ use crate::session::open_ledger;
 
 pub(crate) async fn run(home: &Home, command: &ApprovalsCommand, output: Output) -> Result<(), Failure> {
     if !home.ledger().exists() {
-        return Err(Failure::new(Code::Configuration, format!("there is no ledger at {}", home.ledger().display())));
+        return Err(Failure::new(
+            Code::Configuration,
+            format!("there is no ledger at {}", home.ledger().display()),
+        ));
     }
     let ledger = open_ledger(&home.ledger())?;
     let done = match command {
@@ -93,7 +96,8 @@ fn show(approval: &Approval, output: Output) -> Result<(), Failure> {
 /// The terms, one part a line.
 fn pretty(terms: &str) -> String {
     let value: Option<serde_json::Value> = serde_json::from_str(terms).ok();
-    let text = value.and_then(|value| serde_json::to_string_pretty(&value).ok()).unwrap_or_else(|| printable(terms));
+    let text =
+        value.and_then(|value| serde_json::to_string_pretty(&value).ok()).unwrap_or_else(|| printable(terms));
     text.lines().map(|line| format!("    {line}")).collect::<Vec<_>>().join("\n")
 }
 
@@ -107,10 +111,8 @@ async fn decide(ledger: &Ledger, id: &str, approve: bool, output: Output) -> Res
     }
     let terms = printable(&approval.terms);
     match approve {
-        true => output.line(format!(
-            "{GOOD}approved{GOOD:#}, once, until {} UTC: {terms}",
-            time(decided.expires_at)
-        )),
+        true => output
+            .line(format!("{GOOD}approved{GOOD:#}, once, until {} UTC: {terms}", time(decided.expires_at))),
         false => output.line(format!("{BAD}denied{BAD:#}, until {} UTC: {terms}", time(decided.expires_at))),
     }
     Ok(())

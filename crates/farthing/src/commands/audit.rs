@@ -97,7 +97,11 @@ fn in_words(body: &Value, id: &str) -> String {
         None => tool,
     }));
     words.extend(text("url"));
-    words.extend(text("value").and_then(|value| value.parse().ok()).map(|value| farthing_money::Usd::new(value).to_string()));
+    words.extend(
+        text("value")
+            .and_then(|value| value.parse().ok())
+            .map(|value| farthing_money::Usd::new(value).to_string()),
+    );
     words.extend(text("state"));
     words.extend(text("rule").map(|rule| format!("rule `{rule}`")));
     words.extend(text("message"));
@@ -150,7 +154,8 @@ async fn send(ledger: &Ledger, after: i64, to: &str, output: Output) -> Result<(
     let done = pages(ledger, after, async |rows| {
         let answer = client.post(to).json(&otlp(&rows)).send().await;
         let answer = answer.and_then(reqwest::Response::error_for_status);
-        answer.map_err(|error| Failure::new(Code::Unreachable, format!("the collector: {}", causes(&error))))?;
+        answer
+            .map_err(|error| Failure::new(Code::Unreachable, format!("the collector: {}", causes(&error))))?;
         sent += rows.len();
         last = rows.last().map_or(last, |row| row.seq);
         Ok(())

@@ -37,7 +37,11 @@ pub(crate) async fn thaw(home: &Home, output: Output) -> Result<(), Failure> {
         return Ok(());
     }
     match was {
-        Some(was) => output.line(format!("{GOOD}thawed{GOOD:#}; it was frozen since {} UTC: {}", time(was.since), printable(&was.why))),
+        Some(was) => output.line(format!(
+            "{GOOD}thawed{GOOD:#}; it was frozen since {} UTC: {}",
+            time(was.since),
+            printable(&was.why)
+        )),
         None => output.line("nothing was frozen"),
     }
     Ok(())

@@ -36,7 +36,9 @@ fn validate(home: &Home, args: &GuardArgs, output: Output) -> Result<u8, Failure
     let path = policy_path(home, args);
     let text = home::read(&path)?;
     let errors: Vec<String> = match args.compat {
-        Some(Compat::Intercept) => validation_errors(&text).into_iter().map(|e| format!("Error: {e}")).collect(),
+        Some(Compat::Intercept) => {
+            validation_errors(&text).into_iter().map(|e| format!("Error: {e}")).collect()
+        }
         None => Policy::parse(&text).err().map(|error| error.in_file(path.display())).into_iter().collect(),
     };
     if output.json {
@@ -63,7 +65,8 @@ fn policy_path(home: &Home, args: &GuardArgs) -> PathBuf {
 
 fn guard(home: &Home, args: &GuardArgs) -> Result<u8, Failure> {
     let refused = |error: PolicyFileError| {
-        Failure::new(Code::Configuration, error).hint("docs/policy.md explains every key; `farthing policy check FILE` checks one")
+        Failure::new(Code::Configuration, error)
+            .hint("docs/policy.md explains every key; `farthing policy check FILE` checks one")
     };
     let policy = Arc::new(PolicyFile::open(&policy_path(home, args)).map_err(refused)?);
     let ledger = ledger(home, args)?;
@@ -103,7 +106,8 @@ fn ledger(home: &Home, args: &GuardArgs) -> Result<Ledger, Failure> {
         None => home.ledger(),
     };
     if let Some(folder) = file.parent() {
-        farthing_keystore::private_folder(folder).map_err(|error| Failure::new(Code::Configuration, causes(&error)))?;
+        farthing_keystore::private_folder(folder)
+            .map_err(|error| Failure::new(Code::Configuration, causes(&error)))?;
     }
     open_ledger(&file)
 }
@@ -146,7 +150,8 @@ fn new_session() -> Result<String, Failure> {
 
 /// The salt of the record's digests, made once, beside the ledger.
 fn salt(ledger: &Ledger) -> Result<Arc<[u8]>, Failure> {
-    let broken = |error: std::io::Error| Failure::new(Code::Configuration, format!("the record's salt: {error}"));
+    let broken =
+        |error: std::io::Error| Failure::new(Code::Configuration, format!("the record's salt: {error}"));
     let Some(path) = ledger.beside(".salt") else { return Ok(Arc::new([])) };
     match std::fs::read(&path) {
         Ok(salt) => return Ok(salt.into()),
@@ -163,7 +168,8 @@ fn write_once(path: &Path, salt: &[u8]) -> std::io::Result<Arc<[u8]>> {
     use std::io::Write as _;
     use std::os::unix::fs::OpenOptionsExt as _;
     let draft = path.with_extension(format!("salt.{}", std::process::id()));
-    let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
+    let mut file =
+        std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
     file.write_all(salt).and_then(|()| file.sync_all())?;
     // A link, unlike a rename, never takes another's place.
     let linked = std::fs::hard_link(&draft, path);
@@ -178,11 +184,14 @@ fn write_once(path: &Path, salt: &[u8]) -> std::io::Result<Arc<[u8]>> {
 fn server_name(args: &GuardArgs) -> String {
     const RUNNERS: [&str; 12] =
         ["npx", "bunx", "uvx", "pnpm", "pnpx", "yarn", "node", "bun", "deno", "python", "python3", "sh"];
-    let base = |text: &str| Path::new(text).file_name().map_or(text.to_owned(), |name| name.to_string_lossy().into_owned());
+    let base = |text: &str| {
+        Path::new(text).file_name().map_or(text.to_owned(), |name| name.to_string_lossy().into_owned())
+    };
     if let Some(url) = &args.server.upstream {
         return url.split_once("://").map_or(url.as_str(), |(_, rest)| rest).trim_end_matches('/').to_owned();
     }
-    let words: Vec<String> = args.server.child.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+    let words: Vec<String> =
+        args.server.child.iter().map(|word| word.to_string_lossy().into_owned()).collect();
     let Some((program, rest)) = words.split_first() else { return "server".to_owned() };
     let program = base(program);
     let said = rest.iter().find(|word| !word.starts_with('-') && *word != "run" && *word != "dlx");

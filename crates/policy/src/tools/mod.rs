@@ -18,6 +18,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
 pub use compat::{denial_text, validation_errors};
@@ -45,6 +46,8 @@ pub struct Call<'a> {
     pub agent: Option<&'a str>,
     /// In which session.
     pub session: &'a str,
+    /// The time: agents expire.
+    pub now: Timestamp,
 }
 
 /// The section.

@@ -74,8 +74,9 @@ impl Policed {
     }
 
     fn decide(&self, policy: &Policy, call: &Call<'_>, arguments: &Object) -> Result<CallPlan, Denial> {
-        let PolicedConfig { server, agent, session, .. } = &*self.0;
-        policy.plan(&PolicyCall { server, tool: call.tool, arguments, agent: agent.as_deref(), session })
+        let PolicedConfig { server, agent, session, clock, .. } = &*self.0;
+        let (agent, now) = (agent.as_deref(), clock.now());
+        policy.plan(&PolicyCall { server, tool: call.tool, arguments, agent, session, now })
     }
 
     /// Denies, and has it recorded.

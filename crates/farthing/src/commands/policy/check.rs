@@ -12,7 +12,9 @@ pub(super) fn run(path: &Path, output: Output) -> Result<(), Failure> {
     let policy = read(path)?;
     let rules = policy.explain();
     if output.json {
-        output.json(&json!({"valid": true, "file": path.to_string_lossy(), "hash": policy.hash(), "rules": rules}));
+        output.json(
+            &json!({"valid": true, "file": path.to_string_lossy(), "hash": policy.hash(), "rules": rules}),
+        );
         return Ok(());
     }
     output.line(format!("{GOOD}valid{GOOD:#} {} {DIM}{}{DIM:#}", path.display(), policy.hash()));

@@ -15,7 +15,8 @@ pub(crate) const EXAMPLES: [(&str, &str); 3] = [
 pub(super) fn run(name: &str, output: Output) -> Result<(), Failure> {
     let Some((_, text)) = EXAMPLES.iter().find(|(known, _)| *known == name) else {
         let names = EXAMPLES.map(|(name, _)| name).join(", ");
-        return Err(Failure::new(Code::Configuration, format!("there is no example `{name}`")).hint(format!("there are {names}")));
+        return Err(Failure::new(Code::Configuration, format!("there is no example `{name}`"))
+            .hint(format!("there are {names}")));
     };
     if output.json {
         output.json(&json!({"name": name, "policy": text}));

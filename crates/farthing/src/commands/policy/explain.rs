@@ -47,7 +47,14 @@ async fn call(
     let arguments = arguments(&args.arguments)?;
     let empty = Default::default();
     let arguments = arguments.as_object().unwrap_or(&empty);
-    let call = Call { server: &args.server, tool, arguments, agent: args.agent.as_deref(), session: "explain" };
+    let call = Call {
+        server: &args.server,
+        tool,
+        arguments,
+        agent: args.agent.as_deref(),
+        session: "explain",
+        now: SystemClock.now(),
+    };
     let decided = match policy.plan(&call) {
         Err(denial) => Err(denial),
         Ok(plan) => plan.decide(&counted(ledger, &plan.counters).await?).map(|_| plan.approval.is_some()),
@@ -58,8 +65,10 @@ async fn call(
     }
     if output.json {
         let denial = decided.as_ref().err();
-        output.json(&json!({"allowed": denial.is_none(), "denial": denial, "needs_approval": decided.as_ref().ok(),
-            "rules": rules.iter().map(Explained::to_json).collect::<Vec<_>>()}));
+        output.json(
+            &json!({"allowed": denial.is_none(), "denial": denial, "needs_approval": decided.as_ref().ok(),
+            "rules": rules.iter().map(Explained::to_json).collect::<Vec<_>>()}),
+        );
         return Ok(());
     }
     verdict(decided.as_ref().copied(), output);

@@ -32,12 +32,14 @@ pub(super) fn run(command: &ImportCommand, output: Output) -> Result<(), Failure
         return Err(Failure::new(Code::Configuration, format!("{}: {found}", file.display())));
     }
     let policy = format!("{}\n{FOOT}", text.trim_end());
-    Policy::parse(&policy).map_err(|error| Failure::new(Code::Configuration, error.in_file(file.display())))?;
+    Policy::parse(&policy)
+        .map_err(|error| Failure::new(Code::Configuration, error.in_file(file.display())))?;
     let Some(target) = target else {
         output.line(policy.trim_end());
         return Ok(());
     };
-    let broken = |error: std::io::Error| Failure::new(Code::Configuration, format!("{}: {error}", target.display()));
+    let broken =
+        |error: std::io::Error| Failure::new(Code::Configuration, format!("{}: {error}", target.display()));
     let mut new = std::fs::OpenOptions::new().write(true).create_new(true).open(target).map_err(broken)?;
     std::io::Write::write_all(&mut new, policy.as_bytes()).map_err(broken)?;
     output.note(format!("{GOOD}written{GOOD:#} {}", target.display()));

@@ -20,7 +20,9 @@ pub(crate) async fn run(home: &Home, command: &PolicyCommand, output: Output) ->
         PolicyCommand::Explain(args) => explain::run(home, args, output).await,
         PolicyCommand::Import(command) => import::run(command, output),
         PolicyCommand::Example { name } => example::run(name, output),
-        PolicyCommand::Simulate(_) | PolicyCommand::Bound(_) => Err(Failure::new(Code::Unexpected, "not yet")),
+        PolicyCommand::Simulate(_) | PolicyCommand::Bound(_) => {
+            Err(Failure::new(Code::Unexpected, "not yet"))
+        }
     }
 }
 
@@ -32,6 +34,7 @@ fn path(home: &Home, file: Option<&PathBuf>) -> PathBuf {
 fn read(path: &Path) -> Result<Policy, Failure> {
     let text = home::read(path)?;
     Policy::parse(&text).map_err(|error| {
-        Failure::new(Code::Configuration, error.in_file(path.display())).hint("docs/policy.md explains every key")
+        Failure::new(Code::Configuration, error.in_file(path.display()))
+            .hint("docs/policy.md explains every key")
     })
 }

@@ -1,0 +1,125 @@
+//! What a payment is about, in the form in which it is compared and counted.
+use sha2::{Digest, Sha256};
+
+use super::Each;
+use crate::host::HostName;
+use crate::json::{Json, Object};
+use crate::resource::Resource;
+use crate::subject::Payee;
+use crate::{Denial, DenialCode, Policy, Terms};
+
+/// What stands in a scope for a payment that has no agent, no tool or no category: such payments count together.
+const NOBODY: &str = "-";
+
+/// The longest text from outside that stands in a scope as it is.
+const MAX_SCOPE: usize = 200;
+
+/// The terms, with everything in them read once.
+pub(crate) struct Facts<'a> {
+    pub(super) terms: &'a Terms<'a>,
+    pub(super) host: HostName,
+    pub(super) payee: Payee,
+    /// The address, or why it cannot be compared.
+    pub(super) resource: Result<Resource, String>,
+    /// Every category of the host.
+    pub(super) categories: Vec<&'a str>,
+    /// The agent and those above it, from the bottom up.
+    agents: Vec<&'a str>,
+}
+
+impl<'a> Facts<'a> {
+    /// Reads the terms of a payment by the first of `agents`, which stands under the others.
+    pub(crate) fn of(policy: &'a Policy, terms: &'a Terms<'a>, agents: Vec<&'a str>) -> Result<Self, Denial> {
+        let host = HostName::parse(terms.host)
+            .map_err(|why| Denial::new(DenialCode::HostNotAllowed, "payments.hosts", why))?;
+        let network = &terms.asset.network;
+        let payee = Payee::of_offer(network, terms.payee).ok_or_else(|| {
+            let payee = crate::error::printable(terms.payee);
+            let message = format!("`{payee}` is not an address on {}", network.display_name());
+            Denial::new(DenialCode::PayeeNotAllowed, "payments.payees", message)
+        })?;
+        let categories = policy.categories.of(&host);
+        Ok(Self { terms, host, payee, resource: Resource::parse(terms.resource), categories, agents })
+    }
+
+    /// The scopes in which a cap of this kind counts the payment, in the section of `owner`.
+    pub(super) fn scopes(&self, each: Each, owner: Option<&str>) -> Vec<String> {
+        let one = |scope: String| vec![scope];
+        match each {
+            Each::All => one("all".to_owned()),
+            // Without the port, or a seller with many ports would have many budgets.
+            Each::Host => one(format!("host:{}", self.host.name)),
+            Each::Payee => one(self.payee_scope()),
+            Each::Network => one(format!("network:{}", self.terms.asset.network)),
+            Each::Resource => one(format!("resource:{}", short(&self.named_resource()))),
+            Each::Tool => one(format!("by-tool:{}", self.terms.tool.map_or(NOBODY.to_owned(), word))),
+            Each::Same => one(format!("same:{}", digest(&self.repeated()))),
+            Each::NewPayee => one("new-payees".to_owned()),
+            Each::Agent => self.below(owner).iter().map(|agent| format!("agent:{agent}")).collect(),
+            Each::Category if self.categories.is_empty() => one(format!("category:{NOBODY}")),
+            Each::Category => self.categories.iter().map(|name| format!("category:{name}")).collect(),
+        }
+    }
+
+    /// The agents for whom `each: agent` counts in the section of `owner`: those below it, so that what an agent gives
+    /// to others counts as its own. When the owner pays itself, there is nobody.
+    fn below(&self, owner: Option<&str>) -> Vec<String> {
+        let below = self.agents.iter().take_while(|agent| Some(**agent) != owner);
+        let names: Vec<_> = below.map(|agent| word(agent)).collect();
+        if names.is_empty() { vec![NOBODY.to_owned()] } else { names }
+    }
+
+    /// The scope of the payee.
+    pub(super) fn payee_scope(&self) -> String {
+        self.payee.scope()
+    }
+
+    /// The session as it stands in scopes.
+    pub(super) fn session(&self) -> Option<String> {
+        self.terms.session.map(word)
+    }
+
+    /// Method and address without the query: `GET https://api.example.com/v1`.
+    fn named_resource(&self) -> String {
+        match &self.resource {
+            Ok(resource) => format!("{} {resource}", self.terms.method.to_ascii_uppercase()),
+            Err(_) => self.repeated(),
+        }
+    }
+
+    /// What makes a call the same as another one: method and address with the query.
+    fn repeated(&self) -> String {
+        format!("{} {}", self.terms.method.to_ascii_uppercase(), self.terms.resource)
+    }
+
+    /// The exact terms as one canonical JSON object: what an approval is bound to.
+    pub(super) fn approval_terms(&self) -> String {
+        let text = |text: String| Json::String(text);
+        let mut terms = Object::default();
+        terms.set("agent", self.terms.agent.map_or(Json::Null, |agent| text(agent.to_owned())));
+        terms.set("amount", text(self.terms.amount.to_string()));
+        terms.set("asset", text(self.terms.asset.address.clone()));
+        terms.set("host", text(self.host.to_string()));
+        terms.set("network", text(self.terms.asset.network.to_string()));
+        terms.set("payee", text(self.payee.to_string()));
+        terms.set("resource", text(self.repeated()));
+        String::from_utf8_lossy(&Json::Object(terms).canonical().to_vec()).into_owned()
+    }
+}
+
+/// A name from outside as it stands in a scope: itself where it is a plain word, else its digest, so that no name can
+/// look like another scope, and none is endless.
+fn word(name: &str) -> String {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
+    let own = (1..=MAX_SCOPE).contains(&name.len()) && name.bytes().all(plain) && name != NOBODY;
+    if own { name.to_owned() } else { format!("sha256:{}", digest(name)) }
+}
+
+/// A text as it stands in a scope: itself, or its digest where it is long.
+fn short(text: &str) -> String {
+    if text.len() <= MAX_SCOPE { text.to_owned() } else { format!("sha256:{}", digest(text)) }
+}
+
+fn digest(text: &str) -> String {
+    hex::encode(Sha256::digest(text))
+}

@@ -1,0 +1,265 @@
+//! Resources: one method and address of a provider, in the form in which they are compared.
+use std::fmt;
+
+use url::Url;
+
+use crate::error::printable;
+use crate::host::HostName;
+
+/// An address as it is compared and counted: without query and fragment, one spelling per path.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Resource {
+    scheme: String,
+    host: HostName,
+    /// Begins with a slash; ends with one only where it is nothing else.
+    path: String,
+}
+
+/// An entry in a list of resources: one address, or everything below a path; with one method, or with any.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct ResourcePattern {
+    method: Option<String>,
+    base: Resource,
+    /// `https://a.com/v1/*` is what lies below `/v1`, not `/v1` itself; `https://a.com/*` is everything there.
+    below: bool,
+}
+
+impl Resource {
+    /// Reads an address.
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        let url = Url::parse(text).map_err(|_| {
+            format!("`{}` is not an address, such as https://api.example.com/v1", printable(text))
+        })?;
+        let host = url.host_str().unwrap_or_default();
+        let host = match url.port() {
+            Some(port) => HostName::parse(&format!("{host}:{port}"))?,
+            None => HostName::parse(host)?,
+        };
+        let path = canonical_path(url.path()).ok_or_else(|| {
+            format!(
+                "the path of `{}` can be read in more than one way, so no rule can be sure of it",
+                printable(text)
+            )
+        })?;
+        Ok(Self { scheme: url.scheme().to_owned(), host, path })
+    }
+
+    fn lies_below(&self, base: &str) -> bool {
+        base == "/" || self.path.strip_prefix(base).is_some_and(|rest| rest.starts_with('/'))
+    }
+
+    fn same_site(&self, other: &Self) -> bool {
+        self.scheme == other.scheme && self.host == other.host
+    }
+}
+
+impl ResourcePattern {
+    /// Reads an entry of a policy: `GET https://api.example.com/v1/search`, or `https://api.example.com/v1/*`.
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        let (method, address) = match text.split_once(' ') {
+            Some((method, address)) => (Some(method), address),
+            None => (None, text),
+        };
+        if let Some(method) = method.filter(|m| m.is_empty() || !m.bytes().all(|b| b.is_ascii_uppercase())) {
+            return Err(format!(
+                "`{}` is not a method: write it in capitals, such as GET",
+                printable(method)
+            ));
+        }
+        if address.contains(['?', '#']) {
+            return Err("leave the query out: it is ignored when resources are compared".to_owned());
+        }
+        let (base, below) = match address.strip_suffix("/*") {
+            Some(base) => (format!("{base}/"), true),
+            None => (address.to_owned(), false),
+        };
+        if base.contains('*') {
+            return Err(format!("`{}`: a star may only stand at the end, after a slash", printable(address)));
+        }
+        Ok(Self { method: method.map(str::to_owned), base: Resource::parse(&base)?, below })
+    }
+
+    /// Whether the entry covers a request.
+    pub(crate) fn covers(&self, method: &str, resource: &Resource) -> bool {
+        self.method.as_ref().is_none_or(|own| own.eq_ignore_ascii_case(method)) && self.reaches(resource)
+    }
+
+    fn reaches(&self, resource: &Resource) -> bool {
+        self.base.same_site(resource)
+            && if self.below { resource.lies_below(&self.base.path) } else { resource.path == self.base.path }
+    }
+
+    fn covers_address(&self, other: &Self) -> bool {
+        match (self.below, other.below) {
+            (true, true) => self.base == other.base || self.reaches(&other.base),
+            (false, true) => false,
+            (_, false) => self.reaches(&other.base),
+        }
+    }
+
+    /// Whether it covers all that `other` covers.
+    pub(crate) fn covers_entry(&self, other: &Self) -> bool {
+        (self.method.is_none() || self.method == other.method) && self.covers_address(other)
+    }
+
+    /// Whether some request is covered by both.
+    pub(crate) fn overlaps(&self, other: &Self) -> bool {
+        let methods = self.method.is_none() || other.method.is_none() || self.method == other.method;
+        methods && (self.covers_address(other) || other.covers_address(self))
+    }
+
+    /// Whether it covers one method of one address only.
+    pub(crate) fn is_exact(&self) -> bool {
+        !self.below && self.method.is_some()
+    }
+}
+
+impl fmt::Display for Resource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}{}", self.scheme, self.host, self.path)
+    }
+}
+
+impl fmt::Display for ResourcePattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(method) = &self.method {
+            write!(f, "{method} ")?;
+        }
+        let star = match (self.below, self.base.path.as_str()) {
+            (false, _) => "",
+            (true, "/") => "*",
+            (true, _) => "/*",
+        };
+        write!(f, "{}{star}", self.base)
+    }
+}
+
+/// One spelling of a path: escapes of what needs none are read, the others have capitals, no slash at the end. None
+/// for a path that one server reads differently from another: empty or dotted segments, escaped slashes, bad escapes.
+fn canonical_path(path: &str) -> Option<String> {
+    let inner = path.strip_prefix('/').unwrap_or(path);
+    let inner = inner.strip_suffix('/').unwrap_or(inner);
+    if inner.is_empty() {
+        return matches!(path, "" | "/").then(|| "/".to_owned());
+    }
+    let mut canonical = String::with_capacity(path.len() + 1);
+    for segment in inner.split('/') {
+        let bytes = unescaped(segment)?;
+        let ambiguous = |b: &u8| matches!(b, b'/' | b'\\') || b.is_ascii_control();
+        if bytes.is_empty() || bytes == b"." || bytes == b".." || bytes.iter().any(ambiguous) {
+            return None;
+        }
+        canonical.push('/');
+        for byte in bytes {
+            if byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@".contains(&byte) {
+                canonical.push(char::from(byte));
+            } else {
+                canonical.push_str(&format!("%{byte:02X}"));
+            }
+        }
+    }
+    Some(canonical)
+}
+
+fn unescaped(segment: &str) -> Option<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(segment.len());
+    let mut rest = segment.as_bytes();
+    while let Some((first, tail)) = rest.split_first() {
+        if *first == b'%' {
+            let (digits, after) = tail.split_at_checked(2)?;
+            let mut byte = [0];
+            hex::decode_to_slice(digits, &mut byte).ok()?;
+            bytes.extend(byte);
+            rest = after;
+        } else {
+            bytes.push(*first);
+            rest = tail;
+        }
+    }
+    Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn covers(pattern: &str, method: &str, url: &str) -> bool {
+        ResourcePattern::parse(pattern).unwrap().covers(method, &Resource::parse(url).unwrap())
+    }
+
+    #[test]
+    fn one_spelling_for_each_address() {
+        for (text, canonical) in [
+            ("HTTPS://API.Example.com:443/v1/../v2/%7euser/?q=1#x", "https://api.example.com/v2/~user"),
+            ("https://a.com", "https://a.com/"),
+            ("http://a.com:8080/a%20b/%c3%a9", "http://a.com:8080/a%20b/%C3%A9"),
+            ("http://a.com/{x}", "http://a.com/%7Bx%7D"),
+            ("mcp://tool/search", "mcp://tool/search"),
+        ] {
+            assert_eq!(Resource::parse(text).unwrap().to_string(), canonical, "{text}");
+        }
+        for text in [
+            "",
+            "/v1",
+            "a.com/v1",
+            "mailto:a@b",
+            "https://a.com//v1",
+            "https://a.com/v1//",
+            "https://a.com/a%2Fb",
+            "https://a.com/a%5cb",
+            "https://a.com/a%0ab",
+            "https://a.com/a%zz",
+            "https://a.com/%",
+            "https:///",
+        ] {
+            let read = Resource::parse(text);
+            assert!(read.is_err() || text == "https:///", "{text}: {read:?}");
+        }
+    }
+
+    #[test]
+    fn a_star_stands_for_what_is_below() {
+        assert!(covers("https://a.com/v1/*", "GET", "https://a.com/v1/search?q=1"));
+        assert!(covers("https://a.com/v1/*", "POST", "https://a.com/v1/a/b/"));
+        assert!(!covers("https://a.com/v1/*", "GET", "https://a.com/v1"));
+        assert!(!covers("https://a.com/v1/*", "GET", "https://a.com/v10/x"));
+        assert!(!covers("https://a.com/v1/*", "GET", "https://a.com/v1/../admin"));
+        assert!(covers("https://a.com/*", "GET", "https://a.com/"));
+        assert!(covers("GET https://a.com/v1", "get", "https://A.com/v1/?x"));
+        assert!(!covers("GET https://a.com/v1", "POST", "https://a.com/v1"));
+        assert!(!covers("https://a.com/v1", "GET", "http://a.com/v1"));
+        assert!(!covers("https://a.com/v1", "GET", "https://a.com:8443/v1"));
+    }
+
+    #[test]
+    fn entries_are_compared() {
+        let parse = |text| ResourcePattern::parse(text).unwrap();
+        let all = parse("https://a.com/v1/*");
+        assert!(all.covers_entry(&parse("GET https://a.com/v1/x")));
+        assert!(all.covers_entry(&parse("https://a.com/v1/x/*")));
+        assert!(!parse("GET https://a.com/v1/*").covers_entry(&all));
+        assert!(parse("GET https://a.com/v1/*").overlaps(&parse("https://a.com/*")));
+        assert!(!parse("GET https://a.com/v1").overlaps(&parse("POST https://a.com/v1")));
+        assert!(parse("GET https://a.com/v1").is_exact() && !all.is_exact());
+        for text in [
+            "get https://a.com",
+            " https://a.com",
+            "https://a.com/?q",
+            "https://a.com/*/b",
+            "https://a.com/a*",
+            "a.com",
+        ] {
+            assert!(ResourcePattern::parse(text).is_err(), "{text:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn canonical_forms_stay(path in "[a-zA-Z0-9%./~ é{}+;-]{0,30}") {
+            if let Ok(resource) = Resource::parse(&format!("https://a.com/{path}")) {
+                prop_assert_eq!(Resource::parse(&resource.to_string()).unwrap(), resource);
+            }
+        }
+    }
+}
