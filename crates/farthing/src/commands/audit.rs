@@ -1,6 +1,5 @@
 //! `farthing audit`: the record, to be read, exported and verified.
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 

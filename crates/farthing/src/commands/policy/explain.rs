@@ -175,3 +175,69 @@ impl Explained {
         json!({"rule": self.name, "shadow": self.shadow, "parts": parts})
     }
 }
+
+async fn payment(
+    policy: &Policy,
+    ledger: Option<&Ledger>,
+    url: &str,
+    args: &ExplainArgs,
+    output: Output,
+) -> Result<(), Failure> {
+    let wrong = |why: String| Failure::new(Code::Configuration, why);
+    let request = farthing_wallet::Request::get(url).map_err(|error| wrong(error.to_string()))?;
+    let registry = Registry::builtin();
+    let asset = registry.usdc(&args.network).map_err(|error| wrong(error.to_string()))?;
+    let price = args.amount.as_ref().ok_or_else(|| wrong("--amount is missing".to_owned()))?;
+    let amount = price.in_asset(asset).map_err(|error| wrong(format!("--amount: {error}")))?;
+    let (host, resource) = (request.host(), request.recorded_url());
+    let terms = Terms {
+        host: &host,
+        payee: args.payee.as_deref().unwrap_or_default(),
+        asset,
+        amount,
+        method: &args.method,
+        resource: &resource,
+        agent: args.agent.as_deref(),
+        session: None,
+        tool: None,
+        advertised: None,
+        now: SystemClock.now(),
+    };
+    let decided = policy.check(&terms);
+    let limits = policy.limits_for(&terms);
+    let used = match ledger {
+        Some(ledger) => ledger.usage(limits.clone()).await?,
+        None => vec![Usage::default(); limits.len()],
+    };
+    let value = asset.value(amount).unwrap_or_default();
+    let room = limits
+        .iter()
+        .zip(&used)
+        .map(|(limit, used)| (limit, limit.remaining(*used), limit.admit(*used, value).err()));
+    let room: Vec<_> = room.collect();
+    let full = room.iter().find_map(|(limit, _, denial)| denial.as_ref().filter(|_| !limit.shadow));
+    let decided =
+        decided.as_ref().map_err(|denial| denial).and_then(|clearance| full.map_or(Ok(clearance), Err));
+    if output.json {
+        let limits: Vec<Value> = room
+            .iter()
+            .map(|(limit, remaining, denial)| {
+                json!({"rule": limit.rule, "scope": limit.scope, "window": limit.window.to_string(), "remaining": remaining,
+                    "shadow": limit.shadow, "fits": denial.is_none()})
+            })
+            .collect();
+        let denial = decided.err();
+        output.json(&json!({"allowed": denial.is_none(), "denial": denial, "value": value.to_string(), "limits": limits,
+            "needs_approval": decided.ok().map(|clearance| clearance.approval.is_some())}));
+        return Ok(());
+    }
+    verdict(decided.map(|clearance| clearance.approval.is_some()), output);
+    for (limit, remaining, denial) in &room {
+        let (style, sign) = if denial.is_some() { (BAD, '✗') } else { (GOOD, '✓') };
+        output.line(format!(
+            "  {style}{sign}{style:#} {STRONG}{}{STRONG:#} {remaining} left {DIM}({}){DIM:#}",
+            limit.rule, limit.window
+        ));
+    }
+    Ok(())
+}

@@ -1,9 +1,11 @@
 //! `farthing policy`.
 
+mod bound;
 mod check;
 mod example;
 mod explain;
 mod import;
+mod simulate;
 
 use std::path::{Path, PathBuf};
 
@@ -20,9 +22,8 @@ pub(crate) async fn run(home: &Home, command: &PolicyCommand, output: Output) ->
         PolicyCommand::Explain(args) => explain::run(home, args, output).await,
         PolicyCommand::Import(command) => import::run(command, output),
         PolicyCommand::Example { name } => example::run(name, output),
-        PolicyCommand::Simulate(_) | PolicyCommand::Bound(_) => {
-            Err(Failure::new(Code::Unexpected, "not yet"))
-        }
+        PolicyCommand::Simulate(args) => simulate::run(home, args, output).await,
+        PolicyCommand::Bound(args) => bound::run(home, args, output),
     }
 }
 
