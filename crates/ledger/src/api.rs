@@ -105,7 +105,7 @@ impl Ledger {
     /// # Errors
     /// As [`Self::reserve`].
     pub async fn reserve_with(&self, purchase: NewPurchase, needs: Needs) -> Result<Reserved> {
-        let op = Op::Write(Write::Reserve { purchase: Box::new(purchase), needs });
+        let op = Op::Write(Write::Reserve { purchase: Box::new(purchase), needs: Box::new(needs) });
         ask!(self, op, Answer::Reserved(reserved) => reserved)
     }
 

@@ -2,7 +2,7 @@
 //!
 //! What this crate is for: everything that must be true after a crash is written here before it is acted on. A buyer
 //! reserves, then signs, then ends a purchase; a seller claims a payment before serving; a facilitator writes a
-//! transaction before sending it.
+//! transaction before sending it. A guard asks it before it lets a call of a tool through that counters limit.
 //!
 //! What it promises:
 //! - What a method returned is on the disk (SQLite, WAL, `synchronous=FULL`), and what it refused left no trace but
@@ -11,9 +11,16 @@
 //!   transaction, and the recorded time never goes back. (A clock that was far ahead therefore keeps windows closed
 //!   until the real time has caught up.)
 //! - One purchase has one payment; one payment has one claim and one settlement, however many ask at once.
+//! - Counters of calls hold likewise. What a call gives back when it ends, it gives back once, and to the windows in
+//!   which it was taken.
+//! - An approval is good for the exact terms and the policy that asked for it, once. While everything is frozen no
+//!   reservation is made, no signature recorded and no call admitted, in no process; what was begun can end.
 //! - Every change of money or right is a row of an append-only journal, chained by SHA-256, from which every record
 //!   and every budget can be rebuilt; [`Ledger::verify`] does so and names what does not fit. The journal holds digests
 //!   in the place of signatures, offers and raw transactions.
+//!
+//! [`Ledger::note`] alone returns before its row is on the disk: such rows tell of decisions that needed nothing from the
+//! ledger, and a crash loses at most the last 100 ms of them. [`Ledger::close`] writes what is left.
 //!
 //! What budgets count: an amount counts from its reservation on, and is given back only when the purchase is known not
 //! to be paid, to exactly the windows in which it was reserved. A count (a rate) is never given back: rates limit

@@ -23,7 +23,7 @@ pub(crate) enum Op {
 pub(crate) enum Write {
     Reserve {
         purchase: Box<NewPurchase>,
-        needs: Needs,
+        needs: Box<Needs>,
     },
     Signed {
         id: PurchaseId,
@@ -64,7 +64,7 @@ pub(crate) enum Write {
     },
     Note {
         call: Box<NewCall>,
-        decision: Noted,
+        decision: Box<Noted>,
     },
     Freeze {
         why: String,

@@ -243,13 +243,14 @@ mod tests {
     use super::*;
     use crate::{ClaimState, PurchaseFilter};
     use farthing_protocol::PaymentKey;
-    use std::sync::{Arc, Mutex};
+    use std::sync::Mutex;
+    use std::sync::atomic::{AtomicBool, Ordering};
 
     /// Notes the size of each group; fails a group when told to.
     #[derive(Clone, Default)]
     struct Groups {
         seen: Arc<Mutex<Vec<usize>>>,
-        broken: bool,
+        broken: Arc<AtomicBool>,
         gate: Arc<Mutex<()>>,
     }
 
@@ -257,7 +258,7 @@ mod tests {
         fn write(&mut self, group: &[Write]) -> Result<Vec<Result<Answer>>> {
             let _open = self.gate.lock().unwrap();
             self.seen.lock().unwrap().push(group.len());
-            if self.broken {
+            if self.broken.load(Ordering::SeqCst) {
                 return Err(LedgerError::Database("disk full".into()));
             }
             Ok(group.iter().map(|_| Ok(Answer::Done)).collect())
@@ -301,12 +302,75 @@ mod tests {
 
     #[tokio::test]
     async fn a_failed_commit_is_told_to_every_caller() {
-        let queue = Queue::start(Groups { broken: true, ..Groups::default() }).unwrap();
+        let queue = Queue::start(broken()).unwrap();
         let (a, b) = tokio::join!(queue.ask(write()), queue.ask(write()));
         for answer in [a, b] {
             assert!(matches!(answer, Err(LedgerError::Database(_))));
         }
         assert!(queue.ask(Op::Read(Read::Purchases(PurchaseFilter::default()))).await.is_ok());
+    }
+
+    fn broken() -> Groups {
+        Groups { broken: Arc::new(true.into()), ..Groups::default() }
+    }
+
+    fn lazy() -> Write {
+        Write::Unmark
+    }
+
+    #[tokio::test]
+    async fn what_nobody_waits_for_shares_the_commit_of_who_waits() {
+        let backend = Groups::default();
+        let seen = Arc::clone(&backend.seen);
+        let queue = Queue::start(backend).unwrap();
+        for _ in 0..3 {
+            queue.leave(lazy()).await.unwrap();
+        }
+        queue.ask(write()).await.unwrap();
+        assert_eq!(*seen.lock().unwrap(), [4]);
+        queue.leave(lazy()).await.unwrap();
+        queue.ask(Op::Read(Read::OpenClaims)).await.unwrap();
+        assert_eq!(*seen.lock().unwrap(), [4, 1], "who reads sees all of it");
+        queue.leave(lazy()).await.unwrap();
+        queue.close().await;
+        assert_eq!(*seen.lock().unwrap(), [4, 1, 1], "and closing writes the rest");
+        assert!(matches!(queue.leave(lazy()).await, Err(LedgerError::Closed)));
+    }
+
+    #[test]
+    fn what_nobody_waits_for_gathers_for_a_while_and_is_then_written() {
+        let backend = Groups::default();
+        let seen = Arc::clone(&backend.seen);
+        let queue = Queue::start(backend).unwrap();
+        let begun = Instant::now();
+        for _ in 0..20 {
+            queue.leave_blocking(lazy()).unwrap();
+        }
+        while seen.lock().unwrap().iter().sum::<usize>() < 20 {
+            assert!(begun.elapsed().as_secs() < 10, "nobody wrote it");
+            std::thread::yield_now();
+        }
+        assert!(begun.elapsed().as_millis() >= 100);
+        assert_eq!(seen.lock().unwrap().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn what_could_not_be_written_is_tried_again_and_too_much_of_it_is_refused() {
+        let backend = broken();
+        let (works, seen) = (Arc::clone(&backend.broken), Arc::clone(&backend.seen));
+        let queue = Queue::start(backend).unwrap();
+        let mut queued = 0;
+        let refused = loop {
+            match queue.leave(lazy()).await {
+                Ok(()) => queued += 1,
+                Err(error) => break error,
+            }
+            assert!(queued < 10_000, "it grows without bound");
+        };
+        assert!(matches!(refused, LedgerError::Database(_)));
+        works.store(false, Ordering::SeqCst);
+        queue.ask(write()).await.unwrap();
+        assert_eq!(seen.lock().unwrap().last(), Some(&(queued + 1)), "all of it is written once it can be");
     }
 
     #[test]

@@ -72,7 +72,7 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::Closed`]; when it had to wait, as [`Self::admit`].
     pub async fn note(&self, call: NewCall, decision: Noted) -> Result<()> {
-        self.queue.leave(Write::Note { call: Box::new(call), decision }).await
+        self.queue.leave(Write::Note { call: Box::new(call), decision: Box::new(decision) }).await
     }
 
     /// As [`Self::note`], for a thread that may wait. It must not be called from async code.
@@ -80,7 +80,7 @@ impl Ledger {
     /// # Errors
     /// As [`Self::note`].
     pub fn note_blocking(&self, call: NewCall, decision: Noted) -> Result<()> {
-        self.queue.leave_blocking(Write::Note { call: Box::new(call), decision })
+        self.queue.leave_blocking(Write::Note { call: Box::new(call), decision: Box::new(decision) })
     }
 
     /// As [`Self::note`], without waiting: when too many are queued, the write comes back, for [`Self::note`].

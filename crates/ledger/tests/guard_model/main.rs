@@ -2,9 +2,11 @@
 //! The list decides exactly as the ledger does.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+#[path = "../common/mod.rs"]
 mod common;
+mod list;
+mod steps;
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,203 +16,14 @@ use farthing_ledger::{
     Admitted, CallOutcome, Ledger, LedgerError, NewPurchase, Noted, PurchaseState, Reserved,
 };
 use farthing_money::Usd;
-use farthing_policy::{
-    ApprovalNeed, CallPlan, Counter, Denial, DenialCode, Limit, Measure, Needs, Period, Refund, Window,
-};
+use farthing_policy::{ApprovalNeed, CallPlan, Denial, DenialCode, Limit, Needs};
+use list::{Asked, Model, Payment, Take};
 use proptest::collection::vec;
 use proptest::prelude::*;
-use proptest::sample::select;
+use steps::{Cap, Step, caps, limits, step};
 
 const VALID: Duration = Duration::from_secs(1800);
 const CENT: u128 = 10u128.pow(16);
-
-#[derive(Debug, Clone)]
-enum Step {
-    /// A call that takes so much from the counters whose bit is set, and may need an approval.
-    Admit {
-        counters: u8,
-        amount: u8,
-        terms: Option<u8>,
-    },
-    End(usize, CallOutcome),
-    Note,
-    /// So many cents to one of four payees, under the limits whose bit is set.
-    Reserve {
-        cents: u8,
-        payee: u8,
-        limits: u8,
-        terms: Option<u8>,
-    },
-    Sign(usize),
-    /// 0 paid, 1 not paid, 2 unknown.
-    Finish(usize, u8),
-    Decide(usize, bool),
-    Freeze,
-    Thaw,
-    Restart,
-    Forward(Duration),
-    Jump(i64),
-}
-
-fn terms() -> impl Strategy<Value = Option<u8>> {
-    prop_oneof![3 => Just(None), 1 => (0u8..3).prop_map(Some)]
-}
-
-fn step() -> impl Strategy<Value = Step> {
-    use CallOutcome::{Answered, Error, Failed, Lost, ToolError};
-    let forward = prop_oneof![
-        (1u64..60_000).prop_map(Duration::from_millis),
-        (1u64..90).prop_map(|minutes| Duration::from_secs(60 * minutes)),
-        (1u64..3_000).prop_map(|minutes| Duration::from_secs(60 * minutes)),
-    ];
-    prop_oneof![
-        12 => (any::<u8>(), 0u8..5, terms())
-            .prop_map(|(counters, amount, terms)| Step::Admit { counters, amount, terms }),
-        6 => (0usize..40, select(vec![Answered, ToolError, Error, Failed, Lost]))
-            .prop_map(|(n, outcome)| Step::End(n, outcome)),
-        1 => Just(Step::Note),
-        8 => (0u8..60, 0u8..4, any::<u8>(), terms())
-            .prop_map(|(cents, payee, limits, terms)| Step::Reserve { cents, payee, limits, terms }),
-        3 => (0usize..20).prop_map(Step::Sign),
-        3 => (0usize..20, 0u8..3).prop_map(|(n, outcome)| Step::Finish(n, outcome)),
-        4 => (0usize..12, any::<bool>()).prop_map(|(n, approve)| Step::Decide(n, approve)),
-        1 => Just(Step::Freeze),
-        2 => Just(Step::Thaw),
-        1 => Just(Step::Restart),
-        5 => forward.prop_map(Step::Forward),
-        1 => (-200_000i64..200_000).prop_map(Step::Jump),
-    ]
-}
-
-fn window() -> impl Strategy<Value = Window> {
-    let periods = vec![Period::Minute, Period::Hour, Period::Day, Period::Week, Period::Month];
-    prop_oneof![
-        4 => select(periods.clone()).prop_map(Window::Rolling),
-        4 => select(periods).prop_map(Window::Calendar),
-        1 => Just(Window::Lifetime),
-    ]
-}
-
-/// A counter with what it may hold, and when it gives back.
-#[derive(Debug, Clone)]
-struct Cap {
-    counter: Counter,
-    most: u128,
-    refund: Refund,
-}
-
-fn caps() -> impl Strategy<Value = Vec<Cap>> {
-    let refund = select(vec![Refund::Never, Refund::OnError, Refund::OnFailure]);
-    let cap =
-        (select(vec!["a", "b"]), window(), 1u128..12, refund).prop_map(|(scope, window, most, refund)| Cap {
-            counter: Counter { scope: scope.into(), window },
-            most,
-            refund,
-        });
-    vec(cap, 1..6).prop_map(|mut caps| {
-        let mut seen = HashSet::new();
-        caps.retain(|cap| seen.insert(cap.counter.clone()));
-        caps
-    })
-}
-
-fn limits() -> impl Strategy<Value = Vec<Limit>> {
-    let measure = prop_oneof![
-        3 => (50u128..200).prop_map(|cents| Measure::Amount(Usd::new(cents * CENT))),
-        1 => (1u64..6).prop_map(Measure::Count),
-    ];
-    let one = (select(vec!["all", "agent:x"]), window(), measure, 0u8..4);
-    vec(one, 1..5).prop_map(|all| {
-        let named = all.into_iter().enumerate().map(|(n, (scope, window, measure, kind))| Limit {
-            shadow: kind == 0,
-            // Which payee is new is known when one is paid.
-            first_use_of: (kind == 1).then(String::new),
-            ..Limit::new(n.to_string(), if kind == 1 { "strangers" } else { scope }, window, measure)
-        });
-        named.collect()
-    })
-}
-
-/// Whether use at `at` counts in a window at `now`, as the crate's documentation says.
-fn counts(window: Window, at: i64, now: i64) -> bool {
-    match window {
-        Window::Lifetime => true,
-        Window::Calendar(period) => calendar_name(period, at) == calendar_name(period, now),
-        Window::Rolling(period) => {
-            let (length, slack) = rolling(period);
-            at >= (now - length) - (now - length).rem_euclid(slack)
-        }
-    }
-}
-
-/// What one charge of a call took.
-struct Take {
-    call: usize,
-    at: i64,
-    counter: Counter,
-    amount: u128,
-    refund: Refund,
-}
-
-struct Payment {
-    at: i64,
-    cents: u128,
-    payee: u8,
-    scopes: Vec<String>,
-    state: PurchaseState,
-}
-
-struct Asked {
-    id: String,
-    terms: u8,
-    state: &'static str,
-    expires: i64,
-}
-
-/// What happened, and the time of the last row.
-#[derive(Default)]
-struct Model {
-    takes: Vec<Take>,
-    /// Which calls may still give back.
-    open: Vec<bool>,
-    payments: Vec<Payment>,
-    asked: Vec<Asked>,
-    frozen: bool,
-    last: i64,
-}
-
-impl Model {
-    fn used(&self, counter: &Counter, now: i64) -> u128 {
-        let counted = self.takes.iter().filter(|take| take.counter == *counter);
-        counted.filter(|take| counts(counter.window, take.at, now)).map(|take| take.amount).sum()
-    }
-
-    /// Whether a limit has room for so many cents; `None` where it does not apply.
-    fn has_room(&self, limit: &Limit, payee: u8, cents: u128, now: i64) -> Option<bool> {
-        if limit.first_use_of.is_some() && self.payments.iter().any(|payment| payment.payee == payee) {
-            return None;
-        }
-        let counted = self
-            .payments
-            .iter()
-            .filter(|payment| payment.scopes.contains(&limit.scope) && counts(limit.window, payment.at, now));
-        Some(match limit.measure {
-            Measure::Count(most) => counted.count() < usize::try_from(most).unwrap(),
-            Measure::Amount(most) => {
-                let spent = counted.filter(|payment| payment.state != PurchaseState::NotPaid);
-                let sum: u128 = spent.map(|payment| payment.cents).sum();
-                (sum + cents) * CENT <= most.get()
-            }
-        })
-    }
-
-    /// The approval that holds for these terms.
-    fn approval(&mut self, terms: u8, now: i64) -> Option<&mut Asked> {
-        self.asked
-            .iter_mut()
-            .find(|asked| asked.terms == terms && asked.state != "used" && asked.expires > now)
-    }
-}
 
 struct Run {
     _folder: tempfile::TempDir,
@@ -291,6 +104,16 @@ impl Run {
         assert_eq!(self.ledger.frozen().await.unwrap().is_some(), on);
     }
 
+    /// Compares an answer with what must be said: of a freeze, of the rule that has no room, of an approval.
+    fn expect(&mut self, full: Option<String>, terms: Option<u8>, denial: Option<&Denial>, now: i64) {
+        match (self.model.frozen, full, terms) {
+            (true, ..) => assert_eq!(denial.unwrap().code, DenialCode::Frozen),
+            (_, Some(rule), _) => assert_eq!(denial.unwrap().rule, rule),
+            (_, None, Some(terms)) => self.expect_approval(terms, denial, now),
+            (_, None, None) => assert_eq!(denial, None),
+        }
+    }
+
     /// Compares an answer about an approval with what is known, and notes what it changed.
     fn expect_approval(&mut self, terms: u8, denial: Option<&Denial>, now: i64) {
         let told = denial.and_then(|denial| denial.approval.as_ref()).map(|approval| approval.id.clone());
@@ -329,12 +152,8 @@ impl Run {
             Admitted::Denied(denial) => Some(denial),
         };
         let full = caps.iter().find(|cap| self.model.used(&cap.counter, now) + amount > cap.most);
-        match (self.model.frozen, full, terms) {
-            (true, ..) => assert_eq!(denial.as_ref().unwrap().code, DenialCode::Frozen),
-            (_, Some(cap), _) => assert_eq!(denial.as_ref().unwrap().rule, format!("{:?}", cap.counter)),
-            (_, None, Some(terms)) => self.expect_approval(terms, denial.as_ref(), now),
-            (_, None, None) => assert_eq!(denial, None),
-        }
+        let full = full.map(|cap| format!("{:?}", cap.counter));
+        self.expect(full, terms, denial.as_ref(), now);
         self.model.open.push(denial.is_none());
         if denial.is_none() {
             self.model.takes.extend(caps.into_iter().map(|Cap { counter, refund, .. }| Take {
@@ -358,29 +177,32 @@ impl Run {
         }
     }
 
-    async fn reserve(&mut self, cents: u128, payee: u8, which: u8, terms: Option<u8>) {
+    /// The limits whose bit is set, as they are for this payee.
+    fn limits(&self, which: u8, payee: u8) -> Vec<Limit> {
         let chosen = self.limits.iter().enumerate().filter(|(i, _)| which & (1 << i) != 0);
-        let limits: Vec<_> = chosen
-            .map(|(_, limit)| Limit {
-                first_use_of: limit.first_use_of.as_ref().map(|_| format!("payee:0x{payee}")),
-                ..limit.clone()
-            })
-            .collect();
-        let n = self.model.payments.len();
-        let terms_of = NewPurchase {
+        let named = chosen.map(|(_, limit)| Limit {
+            first_use_of: limit.first_use_of.as_ref().map(|_| format!("payee:0x{payee}")),
+            ..limit.clone()
+        });
+        named.collect()
+    }
+
+    async fn reserve(&mut self, cents: u128, payee: u8, which: u8, terms: Option<u8>) {
+        let limits = self.limits(which, payee);
+        let wish = NewPurchase {
             value: Usd::new(cents * CENT),
             pay_to: format!("0x{payee}"),
-            ..purchase(n.to_string(), "$0")
+            ..purchase(self.model.payments.len().to_string(), "$0")
         };
         let needs = Needs { limits: limits.clone(), approval: terms.map(need) };
-        let answer = self.ledger.reserve_with(terms_of, needs).await.unwrap();
+        let answer = self.ledger.reserve_with(wish, needs).await.unwrap();
         let now = self.write();
-        let has_room = |limit: &Limit| self.model.has_room(limit, payee, cents, now);
-        let full = limits.iter().find(|limit| !limit.shadow && has_room(limit) == Some(false)).cloned();
-        let reported = limits.iter().filter(|limit| limit.shadow && has_room(limit) == Some(false)).count();
+        let has_room = |limit: &&Limit| self.model.has_room(limit, payee, cents, now);
+        let (reporting, refusing): (Vec<_>, Vec<_>) = limits.iter().partition(|limit| limit.shadow);
+        let full = refusing.into_iter().find(|limit| has_room(limit) == Some(false));
+        let reported = reporting.iter().filter(|limit| has_room(limit) == Some(false)).count();
         let applied = limits.iter().filter(|limit| has_room(limit).is_some());
-        let mut scopes: Vec<_> = applied.map(|limit| limit.scope.clone()).collect();
-        scopes.push("all".into());
+        let scopes = applied.map(|limit| limit.scope.clone()).chain(["all".to_owned()]).collect();
         let denial = match answer {
             Reserved::Denied(denial) => Some(denial),
             Reserved::Granted { shadowed, .. } => {
@@ -388,12 +210,7 @@ impl Run {
                 None
             }
         };
-        match (self.model.frozen, full, terms) {
-            (true, ..) => assert_eq!(denial.as_ref().unwrap().code, DenialCode::Frozen),
-            (_, Some(limit), _) => assert_eq!(denial.as_ref().unwrap().rule, limit.rule),
-            (_, None, Some(terms)) => self.expect_approval(terms, denial.as_ref(), now),
-            (_, None, None) => assert_eq!(denial, None),
-        }
+        self.expect(full.map(|limit| limit.rule.clone()), terms, denial.as_ref(), now);
         if denial.is_none() {
             let state = PurchaseState::Reserved;
             self.model.payments.push(Payment { at: now, cents, payee, scopes, state });
