@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use farthing_policy::{CallPlan, Limit, Needs, Usage};
+use farthing_policy::{CallPlan, Counter, Limit, Needs, Usage};
 use farthing_protocol::PaymentKey;
 
 use crate::{
     Admitted, Approval, ApprovalFilter, BroadcastRecord, CallEnd, Claim, ClaimState, Claimed, Frozen,
-    JournalRow, NewCall, NewClaim, NewPurchase, NewSettlement, Noted, Outcome, PolicyChange, Purchase, PurchaseFilter,
-    PurchaseId, Reserved, ResponseRecord, SettlementRecord, SettlementState, SignedRecord, Started,
-    VerifyReport,
+    JournalRow, NewCall, NewClaim, NewPurchase, NewSettlement, Noted, Outcome, PolicyChange, Purchase,
+    PurchaseFilter, PurchaseId, Reserved, ResponseRecord, SettlementRecord, SettlementState, SignedRecord,
+    Started, VerifyReport,
 };
 
 /// Something to be done in a transaction. It has no `Debug`, because it carries signatures.
@@ -127,6 +127,7 @@ pub(crate) enum Read {
     Approvals(ApprovalFilter),
     Journal { after: i64, limit: u32 },
     JournalEnd,
+    Counters(Vec<Counter>),
     Verify { head: Option<String> },
 }
 

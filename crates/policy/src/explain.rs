@@ -4,6 +4,7 @@ use std::time::Duration;
 use crate::agents::{Agent, Agents};
 use crate::bound::window_name;
 use crate::payments::{Cap, Each, Listed, Payments, Span};
+use crate::tools::Tools;
 use crate::{Measure, Policy};
 
 impl Policy {
@@ -12,6 +13,7 @@ impl Policy {
     pub fn explain(&self) -> Vec<String> {
         let mut lines = Vec::new();
         lines.extend(self.kill.iter().map(|why| format!("Everything is stopped: {why}.")));
+        lines.extend(self.tools.iter().flat_map(Tools::explain));
         match &self.payments {
             Some(rules) => section(&mut lines, rules),
             None => lines.push("No payments.".to_owned()),

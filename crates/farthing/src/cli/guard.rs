@@ -7,16 +7,13 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 
 #[derive(Debug, Args)]
-#[command(
-    args_conflicts_with_subcommands = true,
-    after_help = "\
+#[command(after_help = "\
 Examples:
   farthing guard -c policy.yaml -- npx -y @modelcontextprotocol/server-github
   farthing guard -c policy.yaml --upstream https://mcp.example.com --header 'Authorization: Bearer …'
   farthing guard -c policy.yaml --transport http --upstream https://mcp.example.com --port 8080
   farthing guard scan -o policy.yaml -- npx -y @modelcontextprotocol/server-github
-  farthing guard --compat intercept validate -c policy.yaml"
-)]
+  farthing guard --compat intercept validate -c policy.yaml")]
 pub(crate) struct GuardArgs {
     #[command(subcommand)]
     pub(crate) command: Option<GuardCommand>,

@@ -56,5 +56,5 @@ fn ledger(home: &Home) -> Result<farthing_ledger::Ledger, Failure> {
 /// Who decides, as the record names them: the account at the keyboard.
 pub(crate) fn person() -> String {
     let account = std::env::var("USER").or_else(|_| std::env::var("LOGNAME"));
-    account.unwrap_or_else(|_| "somebody".to_owned())
+    account.unwrap_or_else(|_| format!("user {}", rustix::process::getuid().as_raw()))
 }

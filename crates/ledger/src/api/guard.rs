@@ -3,13 +3,13 @@
 
 use std::sync::Arc;
 
-use farthing_policy::CallPlan;
+use farthing_policy::{CallPlan, Counter, Usage};
 
 use super::{Ledger, Result};
 use crate::op::{Answer, Op, Read, Write};
 use crate::{
-    Admitted, Approval, ApprovalFilter, CallEnd, CallOutcome, Frozen, JournalRow, LedgerError, NewCall, Noted,
-    PolicyChange,
+    Admitted, Approval, ApprovalFilter, CallEnd, CallOutcome, Frozen, JournalRow, LedgerError, NewCall,
+    Noted, PolicyChange,
 };
 
 impl Ledger {
@@ -63,6 +63,14 @@ impl Ledger {
             CallOutcome::Answered => self.queue.leave_blocking(write),
             _ => self.queue.ask_blocking(Op::Write(write)).map(drop),
         }
+    }
+
+    /// What is used of each counter of calls now, in the order of the counters.
+    ///
+    /// # Errors
+    /// [`LedgerError::Database`], [`LedgerError::Corrupt`].
+    pub async fn counters(&self, counters: Vec<Counter>) -> Result<Vec<Usage>> {
+        ask!(self, Op::Read(Read::Counters(counters)), Answer::Usage(usage) => usage)
     }
 
     /// Journals a decision that needed nothing from the ledger. It returns when the row is queued, before everything

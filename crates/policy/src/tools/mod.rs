@@ -13,6 +13,7 @@ mod parse;
 mod path;
 mod recording;
 mod trace;
+mod words;
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -4,7 +4,7 @@ use farthing_money::{Price, Usd};
 use farthing_policy::{Bound, Period, Policy, Window};
 use serde_json::json;
 
-use super::{path, read};
+use super::meant;
 use crate::cli::BoundArgs;
 use crate::exit::{Code, Failure};
 use crate::home::Home;
@@ -21,7 +21,7 @@ const WINDOWS: [(&str, Window); 6] = [
 ];
 
 pub(super) fn run(home: &Home, args: &BoundArgs, output: Output) -> Result<(), Failure> {
-    let policy = read(&path(home, args.file.as_ref()))?;
+    let policy = meant(home, args.file.as_ref())?;
     let windows: Vec<_> = match args.per.as_deref() {
         None => WINDOWS.to_vec(),
         Some(wanted) => vec![window(wanted)?],

@@ -2,13 +2,13 @@
 
 use farthing_ambient::{Clock as _, SystemClock};
 use farthing_ledger::Ledger;
-use farthing_money::{Registry, Usd};
+use farthing_money::Registry;
 use farthing_policy::json::Json;
 use farthing_policy::tools::{Part, Traced};
-use farthing_policy::{Call, Counter, Denial, Limit, Measure, Policy, Quantity, Terms, Usage};
+use farthing_policy::{Call, Counter, Denial, Policy, Quantity, Terms, Usage};
 use serde_json::{Value, json};
 
-use super::{path, read};
+use super::meant;
 use crate::cli::ExplainArgs;
 use crate::exit::{Code, Failure};
 use crate::home::{self, Home};
@@ -16,7 +16,7 @@ use crate::output::{BAD, DIM, GOOD, Output, STRONG, WARN, duration};
 use crate::session::open_ledger;
 
 pub(super) async fn run(home: &Home, args: &ExplainArgs, output: Output) -> Result<(), Failure> {
-    let policy = read(&path(home, args.config.as_ref()))?;
+    let policy = meant(home, args.config.as_ref())?;
     let ledger = home.ledger().exists().then(|| open_ledger(&home.ledger())).transpose()?;
     match (&args.tool, &args.pay) {
         (Some(tool), _) => call(&policy, ledger.as_ref(), tool, args, output).await,
@@ -105,10 +105,7 @@ fn arguments(text: &str) -> Result<Json, Failure> {
 /// What is used of counters; nothing where there is no ledger yet.
 async fn counted(ledger: Option<&Ledger>, counters: &[Counter]) -> Result<Vec<Usage>, Failure> {
     let Some(ledger) = ledger else { return Ok(vec![Usage::default(); counters.len()]) };
-    let limit = |counter: &Counter| {
-        Limit::new("", &counter.scope, counter.window, Measure::Amount(Usd::new(u128::MAX)))
-    };
-    Ok(ledger.usage(counters.iter().map(limit).collect()).await?)
+    Ok(ledger.counters(counters.to_vec()).await?)
 }
 
 /// A rule with how its parts stand.

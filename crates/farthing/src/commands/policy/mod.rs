@@ -32,9 +32,21 @@ fn path(home: &Home, file: Option<&PathBuf>) -> PathBuf {
     file.cloned().unwrap_or_else(|| home.policy())
 }
 
+/// Reads the policy that is meant. A wallet without the file has the starter's small caps.
+fn meant(home: &Home, file: Option<&PathBuf>) -> Result<Policy, Failure> {
+    let path = path(home, file);
+    match file {
+        None => parsed(&home::read_or(&path, Policy::starter())?, &path),
+        Some(_) => read(&path),
+    }
+}
+
 fn read(path: &Path) -> Result<Policy, Failure> {
-    let text = home::read(path)?;
-    Policy::parse(&text).map_err(|error| {
+    parsed(&home::read(path)?, path)
+}
+
+fn parsed(text: &str, path: &Path) -> Result<Policy, Failure> {
+    Policy::parse(text).map_err(|error| {
         Failure::new(Code::Configuration, error.in_file(path.display()))
             .hint("docs/policy.md explains every key")
     })
