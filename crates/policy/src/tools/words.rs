@@ -45,13 +45,13 @@ impl Rule {
             Action::Evaluate if conditions.is_empty() => Vec::new(),
             Action::Evaluate => vec![conditions.join(" and ")],
         };
-        parts.extend(self.taken());
+        parts.extend(self.counted());
         let shadow = if self.shadow { " (shadow: reports only)" } else { "" };
         format!("`{}`: {}{shadow}.", self.name, parts.join("; "))
     }
 
     /// What the rule counts.
-    fn taken(&self) -> Option<String> {
+    fn counted(&self) -> Option<String> {
         let hold = self.hold.as_ref()?;
         let what = match &hold.increment {
             Increment::Fixed(_) => "calls".to_owned(),
