@@ -96,8 +96,8 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::Closed`]
     pub fn try_note(&self, call: NewCall, decision: Noted) -> Result<Option<(NewCall, Noted)>> {
-        match self.queue.push(Write::Note { call: Box::new(call), decision })? {
-            Some(Write::Note { call, decision }) => Ok(Some((*call, decision))),
+        match self.queue.push(Write::Note { call: Box::new(call), decision: Box::new(decision) })? {
+            Some(Write::Note { call, decision }) => Ok(Some((*call, *decision))),
             _ => Ok(None),
         }
     }
