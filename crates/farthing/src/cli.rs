@@ -177,6 +177,15 @@ pub(crate) struct RequestArgs {
     /// Pay in this protocol only.
     #[arg(long, value_parser = ["x402-v1", "x402-v2"])]
     pub(crate) protocol: Option<String>,
+    /// The price that was advertised, for the policy's `max_over_advertised`.
+    #[arg(long, value_name = "AMOUNT")]
+    pub(crate) advertised: Option<Price>,
+    /// Who calls: one of the policy's agents.
+    #[arg(long, value_name = "NAME", env = "FARTHING_AGENT", hide_env_values = true)]
+    pub(crate) agent: Option<String>,
+    /// The session that the policy's session budgets count in; each call is one by default.
+    #[arg(long, value_name = "ID", env = "FARTHING_SESSION", hide_env_values = true)]
+    pub(crate) session: Option<String>,
     /// How many seconds an answer may take to begin.
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub(crate) timeout: Option<u64>,
@@ -220,7 +229,7 @@ pub(crate) struct FetchArgs {
     /// Send the payment of this earlier purchase again instead of making a new one: the same call, with -d and -H as
     /// they were.
     // Its amount, network and protocol are signed already.
-    #[arg(long, value_name = "PURCHASE", conflicts_with_all = ["dry_run", "max_amount", "network", "protocol"])]
+    #[arg(long, value_name = "PURCHASE", conflicts_with_all = ["dry_run", "max_amount", "network", "protocol", "advertised"])]
     pub(crate) resume: Option<String>,
 }
 

@@ -139,11 +139,18 @@ impl From<WalletError> for Failure {
     fn from(error: WalletError) -> Self {
         match error {
             WalletError::Denied(denial) => {
-                let hint = match denial.retry_after_seconds {
-                    Some(seconds) => {
+                let hint = match (&denial.approval, denial.retry_after_seconds) {
+                    (Some(approval), _) => {
+                        let left = output::duration(approval.expires_in_seconds);
+                        format!(
+                            "nothing was paid; `{}` within {left}, then the same call again",
+                            approval.how
+                        )
+                    }
+                    (None, Some(seconds)) => {
                         format!("room again in about {}; nothing was paid", output::duration(seconds))
                     }
-                    None => {
+                    (None, None) => {
                         "nothing was paid; the caps are in policy.yaml (`farthing config show`)".to_owned()
                     }
                 };

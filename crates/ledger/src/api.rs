@@ -96,7 +96,7 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::WrongState`] when there is a purchase with this id, whatever its terms.
     pub async fn reserve(&self, purchase: NewPurchase, limits: Vec<Limit>) -> Result<Reserved> {
-        self.reserve_with(purchase, Needs { limits, approval: None }).await
+        self.reserve_with(purchase, Needs { limits, ..Needs::default() }).await
     }
 
     /// As [`Self::reserve`], and uses up the approval that the purchase needs, where it needs one and the limits have

@@ -303,7 +303,7 @@ async fn only_so_many_requests_wait() {
 async fn a_limit_in_shadow_mode_reports_and_counts() {
     let (ledger, _) = memory();
     let shadow = Limit { shadow: true, ..amount("agent:x", DAY, "$1") };
-    let needs = || Needs { limits: vec![shadow.clone(), amount("all", DAY, "$5")], approval: None };
+    let needs = || Needs { limits: vec![shadow.clone(), amount("all", DAY, "$5")], ..Needs::default() };
     for (name, reported) in [("a", 0), ("b", 1), ("c", 1)] {
         let granted = ledger.reserve_with(purchase(name, "$1"), needs()).await.unwrap();
         let Reserved::Granted { used, shadowed } = granted else { panic!("denied") };
@@ -325,7 +325,7 @@ async fn new_payees_are_limited_and_known_ones_are_not() {
         ..Limit::new("strangers", "new-payees", DAY, Measure::Count(2))
     };
     let try_one = async |name: &str, payee: &str| {
-        let needs = Needs { limits: vec![first_use(payee)], approval: None };
+        let needs = Needs { limits: vec![first_use(payee)], ..Needs::default() };
         denied(&ledger, pays(name, payee), needs).await
     };
     for (name, payee) in [("a", "0x1"), ("b", "0x1"), ("c", "0x2"), ("d", "0x2"), ("e", "0x1")] {

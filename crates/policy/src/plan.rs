@@ -18,6 +18,8 @@ pub struct Needs {
     pub limits: Vec<Limit>,
     /// The approval that it needs, if it needs one.
     pub approval: Option<ApprovalNeed>,
+    /// What rules in shadow mode would have denied before the ledger was asked: recorded with the rest.
+    pub shadowed: Vec<Denial>,
 }
 
 /// An approval that a payment or a call needs: bound to exactly these terms and to the policy that asked for it, good

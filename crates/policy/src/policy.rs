@@ -72,7 +72,11 @@ impl Clearance {
     /// What the ledger has to find before the payment may be signed.
     #[must_use]
     pub fn needs(&self) -> Needs {
-        Needs { limits: self.limits.clone(), approval: self.approval.clone() }
+        Needs {
+            limits: self.limits.clone(),
+            approval: self.approval.clone(),
+            shadowed: self.shadowed.clone(),
+        }
     }
 }
 

@@ -152,8 +152,8 @@ impl LocalWallet {
             payer: payer.address(&terms.network).unwrap_or_default(),
             offer: offer.raw.get().to_owned(),
             policy_hash: choice.policy_hash.to_owned(),
-            agent: None,
-            session: None,
+            agent: choice.limits.agent.clone(),
+            session: choice.limits.session.clone(),
         })
     }
 
@@ -241,6 +241,7 @@ struct Choice<'a> {
     asset: &'a Arc<Asset>,
     clearance: &'a Clearance,
     policy_hash: &'a str,
+    limits: &'a CallLimits,
 }
 
 /// The id that a seller may ask for. Facilitators see it, so it does not give the purchase's own away, which serves as
@@ -291,13 +292,13 @@ impl Wallet for LocalWallet {
                 (None, None) => WalletError::NoPayableOffer(appraisal.reasons()),
             });
         };
-        let choice = Choice { asset, clearance, policy_hash: policy.hash() };
+        let choice = Choice { asset, clearance, policy_hash: policy.hash(), limits };
         let purchase = self.new_purchase(request, offer, &choice)?;
         // Before the reservation: a person may take a while to unlock it, the seller's time runs from the signature,
         // and what is reserved and unsigned for long is given back.
         self.payer(&offer.requirements.network)?.unlock()?;
         fault::point("wallet.decided");
-        let used = self.reserve(&purchase, &clearance.limits).await?;
+        let used = self.reserve(&purchase, &clearance.needs()).await?;
         fault::point("wallet.reserved");
         if let Err(error) = self.sign_and_record(challenge, offer, asset, &purchase).await {
             self.release_unsigned(&purchase.id, &error).await;

@@ -1,7 +1,7 @@
 //! Room in the budgets: whether there is any, and taking it.
 
 use farthing_ledger::{NewPurchase, Reserved};
-use farthing_policy::{Clearance, Denial, Limit, Usage};
+use farthing_policy::{Clearance, Denial, Limit, Needs, Usage};
 
 use crate::{LocalWallet, WalletError};
 
@@ -30,17 +30,21 @@ impl LocalWallet {
     pub(crate) async fn reserve(
         &self,
         purchase: &NewPurchase,
-        limits: &[Limit],
+        needs: &Needs,
     ) -> Result<Vec<(Limit, Usage)>, WalletError> {
-        let first = self.ledger.reserve(purchase.clone(), limits.to_vec()).await?;
+        let first = self.ledger.reserve_with(purchase.clone(), needs.clone()).await?;
         let denial = match first {
             Reserved::Granted { used, .. } => return Ok(used),
+            // A person has to decide: no money that comes back changes that.
+            Reserved::Denied(denial) if denial.approval.is_some() => {
+                return Err(WalletError::Denied(Box::new(denial)));
+            }
             Reserved::Denied(denial) => denial,
         };
         if !self.reconcile_expired().await? {
             return Err(WalletError::Denied(Box::new(denial)));
         }
-        match self.ledger.reserve(purchase.clone(), limits.to_vec()).await? {
+        match self.ledger.reserve_with(purchase.clone(), needs.clone()).await? {
             Reserved::Granted { used, .. } => Ok(used),
             Reserved::Denied(denial) => Err(WalletError::Denied(Box::new(denial))),
         }

@@ -84,6 +84,12 @@ pub struct CallLimits {
     pub network: Option<Network>,
     /// The only protocol to pay in.
     pub protocol: Option<Protocol>,
+    /// The agent that calls, as the policy names it; none for the wallet's owner.
+    pub agent: Option<String>,
+    /// The session that it calls in. A call outside of sessions is a session of its own.
+    pub session: Option<String>,
+    /// The price that a catalogue or the provider's own list gives.
+    pub advertised: Option<Usd>,
 }
 
 /// A payment ready to be sent, already in the ledger. Its debug output leaves the signed bytes out.

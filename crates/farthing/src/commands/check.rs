@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use farthing_ledger::{Purchase, PurchaseFilter};
-use farthing_policy::{Limit, Measure, Usage};
+use farthing_policy::{Clearance, Limit, Measure, Usage};
 use farthing_protocol::{Challenge, Offer};
 use farthing_wallet::{Appraisal, FetchError, Probe, Request, Verdict};
 use http::{HeaderMap, StatusCode};
@@ -105,11 +105,28 @@ fn print(challenge: &Challenge, appraisal: &Appraisal, allowed: bool, output: Ou
     if let Some(description) = descriptions.find(|text| !text.is_empty()) {
         output.line(format!("{DIM}sells{DIM:#}   {}", printable(description)));
     }
-    if allowed {
-        output.line(format!("{GOOD}allowed{GOOD:#} by the policy"));
+    match chosen_clearance(appraisal) {
+        Some(clearance) if allowed && clearance.approval.is_some() => {
+            output.line(format!(
+                "{WARN}needs approval{WARN:#} by a person, the policy says; `farthing fetch` asks for it"
+            ));
+        }
+        _ if allowed => output.line(format!("{GOOD}allowed{GOOD:#} by the policy")),
+        _ => {}
+    }
+    for denial in chosen_clearance(appraisal).iter().flat_map(|clearance| &clearance.shadowed) {
+        output.line(format!("{DIM}shadow{DIM:#}  `{}` would deny it: {denial}", denial.rule));
     }
     for (limit, used) in &appraisal.used {
         output.line(format!("{DIM}budget{DIM:#}  {}: {} left", limit.rule, limit.remaining(*used)));
+    }
+}
+
+/// What the policy said of the offer that would be paid.
+fn chosen_clearance(appraisal: &Appraisal) -> Option<&Clearance> {
+    match appraisal.offers.get(appraisal.chosen?)? {
+        (_, Verdict::Payable { clearance, .. }) => Some(clearance),
+        _ => None,
     }
 }
 
@@ -160,6 +177,8 @@ fn to_json(challenge: &Challenge, appraisal: &Appraisal, allowed: bool) -> Value
         "unreadable": appraisal.unreadable,
         "seller_says": challenge.error,
         "denial": appraisal.denied,
+        "needs_approval": chosen_clearance(appraisal).is_some_and(|clearance| clearance.approval.is_some()),
+        "shadowed": chosen_clearance(appraisal).map(|clearance| &clearance.shadowed),
         "budgets": budgets_json(&appraisal.used),
     })
 }

@@ -3,6 +3,7 @@
 use std::io::Read as _;
 
 use farthing_ledger::Purchase;
+use farthing_money::Price;
 use farthing_protocol::Protocol;
 use farthing_wallet::{CallLimits, Request};
 use http::{HeaderName, HeaderValue, Method};
@@ -58,12 +59,17 @@ fn build(args: &RequestArgs, method: Method, url: &str, fence: &Fence) -> Result
 
 /// What the arguments demand of the payment.
 pub(crate) fn limits(args: &RequestArgs) -> Result<CallLimits, Failure> {
-    let max_amount = args.max_amount.map(|price| price.in_dollars()).transpose();
+    let dollars = |price: Option<Price>, flag: &str| {
+        let value = price.map(|price| price.in_dollars()).transpose();
+        value.map_err(|error| Failure::new(Code::Configuration, format!("{flag}: {error}")))
+    };
     Ok(CallLimits {
-        max_amount: max_amount
-            .map_err(|error| Failure::new(Code::Configuration, format!("--max-amount: {error}")))?,
+        max_amount: dollars(args.max_amount, "--max-amount")?,
         network: args.network.clone(),
         protocol: args.protocol.as_deref().and_then(Protocol::from_name),
+        agent: args.agent.clone(),
+        session: args.session.clone(),
+        advertised: dollars(args.advertised, "--advertised")?,
     })
 }
 

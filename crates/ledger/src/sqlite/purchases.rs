@@ -27,7 +27,7 @@ pub(super) fn reserve(batch: &mut Batch<'_>, purchase: &NewPurchase, needs: &Nee
         return deny(batch, purchase, freeze::denial(&frozen));
     }
     let room = match budget::admit(batch.conn, &needs.limits, purchase.value, batch.now)? {
-        Ok(room) => room,
+        Ok(room) => Room { shadowed: [needs.shadowed.clone(), room.shadowed].concat(), ..room },
         Err(denial) => return deny(batch, purchase, denial),
     };
     let approval = match &needs.approval {

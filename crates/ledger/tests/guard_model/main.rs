@@ -194,7 +194,7 @@ impl Run {
             pay_to: format!("0x{payee}"),
             ..purchase(self.model.payments.len().to_string(), "$0")
         };
-        let needs = Needs { limits: limits.clone(), approval: terms.map(need) };
+        let needs = Needs { limits: limits.clone(), approval: terms.map(need), ..Needs::default() };
         let answer = self.ledger.reserve_with(wish, needs).await.unwrap();
         let now = self.write();
         let has_room = |limit: &&Limit| self.model.has_room(limit, payee, cents, now);
