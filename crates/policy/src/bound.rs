@@ -11,7 +11,7 @@ mod scopes;
 use farthing_money::Usd;
 
 use crate::compare::largest_payment;
-use crate::payments::{Cap, Payments, Span};
+use crate::payments::{Cap, Each, Payments, Span};
 use crate::{Measure, Policy, Window};
 
 pub(crate) use schedule::window_name;
@@ -84,6 +84,9 @@ impl Policy {
         let rule = &cap.rule;
         if cap.shadow {
             return Err(format!("`{rule}` is in shadow mode."));
+        }
+        if cap.each == Each::NewPayee {
+            return Err(format!("`{rule}` limits payees that are new, not what the others are paid."));
         }
         let Span::Window(window) = cap.span else {
             return Err(format!("`{rule}` counts each session apart, and there may be any number of them."));

@@ -124,7 +124,7 @@ fn join<T: Display>(entries: &[T]) -> String {
 fn length(time: Duration) -> String {
     let seconds = time.as_secs();
     let units = [("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1)];
-    let whole = units.into_iter().find(|(_, unit)| seconds % unit == 0);
+    let whole = units.into_iter().find(|(_, unit)| seconds.is_multiple_of(*unit));
     let (name, count) = whole.map_or(("second", seconds), |(name, unit)| (name, seconds / unit));
     format!("{count} {name}{}", if count == 1 { "" } else { "s" })
 }

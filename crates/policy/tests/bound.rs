@@ -12,7 +12,6 @@ use proptest::sample::select;
 
 const MINUTE: i64 = 60;
 const DAY: i64 = 24 * 60 * MINUTE;
-const MICRO: u128 = 1_000_000_000_000;
 const PAYEES: [&str; 2] =
     ["0x209693bc6afc0c5328ba36faf03c514ef312287c", "0xf39fd6e51aad88f6f4ce6ab8827279cfffb92266"];
 const HOSTS: [&str; 3] = ["a.com", "b.com", "x.c.com"];

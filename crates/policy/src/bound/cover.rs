@@ -121,17 +121,24 @@ impl Problem {
             return vec![Vec::new()];
         }
         let day = self.steps_in(DAY);
-        let inside = (start / day + 1..).map(|days| days * day).take_while(|step| *step < start + self.steps);
+        let end = start + self.steps;
+        let inside = (start / day + 1..).map(|days| days * day).take_while(|step| *step < end);
         match self.window {
-            Window::Rolling(Period::Month) => {
-                inside.flat_map(|first| [28, 29].map(|days| vec![first, first + days * day])).collect()
-            }
+            Window::Rolling(Period::Month) => inside.flat_map(|first| self.februaries(first, end)).collect(),
             Window::Rolling(Period::Week) | Window::Calendar(Period::Week) => {
                 inside.map(|first| vec![first]).collect()
             }
             Window::Rolling(_) => vec![vec![self.steps_in(WEEK)]],
             Window::Calendar(_) | Window::Lifetime => vec![Vec::new()],
         }
+    }
+
+    /// One month that begins in a stretch, or two: only a February is short enough to lie between.
+    fn februaries(&self, first: u64, end: u64) -> Vec<Vec<u64>> {
+        let second = [28, 29].map(|days| first + self.steps_in(days * DAY));
+        let both: Vec<_> =
+            second.iter().filter(|second| **second < end).map(|second| vec![first, *second]).collect();
+        if both.is_empty() { vec![vec![first]] } else { both }
     }
 
     /// The cheapest cover of the stretch that begins at `start`.

@@ -1,6 +1,8 @@
 //! In how many scopes a cap can count at most.
 use std::collections::HashSet;
 
+use farthing_money::Network;
+
 use crate::Policy;
 use crate::payments::{Each, Listed, Payments};
 use crate::subject::AssetPattern;
@@ -62,7 +64,7 @@ impl Policy {
     }
 }
 
-/// What the agents' section, the hosts' and so on are called where they are counted apart.
+/// What is counted apart, in words.
 pub(super) fn counted(each: Each) -> &'static str {
     match each {
         Each::All => "everything",
@@ -81,13 +83,16 @@ pub(super) fn counted(each: Each) -> &'static str {
 fn networks(section: &Payments) -> Option<usize> {
     let listed = allowed(&section.networks).map(<[_]>::len);
     let by_asset = allowed(&section.assets).and_then(|allow| {
-        let network = |entry| match entry {
-            &AssetPattern::Exact { ref network, .. } => Some(network),
-            AssetPattern::Symbol(_) => None,
-        };
-        allow.iter().map(network).collect::<Option<HashSet<_>>>().map(|networks| networks.len())
+        allow.iter().map(network_of).collect::<Option<HashSet<_>>>().map(|networks| networks.len())
     });
     [listed, by_asset].into_iter().flatten().min()
+}
+
+fn network_of(entry: &AssetPattern) -> Option<&Network> {
+    match entry {
+        AssetPattern::Exact { network, .. } => Some(network),
+        AssetPattern::Symbol(_) => None,
+    }
 }
 
 /// The allow list, where it refuses what is not on it.
