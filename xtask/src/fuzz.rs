@@ -165,6 +165,7 @@ fn dictionary(target: &str) -> &'static str {
     match target {
         "path" => "path.dict",
         "money" => "money.dict",
+        "cel" | "argument_path" => "cel.dict",
         _ if target.ends_with("_yaml") || target == "config_secrets" => "yaml.dict",
         _ => "json.dict",
     }
@@ -173,7 +174,8 @@ fn dictionary(target: &str) -> &'static str {
 /// In bytes: room for several of what it is about, and no more, since small inputs find more in the same time.
 fn longest(target: &str) -> usize {
     match target {
-        "path" | "money" | "config_secrets" => 1024,
+        "argument_path" => 256,
+        "path" | "money" | "config_secrets" | "cel" => 1024,
         "settlement" => 4096,
         _ => 8192,
     }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Deserializer};
 
 use crate::exit::{Code, Failure};
 use crate::home;
+use crate::webhook::ApprovalsConfig;
 
 /// What `init` writes.
 pub(crate) const STARTER: &str = include_str!("starter-config.yaml");
@@ -41,6 +42,8 @@ pub(crate) struct Config {
     max_body_bytes: Option<u64>,
     /// Where the passphrase comes from when FARTHING_PASSPHRASE is not set.
     pub(crate) unlock: Option<Unlock>,
+    /// Who is told that an approval waits.
+    pub(crate) approvals: Option<ApprovalsConfig>,
 }
 
 /// One network.
@@ -101,6 +104,7 @@ impl Config {
         if matches!(&self.unlock, Some(Unlock::Command(command)) if command.is_empty()) {
             return Err("`unlock.command` is empty; name a program and its arguments".to_owned());
         }
+        self.approvals.as_ref().map_or(Ok(()), ApprovalsConfig::check)?;
         for (network, config) in &self.networks {
             crate::session::chain(network, &config.rpc).map_err(|failure| failure.message)?;
         }
@@ -205,6 +209,8 @@ mod tests {
             ("networks: {base: {rpc: [\"not an address\"]}}", "no http or https"),
             ("networks: {mars: {}}", "mars"),
             ("unlock: {command: []}", "unlock.command"),
+            ("approvals: {webhook: \"http://a.example\", secret_env: X}", "no https address"),
+            ("approvals: {webhook: \"https://a.example\"}", "secret_env"),
             ("prefer: [base]\nprefer: [base]", "prefer"),
         ] {
             let error = Config::parse(text).unwrap_err();

@@ -12,6 +12,7 @@ mod output;
 mod progress;
 mod sellers;
 mod session;
+mod webhook;
 
 use std::io::IsTerminal as _;
 use std::process::ExitCode;

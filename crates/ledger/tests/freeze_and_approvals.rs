@@ -22,7 +22,7 @@ fn need(terms: &str) -> ApprovalNeed {
 }
 
 fn needs(terms: &str) -> Needs {
-    Needs { limits: vec![amount("all", DAY, "$10")], approval: Some(need(terms)) }
+    Needs { limits: vec![amount("all", DAY, "$10")], approval: Some(need(terms)), ..Needs::default() }
 }
 
 fn asking(terms: &str) -> Arc<CallPlan> {

@@ -1,4 +1,4 @@
-//! What may be paid.
+//! What may be paid, and which tools may be called.
 //!
 //! What this crate is for: a person writes down in YAML what an agent may spend, on what, and how fast. The wallet
 //! asks [`Policy::check`] about the exact terms of each payment before it signs. What can be decided from the terms
@@ -122,8 +122,35 @@
 //! What a policy says in vain is found when it is read: [`Policy::warnings`]. [`Policy::bound`] tells how much can be
 //! spent at most.
 //!
-//! `tools:` and conditions will stand beside `payments:`; until then they are unknown keys, so a policy that needs them
-//! is refused, not half obeyed.
+//! **Tools**: `default`, `hide` and `tools` are Intercept's (version "1"), unchanged, with exact numbers and more beside
+//! them; the module [`tools`] tells how a call is decided. docs/policy.md is the reference for all of it.
+//!
+//! ```
+//! use farthing_policy::{Call, DenialCode, Policy, json::Json};
+//!
+//! let policy = Policy::parse(r#"
+//! version: "1"
+//! tools:
+//!   send_payment:
+//!     rules:
+//!       - {name: small, conditions: [{path: args.cents, op: lte, value: 4000}]}
+//!       - {name: pace, rate_limit: 5/60 minutes}
+//! "#)?;
+//! let call = |arguments: &Json| policy.plan(&Call {
+//!     server: "bank",
+//!     tool: "send_payment",
+//!     arguments: arguments.as_object().unwrap(),
+//!     agent: None,
+//!     session: "s1",
+//!     now: jiff::Timestamp::UNIX_EPOCH,
+//! });
+//! let denial = call(&Json::parse(br#"{"cents": 4001}"#).unwrap()).unwrap_err();
+//! assert_eq!((denial.code, denial.rule.as_str()), (DenialCode::ConditionFailed, "small"));
+//! // What depends on counters is decided by the ledger, which takes the charges in the same transaction.
+//! let plan = call(&Json::parse(br#"{"cents": 4000}"#).unwrap()).unwrap();
+//! assert_eq!(plan.charges[0].counter.scope, "tool:bank/send_payment/_rate_60 minutes");
+//! # Ok::<(), farthing_policy::PolicyError>(())
+//! ```
 #![forbid(unsafe_code)]
 #![allow(
     clippy::result_large_err,

@@ -25,6 +25,7 @@ mod errors;
 mod facilitator_request;
 mod facilitator_yaml;
 mod gateway_yaml;
+mod json_rpc;
 mod money;
 mod path;
 mod payment_header;
@@ -33,6 +34,7 @@ mod policy_yaml;
 mod readers;
 mod selling;
 mod settlement;
+mod tools_yaml;
 mod wire;
 
 /// One fuzz target: the name of its folder in `fuzz/corpus`, and what it does.
@@ -45,17 +47,21 @@ pub struct Target {
 }
 
 /// Every target whose body is here. `rpc_answer` needs what its crate does not show; its body is in `farthing-rail-evm`.
-pub const TARGETS: [Target; 10] = [
+pub const TARGETS: [Target; 14] = [
+    Target { name: "argument_path", run: tools_yaml::argument_path },
+    Target { name: "cel", run: tools_yaml::cel },
     Target { name: "config_secrets", run: config_secrets::run },
     Target { name: "facilitator_request", run: facilitator_request::run },
     Target { name: "facilitator_yaml", run: facilitator_yaml::run },
     Target { name: "gateway_yaml", run: gateway_yaml::run },
+    Target { name: "json_rpc", run: json_rpc::run },
     Target { name: "money", run: money::run },
     Target { name: "path", run: path::run },
     Target { name: "payment_header", run: payment_header::run },
     Target { name: "payment_required", run: payment_required::run },
     Target { name: "policy_yaml", run: policy_yaml::run },
     Target { name: "settlement", run: settlement::run },
+    Target { name: "tools_yaml", run: tools_yaml::run },
 ];
 
 /// Runs the target of this name.

@@ -69,16 +69,20 @@ macro_rules! replayed {
 }
 
 replayed! {
+    argument_path,
+    cel,
     config_secrets,
     facilitator_request,
     facilitator_yaml,
     gateway_yaml,
+    json_rpc,
     money,
     path,
     payment_header,
     payment_required,
     policy_yaml,
     settlement,
+    tools_yaml,
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use farthing_ambient::{Clock as _, SystemClock};
 use farthing_ledger::{Outcome, PurchaseId, PurchaseState};
-use farthing_wallet::{CutOff, FetchError, Fetched, FetchedBody, PaidCall, has_answer};
+use farthing_wallet::{CutOff, FetchError, Fetched, FetchedBody, PaidCall, WalletError, has_answer};
 use http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 
@@ -47,6 +47,9 @@ pub(crate) async fn run(session: &Session, args: &FetchArgs, output: Output) -> 
             }
         };
         let fetched = progress::shown(output, || watch.doing(), answer).await;
+        if let Err(error) = &fetched {
+            ask_for_approval(session, error).await?;
+        }
         deliver(fetched.map_err(|error| sent(error, &go_on))?, &go_on, output).await
     };
     tokio::select! {
@@ -54,6 +57,16 @@ pub(crate) async fn run(session: &Session, args: &FetchArgs, output: Output) -> 
         done = work => done,
         purchase = watch.broken_off() => Err(broken_off(session, &purchase, watch.keeping(), &go_on).await),
     }
+}
+
+/// Tells the configured receiver when a person has to approve the payment.
+async fn ask_for_approval(session: &Session, error: &FetchError) -> Result<(), Failure> {
+    let FetchError::Wallet(WalletError::Denied(denial)) = error else { return Ok(()) };
+    let (Some(approval), Some(config)) = (&denial.approval, &session.config().approvals) else {
+        return Ok(());
+    };
+    config.webhook()?.tell(&session.ledger()?, &approval.id).await;
+    Ok(())
 }
 
 /// A failed call; when its payment is out, with what can be done about it.

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use farthing_agent::guard::stdio::{self, StdioConfig};
-use farthing_agent::guard::{Limits, Policed, PolicedConfig, PolicyFile, PolicyFileError, Reloaded, Words};
+use farthing_agent::guard::{
+    Limits, Notify, Policed, PolicedConfig, PolicyFile, PolicyFileError, Reloaded, Words,
+};
 use farthing_ambient::{Clock as _, Entropy as _, OsEntropy, SystemClock, causes};
 use farthing_ledger::{Ledger, PolicyChange};
 use farthing_policy::Policy;
@@ -14,6 +16,7 @@ use farthing_policy::tools::validation_errors;
 use tokio::runtime::{Handle, Runtime};
 
 use crate::cli::{Compat, GuardArgs, GuardCommand};
+use crate::config::Config;
 use crate::exit::{Code, Failure};
 use crate::home::{self, Home};
 use crate::output::{self, GOOD, Output};
@@ -73,7 +76,7 @@ fn guard(home: &Home, args: &GuardArgs) -> Result<u8, Failure> {
     let runtime = runtime()?;
     let server = args.name.clone().unwrap_or_else(|| server_name(args));
     runtime.spawn(follow(policy.clone(), ledger.clone(), server.clone()));
-    let gate = gate(args, server, policy, ledger.clone(), runtime.handle())?;
+    let gate = gate(home, args, (server, policy), ledger.clone(), runtime.handle())?;
     let code = match args.server.child.as_slice() {
         [] => Err(Failure::new(Code::Configuration, "no server is named")
             .hint("write its command after `--`, or its address after --upstream")),
@@ -113,13 +116,14 @@ fn ledger(home: &Home, args: &GuardArgs) -> Result<Ledger, Failure> {
 }
 
 fn gate(
+    home: &Home,
     args: &GuardArgs,
-    server: String,
-    policy: Arc<PolicyFile>,
+    (server, policy): (String, Arc<PolicyFile>),
     ledger: Ledger,
     runtime: &Handle,
 ) -> Result<Policed, Failure> {
     let salt = salt(&ledger)?;
+    let notify = notify(&Config::load(&home.config())?, &ledger, runtime)?;
     Ok(Policed::new(PolicedConfig {
         policy,
         ledger,
@@ -134,11 +138,23 @@ fn gate(
             None => Words::Ours,
         },
         salt,
-        notify: None,
+        notify,
         clock: Arc::new(SystemClock),
         entropy: Arc::new(OsEntropy),
         runtime: runtime.clone(),
     }))
+}
+
+/// Tells the configured receiver, without keeping the call waiting.
+fn notify(config: &Config, ledger: &Ledger, runtime: &Handle) -> Result<Option<Notify>, Failure> {
+    let Some(approvals) = &config.approvals else { return Ok(None) };
+    let (webhook, ledger, runtime) = (approvals.webhook()?, ledger.clone(), runtime.clone());
+    // TLS is needed for nothing else here.
+    drop(rustls::crypto::ring::default_provider().install_default());
+    Ok(Some(Arc::new(move |id: &str, _: &_| {
+        let (webhook, ledger, id) = (webhook.clone(), ledger.clone(), id.to_owned());
+        runtime.spawn(async move { webhook.tell(&ledger, &id).await });
+    })))
 }
 
 fn new_session() -> Result<String, Failure> {
