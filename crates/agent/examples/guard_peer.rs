@@ -171,6 +171,7 @@ impl Gate for Obedient {
     fn call(&self, call: &Call<'_>, client: &Client) -> Decided {
         let asked = |key: &str| call.arguments.get(key).cloned();
         let ticket = asked("ticket").map(|name| Ticket(Box::new(name.to_string())));
+        assert!(asked("panic").is_none(), "told to panic");
         if asked("deny").is_some() {
             return denied();
         }

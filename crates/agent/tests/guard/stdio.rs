@@ -60,7 +60,7 @@ fn fifty_calls_are_decided_at_once() {
     let mut guarded = Guarded::start(&[]);
     let begin = Instant::now();
     for number in 0..50 {
-        guarded.call(number, "echo", r#"{"later":300,"ticket":"t"}"#);
+        guarded.call(number, "echo", r#"{"later":1500,"ticket":"t"}"#);
     }
     guarded.call(99, "echo", "{}");
     assert_eq!(id(&guarded.json()), "99", "others pass meanwhile");
@@ -84,7 +84,7 @@ fn the_server_asks_the_client_while_fifty_calls_wait() {
 
 #[test]
 fn the_gate_asks_the_client() {
-    let mut guarded = Guarded::start(&["ask=400"]);
+    let mut guarded = Guarded::start(&["ask=2000"]);
     guarded.send(r#"{"id":0,"method":"initialize","params":{"capabilities":{"elicitation":{}}}}"#);
     guarded.line();
     for (number, outcome) in [(1, "accept"), (2, "decline")] {
@@ -106,7 +106,7 @@ fn a_cancellation_reaches_the_server_after_its_call_or_not_at_all() {
     guarded.call(1, "silent", r#"{"ticket":"t"}"#);
     guarded.send(r#"{"method":"notifications/cancelled","params":{"requestId":1}}"#);
     assert_eq!(guarded.end(), "\"t\" lost");
-    guarded.call(2, "exit", r#"{"later":100,"ticket":"u","code":3}"#);
+    guarded.call(2, "exit", r#"{"later":500,"ticket":"u","code":3}"#);
     guarded.send(r#"{"method":"notifications/cancelled","params":{"requestId":2}}"#);
     assert_eq!(guarded.end(), "\"u\" failed");
     guarded.call(3, "notified", "{}");
@@ -116,14 +116,14 @@ fn a_cancellation_reaches_the_server_after_its_call_or_not_at_all() {
 
 #[test]
 fn a_child_that_never_answers_is_given_up_and_progress_prolongs() {
-    let mut guarded = Guarded::start(&["timeout=600"]);
+    let mut guarded = Guarded::start(&["timeout=1500"]);
     guarded.call(1, "silent", r#"{"ticket":"t"}"#);
     assert!(guarded.line().contains(r#""id":1,"error":{"code":-32001"#));
     assert_eq!(guarded.end(), "\"t\" lost");
     guarded.call(2, "notified", "{}");
     assert!(guarded.line().contains("\"requestId\":1"));
     guarded.send(
-        r#"{"id":3,"method":"tools/call","params":{"name":"progress","arguments":{"times":4,"every":250},"_meta":{"progressToken":7}}}"#,
+        r#"{"id":3,"method":"tools/call","params":{"name":"progress","arguments":{"times":4,"every":500},"_meta":{"progressToken":7}}}"#,
     );
     for _ in 0..4 {
         assert!(guarded.line().contains("notifications/progress"));

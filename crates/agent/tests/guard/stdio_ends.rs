@@ -53,7 +53,7 @@ fn exit_codes_are_the_childs() {
 #[test]
 fn what_is_asked_before_the_input_ends_is_answered() {
     let mut guarded = Guarded::start(&[]);
-    guarded.call(1, "echo", r#"{"later":100}"#);
+    guarded.call(1, "echo", r#"{"later":400}"#);
     guarded.call(2, "echo", "{}");
     guarded.close();
     assert!(guarded.line().contains("\"id\":2"));
@@ -82,8 +82,9 @@ fn a_grandchild_that_holds_the_output_holds_nobody_up() {
 
 #[test]
 fn a_child_that_does_not_leave_is_made_to() {
-    let stubborn = "trap '' TERM; while :; do sleep 0.05; done";
+    let stubborn = "trap '' TERM; echo '{\"method\":\"ready\"}'; while :; do sleep 0.05; done";
     let mut guarded = Guarded::around(&["grace=150"], &["sh", "-c", stubborn]);
+    assert!(guarded.line().contains("ready"));
     let begin = Instant::now();
     guarded.close();
     assert_eq!(guarded.exit().code(), Some(128 + 9));
@@ -113,4 +114,11 @@ fn a_child_that_closes_its_output_is_no_server() {
     guarded.send(r#"{"id":1,"method":"ping"}"#);
     assert!(guarded.line().contains("-32000"));
     assert_eq!(guarded.exit().code(), Some(128 + 15));
+}
+
+#[test]
+fn a_gate_that_panics_ends_the_session() {
+    let mut guarded = Guarded::start(&["grace=150"]);
+    guarded.call(1, "echo", r#"{"panic":1}"#);
+    assert_eq!(guarded.exit().code(), Some(0));
 }

@@ -81,10 +81,14 @@ pub enum StdioError {
 /// When it returns, a thread may still be reading standard input: end the process then.
 ///
 /// # Errors
-/// [`StdioError`]: nothing was started.
+/// [`StdioError`]: the session could not begin, or the child could not be reaped.
 pub fn run(config: StdioConfig, gate: Arc<dyn Gate>) -> Result<u8, StdioError> {
     let input = File::from(io::stdin().as_fd().try_clone_to_owned()?);
     let output = File::from(io::stdout().as_fd().try_clone_to_owned()?);
+    for pipe in [&input, &output] {
+        // Another program may have left the pipe non-blocking. What is no pipe may refuse, and needs it not.
+        let _ = rustix::io::ioctl_fionbio(pipe, false);
+    }
     let (events, heard) = mpsc::channel();
     let (runtime, _stop) = match &config.runtime {
         Some(runtime) => (runtime.clone(), None),
@@ -120,6 +124,15 @@ impl Pipes {
     }
 }
 
+/// Tells that a thread has ended, also when the gate panicked in it: the session must not hang.
+struct Ends(Arc<Pipes>, Event);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        self.0.tell(self.1);
+    }
+}
+
 impl Link for Pipes {
     fn send(&self, to: Side, _: Stream, message: &[u8]) {
         if !self.outlet(to).send(message) {
@@ -128,7 +141,9 @@ impl Link for Pipes {
     }
 
     fn queue(&self, to: Side, _: Stream, message: Vec<u8>) {
-        self.outlet(to).queue(message);
+        if !self.outlet(to).queue(message) {
+            self.tell(Event::Broken);
+        }
     }
 }
 
@@ -141,22 +156,22 @@ fn start_threads(
     from_child: ChildStdout,
 ) -> io::Result<()> {
     let most = config.limits.max_message;
-    let (to, relay_in) = (link.clone(), relay.clone());
+    let (ends, relay_in) = (Ends(link.clone(), Event::ClientClosed), relay.clone());
     spawn("guard-client", move || {
+        let _ends = ends;
         carry(Lines::new(input, most), |line| match line {
             Line::Whole(line) if line.trim_ascii().is_empty() => {}
             Line::Whole(line) => drop(relay_in.from_client(ONLY, line)),
             Line::TooLarge(shape) => drop(relay_in.client_too_large(ONLY, &shape)),
         });
-        to.tell(Event::ClientClosed);
     })?;
-    let (to, relay_out) = (link.clone(), relay.clone());
+    let (ends, relay_out) = (Ends(link.clone(), Event::ServerClosed), relay.clone());
     spawn("guard-server", move || {
+        let _ends = ends;
         carry(Lines::new(from_child, most), |line| match line {
             Line::Whole(line) => relay_out.from_server(ONLY, line),
             Line::TooLarge(shape) => relay_out.server_too_large(ONLY, &shape),
         });
-        to.tell(Event::ServerClosed);
     })?;
     for side in [Side::Client, Side::Server] {
         let link = link.clone();

@@ -7,6 +7,9 @@ use std::time::{Duration, Instant};
 
 use crate::guard::relay::lock;
 
+/// Who leaves so many messages unread is gone: what waits for him must not grow without bound.
+const MOST_QUEUED: usize = 16_384;
+
 /// Messages are written by who has them, in one system call; who must not wait leaves them in the queue, which
 /// [`Self::run`] empties. Whoever writes empties the queue first, so the queue keeps its place in the order.
 pub(super) struct Outlet {
@@ -35,10 +38,16 @@ impl Outlet {
         self.empty(&mut pipe) && self.write(&mut pipe, message)
     }
 
-    /// Leaves a message for [`Self::run`], without waiting.
-    pub(super) fn queue(&self, message: Vec<u8>) {
-        lock(&self.queue).messages.push_back(message);
+    /// Leaves a message for [`Self::run`], without waiting. Whether there is room for it.
+    pub(super) fn queue(&self, message: Vec<u8>) -> bool {
+        let mut queue = lock(&self.queue);
+        let room = queue.messages.len() < MOST_QUEUED;
+        if room {
+            queue.messages.push_back(message);
+        }
+        drop(queue);
         self.changed.notify_all();
+        room
     }
 
     /// Closes the pipe when everything that is queued is written, without waiting for it.
@@ -158,5 +167,12 @@ mod tests {
         outlet.flush(Duration::ZERO);
         assert_eq!(*lock(&taken.0), b"first\nsecond\nthird\n");
         assert!(!outlet.send(b"late"));
+    }
+
+    #[test]
+    fn the_queue_has_an_end() {
+        let outlet = Outlet::new(Taken::default());
+        assert!((0..MOST_QUEUED).all(|_| outlet.queue(Vec::new())));
+        assert!(!outlet.queue(Vec::new()));
     }
 }
