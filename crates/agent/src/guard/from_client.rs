@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use farthing_policy::json::{Json, Object};
 
@@ -13,6 +14,9 @@ use super::message::{Fault, INVALID, Incoming, Kind, LIMIT, Member, Method, deni
 use super::relay::{Core, Relay, Side, Stream, Taken, lock};
 use super::scan::{Form, Scan, Shape};
 use super::table::{Cancelled, Closed, Open, Phase};
+
+/// How long a subscription may last: ten years.
+const EVER: Duration = Duration::from_secs(10 * 365 * 86_400);
 
 /// What becomes of one message.
 enum Outcome {
@@ -89,7 +93,8 @@ impl Relay {
         if method == Method::Initialize {
             core.elicits.store(member.offers_elicitation(), Ordering::Relaxed);
         }
-        let deadline = core.link.now() + core.limits.call_timeout;
+        let within = if method == Method::Listen { EVER } else { core.limits.call_timeout };
+        let deadline = core.link.now() + within;
         let phase = match method {
             Method::Call => Phase::Deciding,
             _ => Phase::Sent { deadline, ticket: None },

@@ -60,6 +60,8 @@ pub(super) enum Method {
     Call,
     List,
     Initialize,
+    /// `subscriptions/listen` (2026-07-28): its answer comes when the client or the server ends the subscription.
+    Listen,
     Other,
 }
 
@@ -153,6 +155,7 @@ fn kind(message: &Object) -> Result<Kind, Why> {
         "tools/call" => Method::Call,
         "tools/list" => Method::List,
         "initialize" => Method::Initialize,
+        "subscriptions/listen" => Method::Listen,
         _ => Method::Other,
     };
     if known == Method::Call {

@@ -8,12 +8,14 @@
 //! - Large results pass as the bytes they came in; only lists of tools, and answers to calls with a ticket, are parsed.
 //! - Nothing waits for ever and nothing grows without bound ([`Limits`]).
 //!
-//! [`Relay`] is the session, whatever carries the messages ([`Link`]); [`stdio`] carries them to a child process.
+//! [`Relay`] is the session, whatever carries the messages ([`Link`]); [`stdio`] carries them to a child process, [`http`] to
+//! and from servers and clients that speak HTTP.
 
 mod client;
 mod from_client;
 mod from_server;
 mod gate;
+pub mod http;
 mod id;
 mod list;
 mod message;

@@ -10,7 +10,8 @@ use tokio::runtime::Handle;
 
 use super::client::Asks;
 use super::gate::{End, Gate};
-use super::message::{CLOSED, Fault, INTERNAL, Method, TIMEOUT, cancelled};
+use super::id::Id;
+use super::message::{CLOSED, Fault, INTERNAL, Method, TIMEOUT, cancelled, object};
 use super::table::{Open, Table};
 
 /// Which of a transport's streams a message belongs to. The transport numbers them as it likes; over HTTP, one for
@@ -160,6 +161,38 @@ impl Relay {
         for open in sent {
             self.0.end_without_answer(open, End::Lost, CLOSED, why);
         }
+    }
+
+    /// The server has refused these requests with this error, so they have not run. As [`Self::failed`], for a stream
+    /// whose requests go to the server apart from each other.
+    pub(super) fn refused(&self, ids: &[Id], error: &Json) {
+        let sent = lock(&self.0.table).take_sent_ids(ids);
+        for open in sent {
+            let entries = [("jsonrpc", Json::from("2.0")), ("id", open.id.clone()), ("error", error.clone())];
+            self.0.link.queue(Side::Client, open.stream, object(entries).to_vec());
+            if let Some(ticket) = open.ticket() {
+                // There is no answer that the gate could change.
+                let _ = self.0.gate.ended(ticket, End::Failed);
+            }
+        }
+    }
+
+    /// These requests will get no answer. As [`Self::lost`].
+    pub(super) fn lost_requests(&self, ids: &[Id], why: &str) {
+        let sent = lock(&self.0.table).take_sent_ids(ids);
+        for open in sent {
+            self.0.end_without_answer(open, End::Lost, CLOSED, why);
+        }
+    }
+
+    /// How many of these requests have no answer yet.
+    pub(super) fn pending_of(&self, ids: &[Id]) -> usize {
+        lock(&self.0.table).count_ids(ids)
+    }
+
+    /// How many requests have no answer yet.
+    pub(super) fn pending_all(&self) -> usize {
+        lock(&self.0.table).len()
     }
 
     /// The server is gone, or the session is over: every open request is answered with an error, and so is what comes.

@@ -180,6 +180,23 @@ impl Table {
         ids.iter().filter_map(|id| self.open.remove(id)).collect()
     }
 
+    /// Takes out those of these requests that the server has.
+    pub(super) fn take_sent_ids(&mut self, ids: &[Id]) -> Vec<Open> {
+        let sent = |id: &&Id| matches!(self.open.get(id), Some(Open { phase: Phase::Sent { .. }, .. }));
+        let sent: Vec<_> = ids.iter().filter(sent).collect();
+        sent.into_iter().filter_map(|id| self.open.remove(id)).collect()
+    }
+
+    /// How many of these requests are open.
+    pub(super) fn count_ids(&self, ids: &[Id]) -> usize {
+        ids.iter().filter(|id| self.open.contains_key(id)).count()
+    }
+
+    /// How many requests are open.
+    pub(super) fn len(&self) -> usize {
+        self.open.len()
+    }
+
     /// How many requests of a stream are open.
     pub(super) fn count(&self, stream: Stream) -> usize {
         self.open.values().filter(|open| open.stream == stream).count()

@@ -11,14 +11,14 @@ const BUFFER: usize = 64 << 10;
 
 /// A message.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Line<'a> {
+pub(in crate::guard) enum Line<'a> {
     Whole(&'a [u8]),
     /// It was larger than it may be; this is what could be seen of it.
     TooLarge(Shape),
 }
 
 /// Reads lines into one buffer that is used again and again.
-pub(super) struct Lines<R> {
+pub(in crate::guard) struct Lines<R> {
     input: R,
     buffer: Vec<u8>,
     /// What is read and not yet given out.
@@ -28,12 +28,12 @@ pub(super) struct Lines<R> {
 }
 
 impl<R: Read> Lines<R> {
-    pub(super) fn new(input: R, most: usize) -> Self {
+    pub(in crate::guard) fn new(input: R, most: usize) -> Self {
         Self { input, buffer: vec![0; BUFFER], begin: 0, end: 0, most }
     }
 
     /// The next line, without its end; none when the input has ended. The last line needs no end.
-    pub(super) fn next(&mut self) -> io::Result<Option<Line<'_>>> {
+    pub(in crate::guard) fn next(&mut self) -> io::Result<Option<Line<'_>>> {
         self.shrink();
         let mut searched = 0;
         loop {

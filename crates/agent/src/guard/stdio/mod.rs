@@ -4,7 +4,7 @@
 //! be woken for it. Only what the gate decides later, what times out, and signals, go by a small runtime.
 
 mod child;
-mod lines;
+pub(super) mod lines;
 mod outlet;
 
 use std::ffi::OsString;

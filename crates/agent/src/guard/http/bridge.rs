@@ -1,0 +1,160 @@
+//! Our standard input and output on one side, a server that speaks HTTP on the other.
+
+use std::future::Future;
+use std::io::{self, IoSlice, Read, Write};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::config::{BridgeConfig, HttpError};
+use super::front::{Front, Out};
+use super::queue::{Receiver, queue};
+use super::session::Session;
+use super::upstream::Upstream;
+use crate::guard::stdio::lines::{Line, Lines};
+use crate::guard::{Gate, Stream};
+
+/// How long the client may take to read the last answers.
+const LAST_READ: Duration = Duration::from_secs(1);
+/// How often it is asked whether open requests are answered when the client sends no more.
+const TICK: Duration = Duration::from_millis(5);
+
+/// Carries messages between our own standard input and output and the server, until the client closes our input, the
+/// server ends the session, or a signal comes. Gives the exit code for us: 0, or 1 if the server ended it.
+///
+/// When it returns, a thread may still be reading standard input: end the process then.
+///
+/// # Errors
+/// [`HttpError`]: nothing was started.
+pub fn run_bridge(config: BridgeConfig, gate: Arc<dyn Gate>) -> Result<u8, HttpError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let code = runtime.block_on(async {
+        let (mut terminate, mut hangup) = (signal(SignalKind::terminate())?, signal(SignalKind::hangup())?);
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let stop = async move {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = hangup.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        };
+        bridge(config, gate, io::stdin(), io::stdout(), stop).await
+    });
+    // A thread may be waiting in a read that nobody can end.
+    runtime.shutdown_background();
+    code
+}
+
+/// As [`run_bridge`], with any input and output, until `stop` completes.
+///
+/// # Errors
+/// [`HttpError`]: nothing was started.
+pub async fn bridge(
+    config: BridgeConfig,
+    gate: Arc<dyn Gate>,
+    input: impl Read + Send + 'static,
+    output: impl Write + Send + 'static,
+    stop: impl Future<Output = ()>,
+) -> Result<u8, HttpError> {
+    let upstream = Arc::new(Upstream::new(config.target)?);
+    let (to_client, for_client) = queue();
+    let session = Session::open(upstream, config.limits, gate, Front::One(to_client))?;
+    let written = write_all(output, for_client)?;
+    let read = read_all(input, &session)?;
+    tokio::pin!(stop, written);
+    let code = tokio::select! {
+        _ = read => {
+            tokio::select! {
+                () = answered(&session, config.grace) => {}
+                () = &mut stop => {}
+            }
+            0
+        }
+        () = session.ended.cancelled() => 1,
+        // Nobody reads what we write.
+        _ = &mut written => 0,
+        () = &mut stop => 0,
+    };
+    session.close("the session is over").await;
+    // A client that does not read them gets the last answers no more.
+    let _ = timeout(LAST_READ, written).await;
+    Ok(code)
+}
+
+/// Reads messages, in a thread of its own. Completes at the end of the input.
+fn read_all(input: impl Read + Send + 'static, session: &Arc<Session>) -> io::Result<oneshot::Receiver<()>> {
+    let (ends, ended) = oneshot::channel();
+    let (session, runtime) = (session.clone(), Handle::current());
+    let read = move || {
+        let _ends = ends;
+        let mut lines = Lines::new(input, session.limits.max_message);
+        let mut number = 0;
+        while !session.ended.is_cancelled() {
+            number += 1;
+            match lines.next() {
+                Ok(Some(Line::Whole(line))) if line.trim_ascii().is_empty() => continue,
+                Ok(Some(Line::Whole(line))) => {
+                    session.relay.from_client(Stream(number), line);
+                }
+                Ok(Some(Line::TooLarge(shape))) => {
+                    session.relay.client_too_large(Stream(number), &shape);
+                }
+                Ok(None) => return,
+                Err(error) => return tracing::warn!(%error, "can't read on"),
+            }
+            runtime.block_on(async {
+                session.wire.room().await;
+                session.wire.front.room(Stream(number)).await;
+            });
+        }
+    };
+    thread::Builder::new().name("guard-client".to_owned()).spawn(read)?;
+    Ok(ended)
+}
+
+/// Writes messages, in a thread of its own. Completes when all are written, or nobody takes them.
+fn write_all(
+    mut output: impl Write + Send + 'static,
+    mut messages: Receiver<Out>,
+) -> io::Result<oneshot::Receiver<()>> {
+    let (ends, ended) = oneshot::channel();
+    let write = move || {
+        let _ends = ends;
+        while let Some(out) = messages.next_blocking() {
+            match out {
+                Out::Message { data, .. } if write_line(&mut output, &data).is_err() => return,
+                Out::Close => return,
+                _ => {}
+            }
+        }
+    };
+    thread::Builder::new().name("guard-output".to_owned()).spawn(write)?;
+    Ok(ended)
+}
+
+fn write_line(output: &mut impl Write, message: &[u8]) -> io::Result<()> {
+    let mut parts = [IoSlice::new(message), IoSlice::new(b"\n")];
+    let mut left = &mut parts[..];
+    while !left.is_empty() {
+        match output.write_vectored(left) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => IoSlice::advance_slices(&mut left, written),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    output.flush()
+}
+
+/// Waits until every request is answered, but no longer than this.
+async fn answered(session: &Session, grace: Duration) {
+    let until = Instant::now() + grace;
+    while session.relay.pending_all() > 0 && Instant::now() < until && !session.ended.is_cancelled() {
+        sleep(TICK).await;
+    }
+}
