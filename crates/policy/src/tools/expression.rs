@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use cel::objects::{Key, Map};
-use cel::{Context, Program, Value};
+use cel::{Context, ExecutionError, Program, Value};
 
 use crate::json::{Json, Object};
 
@@ -65,7 +65,27 @@ impl Expression {
         match self.program.execute(&context) {
             Ok(Value::Bool(truth)) => Ok(truth),
             Ok(_) => Err("it is neither true nor false".to_owned()),
-            Err(error) => Err(error.to_string()),
+            Err(error) => Err(self.without_values(&error)),
+        }
+    }
+
+    /// What is wrong, without the call's values: it stands in the record, which holds no argument's text.
+    fn without_values(&self, error: &ExecutionError) -> String {
+        match error {
+            // A name that is written in the expression is the policy's own.
+            ExecutionError::NoSuchKey(key) if self.text.contains(key.as_str()) => {
+                format!("`{key}` is missing")
+            }
+            ExecutionError::NoSuchKey(_) => "a key is missing".to_owned(),
+            ExecutionError::FunctionError { function, .. } => {
+                format!("`{function}` cannot take its argument")
+            }
+            ExecutionError::DivisionByZero(_) | ExecutionError::RemainderByZero(_) => {
+                "it divides by zero".to_owned()
+            }
+            ExecutionError::Overflow(..) => "a number in it becomes too large".to_owned(),
+            ExecutionError::IndexOutOfBounds(_) => "a list is too short".to_owned(),
+            _ => "its parts are of kinds that do not go together".to_owned(),
         }
     }
 }
@@ -160,8 +180,31 @@ mod tests {
         ] {
             assert!(holds(text, r#"{"amount":25,"zero":0}"#).is_err(), "{text}");
         }
+        assert_eq!(holds("args.nothing < 5", "{}").unwrap_err(), "`nothing` is missing");
         let many = format!("{{\"list\":[{}1]}}", "1,".repeat(3_000));
         assert!(holds("true", &many).is_err());
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_without_values() {
+        for text in [
+            "args.a < 5",
+            "args.a + 5 < 6",
+            "args[args.a] == 1",
+            "args.list[args.a] == 1",
+            "'x'.matches(args.a)",
+            "int(args.a) < 5",
+            "duration(args.a) < duration('5s')",
+            "timestamp(args.a) < timestamp('2026-01-01T00:00:00Z')",
+            "args.a.all(x, x)",
+            "-args.a == 1",
+            "args.a ? true : false",
+            "args.list[7] == args.a",
+            "args.one / args.zero == args.a",
+        ] {
+            let why = holds(text, r#"{"a":"s3cret[","list":["s3cret["],"one":1,"zero":0}"#).unwrap_err();
+            assert!(!why.contains("s3cret"), "{text}: {why}");
+        }
     }
 
     #[test]
