@@ -9,7 +9,7 @@ use farthing_money::{Network, Price};
 mod guard;
 mod policy;
 
-pub(crate) use guard::{Compat, GuardArgs, GuardCommand};
+pub(crate) use guard::{Compat, GuardArgs, GuardCommand, ScanArgs, ServerArgs, Transport};
 pub(crate) use policy::{
     ApprovalsCommand, AuditCommand, AuditFormat, BoundArgs, ExplainArgs, FreezeArgs, ImportCommand,
     PolicyCommand, SimulateArgs, ThawArgs,

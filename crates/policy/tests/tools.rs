@@ -216,6 +216,21 @@ tools:
 }
 
 #[test]
+fn a_counter_that_two_rules_take_from_holds_for_both() {
+    let mut desk = Desk::new(
+        r#"
+version: 1
+tools:
+  x: {rules: [{name: a, conditions: [{path: state._shared.n, op: lte, value: 3}], state: {counter: n, window: lifetime, scope: shared}}]}
+  "*": {rules: [{name: b, conditions: [{path: state._shared.n, op: lte, value: 3}], state: {counter: n, window: lifetime, scope: shared}}]}
+"#,
+    );
+    assert!(desk.call("x", "{}").is_ok(), "two of three");
+    assert_eq!(desk.call("x", "{}").unwrap_err().rule, "b");
+    assert!(desk.call("y", "{}").is_ok() && desk.call("y", "{}").is_err());
+}
+
+#[test]
 fn expressions_approvals_and_shadows() {
     let mut desk = Desk::new(
         r#"

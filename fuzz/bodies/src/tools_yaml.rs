@@ -55,7 +55,7 @@ fn condition(condition: &str) {
     writeln!(text, "{condition}]").unwrap();
     match Policy::parse(&text) {
         Ok(policy) => decides(&policy),
-        Err(error) => reads_well(&error),
+        Err(error) => drop(reads_well(&error)),
     }
 }
 

@@ -30,15 +30,15 @@ pub(crate) struct GuardArgs {
     pub(crate) server: ServerArgs,
 
     /// How the client speaks with the guard.
-    #[arg(long, value_enum)]
+    #[arg(long, value_enum, conflicts_with = "child")]
     pub(crate) transport: Option<Transport>,
 
     /// Where to listen, with --transport http or sse.
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", requires = "transport")]
     pub(crate) bind: Option<IpAddr>,
 
     /// The port to listen on; 0 takes a free one.
-    #[arg(long)]
+    #[arg(long, requires = "transport")]
     pub(crate) port: Option<u16>,
 
     /// Also answer to this host name, with --transport http or sse. May be given again.

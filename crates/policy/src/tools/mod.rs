@@ -263,7 +263,13 @@ impl Planning<'_> {
         };
         let place = self.plan.counter(&counter);
         let message = rule.message(&format!("at most {} {}", hold.most, hold.count.window.per()));
-        self.step(rule, Test::Within { counter: place, amount, most: hold.most }, message);
+        // Two rules may count with one shared counter: the second finds what the first takes.
+        let before =
+            self.plan.charges.iter().filter(|charge| charge.counter == counter).map(|charge| charge.amount);
+        let Some(together) = before.chain([amount]).try_fold(Quantity::default(), Quantity::plus) else {
+            return self.refuse(rule, DenialCode::BadArguments, "together this is too large to be counted");
+        };
+        self.step(rule, Test::Within { counter: place, amount: together, most: hold.most }, message);
         self.plan.charges.push(Charge { counter, amount, refund: hold.refund });
         true
     }

@@ -32,6 +32,7 @@ pub enum Words {
 pub type Notify = Arc<dyn Fn(&str, &ApprovalNeed) + Send + Sync>;
 
 /// What a [`Policed`] gate is made of.
+#[derive(Clone)]
 pub struct PolicedConfig {
     /// The policy, which may change while the gate stands.
     pub policy: Arc<PolicyFile>,
@@ -71,6 +72,12 @@ impl Policed {
     #[must_use]
     pub fn new(config: PolicedConfig) -> Self {
         Self(Arc::new(config))
+    }
+
+    /// The same gate for another session: session counters are its own.
+    #[must_use]
+    pub fn for_session(&self, session: String) -> Self {
+        Self::new(PolicedConfig { session, ..(*self.0).clone() })
     }
 
     fn decide(&self, policy: &Policy, call: &Call<'_>, arguments: &Object) -> Result<CallPlan, Denial> {

@@ -1,5 +1,8 @@
 //! `farthing guard`.
 
+mod listen;
+mod scan;
+
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,7 +18,7 @@ use farthing_policy::Policy;
 use farthing_policy::tools::validation_errors;
 use tokio::runtime::{Handle, Runtime};
 
-use crate::cli::{Compat, GuardArgs, GuardCommand};
+use crate::cli::{Compat, GuardArgs, GuardCommand, ServerArgs};
 use crate::config::Config;
 use crate::exit::{Code, Failure};
 use crate::home::{self, Home};
@@ -29,7 +32,7 @@ const LOOK: Duration = Duration::from_millis(500);
 pub(crate) fn run(home: &Home, args: &GuardArgs, output: Output) -> Result<u8, Failure> {
     match &args.command {
         Some(GuardCommand::Validate) => validate(home, args, output),
-        Some(GuardCommand::Scan(_)) => Err(Failure::new(Code::Configuration, "not yet")),
+        Some(GuardCommand::Scan(args)) => scan::run(args, output).map(|()| 0),
         None => guard(home, args),
     }
 }
@@ -74,13 +77,14 @@ fn guard(home: &Home, args: &GuardArgs) -> Result<u8, Failure> {
     let policy = Arc::new(PolicyFile::open(&policy_path(home, args)).map_err(refused)?);
     let ledger = ledger(home, args)?;
     let runtime = runtime()?;
-    let server = args.name.clone().unwrap_or_else(|| server_name(args));
+    let server = args.name.clone().unwrap_or_else(|| server_name(&args.server));
     runtime.spawn(follow(policy.clone(), ledger.clone(), server.clone()));
     let gate = gate(home, args, (server, policy), ledger.clone(), runtime.handle())?;
-    let code = match args.server.child.as_slice() {
-        [] => Err(Failure::new(Code::Configuration, "no server is named")
+    let code = match (args.server.upstream.as_deref(), args.server.child.as_slice()) {
+        (Some(url), _) => listen::run(url, args, limits(args), gate, &runtime),
+        (None, []) => Err(Failure::new(Code::Configuration, "no server is named")
             .hint("write its command after `--`, or its address after --upstream")),
-        command => child(command, args, gate, runtime.handle()),
+        (None, command) => child(command, args, gate, runtime.handle()),
     };
     runtime.block_on(ledger.close())?;
     runtime.shutdown_background();
@@ -89,9 +93,13 @@ fn guard(home: &Home, args: &GuardArgs) -> Result<u8, Failure> {
 
 fn child(command: &[OsString], args: &GuardArgs, gate: Policed, runtime: &Handle) -> Result<u8, Failure> {
     let mut config = StdioConfig::new(command);
-    config.limits = Limits { call_timeout: Duration::from_secs(args.call_timeout), ..config.limits };
+    config.limits = limits(args);
     config.runtime = Some(runtime.clone());
     stdio::run(config, Arc::new(gate)).map_err(|error| Failure::new(Code::Configuration, causes(&error)))
+}
+
+fn limits(args: &GuardArgs) -> Limits {
+    Limits { call_timeout: Duration::from_secs(args.call_timeout), ..Limits::default() }
 }
 
 /// One thread for what has to be waited for.
@@ -197,17 +205,16 @@ fn write_once(path: &Path, salt: &[u8]) -> std::io::Result<Arc<[u8]>> {
 }
 
 /// A name that tells servers apart: the package or script behind a runner, or the address.
-fn server_name(args: &GuardArgs) -> String {
+fn server_name(args: &ServerArgs) -> String {
     const RUNNERS: [&str; 12] =
         ["npx", "bunx", "uvx", "pnpm", "pnpx", "yarn", "node", "bun", "deno", "python", "python3", "sh"];
     let base = |text: &str| {
         Path::new(text).file_name().map_or(text.to_owned(), |name| name.to_string_lossy().into_owned())
     };
-    if let Some(url) = &args.server.upstream {
+    if let Some(url) = &args.upstream {
         return url.split_once("://").map_or(url.as_str(), |(_, rest)| rest).trim_end_matches('/').to_owned();
     }
-    let words: Vec<String> =
-        args.server.child.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+    let words: Vec<String> = args.child.iter().map(|word| word.to_string_lossy().into_owned()).collect();
     let Some((program, rest)) = words.split_first() else { return "server".to_owned() };
     let program = base(program);
     let said = rest.iter().find(|word| !word.starts_with('-') && *word != "run" && *word != "dlx");
