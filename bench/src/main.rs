@@ -9,6 +9,7 @@ mod cli;
 mod facilitator;
 mod figures;
 mod gateway;
+mod guard;
 mod http1;
 mod inside;
 mod load;
@@ -39,6 +40,11 @@ enum Benchmark {
     Facilitator(facilitator::Options),
     /// How long the command line takes, and what it holds, beside agentcash
     Cli(cli::Options),
+    /// What the guard adds to a call of a tool, beside the same server without it
+    Guard(guard::Options),
+    /// The server of the guard's benchmark
+    #[command(hide = true)]
+    EchoServer,
     /// Our side of the gateway's benchmark, started by it as a process of its own
     #[command(hide = true)]
     Seller(seller::Options),
@@ -52,6 +58,8 @@ fn main() -> ExitCode {
         Benchmark::Gateway(options) => gateway::run(&options),
         Benchmark::Facilitator(options) => facilitator::run(&options),
         Benchmark::Cli(options) => cli::run(&options),
+        Benchmark::Guard(options) => guard::run(&options),
+        Benchmark::EchoServer => guard::echo(),
         Benchmark::Settler(options) => inside::run(&options),
         Benchmark::Seller(options) => seller::run(&options),
     };
