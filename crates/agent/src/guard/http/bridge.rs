@@ -67,22 +67,25 @@ pub async fn bridge(
     let written = write_all(output, for_client)?;
     let read = read_all(input, &session)?;
     tokio::pin!(stop, written);
-    let code = tokio::select! {
+    let mut unheard = false;
+    tokio::select! {
         _ = read => {
             tokio::select! {
                 () = answered(&session, config.grace) => {}
                 () = &mut stop => {}
             }
-            0
         }
-        () = session.ended.cancelled() => 1,
-        // Nobody reads what we write.
-        _ = &mut written => 0,
-        () = &mut stop => 0,
-    };
+        () = session.ended.cancelled() => {}
+        // Nobody reads what we write, or there is nothing more to write.
+        _ = &mut written => unheard = true,
+        () = &mut stop => {}
+    }
+    let code = u8::from(session.ended.is_cancelled());
     session.close("the session is over").await;
-    // A client that does not read them gets the last answers no more.
-    let _ = timeout(LAST_READ, written).await;
+    if !unheard {
+        // A client that does not read them gets the last answers no more.
+        let _ = timeout(LAST_READ, written).await;
+    }
     Ok(code)
 }
 

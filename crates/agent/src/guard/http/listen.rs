@@ -12,6 +12,7 @@ use super::reader::{Cursor, Reader};
 use super::session::{GENERAL, Session};
 use super::sse::{Data, Event};
 use super::upstream::{Form, form};
+use crate::guard::relay::lock;
 use crate::guard::{Scan, Stream};
 
 /// How long a server of 2024-11-05 may take to say where messages are posted.
@@ -101,6 +102,10 @@ impl Session {
     fn hear_event(&self, on: Option<Stream>, event: Event) {
         if !matches!(event.name.as_str(), "" | "message") {
             return;
+        }
+        let again = event.id.as_deref().and_then(|id| lock(&self.wire.replay).find(id));
+        if let (Some(data), Some(stream)) = (again, on) {
+            return self.wire.front.put(stream, Out::Message { id: event.id, data });
         }
         match event.data {
             Data::Whole(data) if data.is_empty() => {

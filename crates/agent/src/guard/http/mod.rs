@@ -20,6 +20,7 @@ mod listen;
 mod outgoing;
 mod queue;
 mod reader;
+mod replay;
 mod server;
 mod session;
 mod sse;

@@ -17,6 +17,7 @@ use url::Url;
 use super::front::{Front, Out};
 use super::outgoing::{Kind, Outgoing, VERSION};
 use super::queue::{Receiver, Sender, queue};
+use super::replay::Replay;
 use super::upstream::{SESSION, Upstream};
 use crate::guard::id::Id;
 use crate::guard::relay::lock;
@@ -70,6 +71,7 @@ pub(super) struct Wire {
     to_server: Sender<(Stream, Vec<u8>)>,
     /// How many messages of a stream are with the server.
     exchanges: Mutex<HashMap<Stream, usize>>,
+    pub(super) replay: Mutex<Replay>,
 }
 
 impl Link for Wire {
@@ -82,6 +84,9 @@ impl Link for Wire {
             Side::Client => {
                 let event = EVENT.try_with(|(on, id)| (on.unwrap_or(stream), id.clone()));
                 let (stream, id) = event.unwrap_or((stream, None));
+                if let (Some(id), Front::Many(_)) = (&id, &self.front) {
+                    lock(&self.replay).keep(id, &message);
+                }
                 self.front.put(stream, Out::Message { id, data: message });
             }
             Side::Server => {
@@ -135,7 +140,7 @@ impl Session {
     ) -> Result<Arc<Self>, NoEntropy> {
         let ordered = matches!(front, Front::One(_));
         let (to_server, outgoing) = queue();
-        let wire = Arc::new(Wire { front, to_server, exchanges: Mutex::default() });
+        let wire = Arc::new(Wire { front, to_server, exchanges: Mutex::default(), replay: Mutex::default() });
         let relay = Relay::new(limits, gate, wire.clone(), Handle::current(), &OsEntropy)?;
         let (ended, begun) = (CancellationToken::new(), CancellationToken::new());
         let state = Mutex::default();

@@ -46,6 +46,13 @@ impl Drop for Open {
         if let Front::Many(slots) = &self.session.wire.front {
             slots.close(self.stream);
         }
+        if self.single && self.session.is_named() {
+            // Of 2024-11-05: the server may have a session to forget.
+            if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+                let session = self.session.clone();
+                runtime.spawn(async move { session.close("the client has left").await });
+            }
+        }
         if self.single {
             self.session.end("the client has left");
         }

@@ -34,6 +34,7 @@ impl Sessions {
     ) -> Result<Option<Arc<Session>>, ()> {
         let mut held = lock(&self.0);
         let mut gone = None;
+        held.retain(|_, held| !held.session.ended.is_cancelled());
         if held.len() >= most {
             let idle = held.iter().filter(|(_, held)| held.session.is_idle());
             let oldest = idle.min_by_key(|(_, held)| held.used).map(|(id, _)| id.clone()).ok_or(())?;
