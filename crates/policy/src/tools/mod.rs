@@ -182,7 +182,12 @@ impl Planning<'_> {
                 self.approve(rule, valid);
                 true
             }
-            Action::Evaluate => rule.conditions.iter().all(|condition| self.condition(rule, condition)),
+            // A rule's own limit is held when its amount is taken, with the amount in it.
+            Action::Evaluate => rule
+                .conditions
+                .iter()
+                .filter(|condition| !rule.is_own_limit(condition))
+                .all(|condition| self.condition(rule, condition)),
         }
     }
 
@@ -327,6 +332,13 @@ impl Planning<'_> {
 }
 
 impl Rule {
+    /// Whether the condition is what bounds the rule's own counter.
+    fn is_own_limit(&self, condition: &Condition) -> bool {
+        let Condition::Count { count, comparison, .. } = condition else { return false };
+        matches!(comparison, Comparison::Less | Comparison::LessOrEqual)
+            && self.hold.as_ref().is_some_and(|hold| hold.count == *count)
+    }
+
     /// What the policy's author says, else what happened.
     fn message(&self, why: &str) -> String {
         self.on_deny.clone().unwrap_or_else(|| format!("{why} (rule `{}`)", self.name))
