@@ -15,6 +15,7 @@ mod recording;
 mod trace;
 mod words;
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -277,9 +278,9 @@ impl Planning<'_> {
     fn counter(&self, count: &Count) -> Result<Counter, String> {
         let Call { server, session, .. } = *self.call;
         let mut scope = match &count.scope {
-            Scope::Tool(tool) => format!("tool:{server}/{tool}/{}", count.name),
-            Scope::Global => format!("tool:{server}/_global/{}", count.name),
-            Scope::Shared => format!("tool:_shared/{}", count.name),
+            Scope::Tool(tool) => format!("tool:{}/{}/{}", part(server), part(tool), part(&count.name)),
+            Scope::Global => format!("tool:{}/_global/{}", part(server), part(&count.name)),
+            Scope::Shared => format!("tool:_shared/{}", part(&count.name)),
         };
         if let Some(each) = &count.each {
             scope = format!("{scope}/each:{}", self.value(each)?);
@@ -377,6 +378,15 @@ impl CountWindow {
             Self::Timed(Window::Lifetime) => "ever".to_owned(),
         }
     }
+}
+
+/// A name as one part of a counter's: those of servers, tools and counters may have slashes, and two counters must not
+/// become one by where they stand.
+fn part(name: &str) -> Cow<'_, str> {
+    if !name.contains(['%', '/']) {
+        return Cow::Borrowed(name);
+    }
+    Cow::Owned(name.replace('%', "%25").replace('/', "%2F"))
 }
 
 /// A name in quotes, as Go's `%q` writes it.
