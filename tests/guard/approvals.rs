@@ -70,6 +70,21 @@ fn a_used_approval_is_asked_for_anew() {
 }
 
 #[test]
+fn of_many_alike_calls_at_once_an_approval_lets_one_pass() {
+    let desk = Desk::new(POLICY);
+    let terms = json!({"amount": 60});
+    let mut one = desk.guard_with(&["--name", "bank"]);
+    let mut two = desk.guard_with(&["--name", "bank"]);
+    let id = waits(&one.call("pay", terms.clone()));
+    desk.ok(&["approvals", "approve", &id]);
+    let ids: Vec<(u64, u64)> =
+        (0..10).map(|_| (one.ask("pay", terms.clone()), two.ask("pay", terms.clone()))).collect();
+    let passes = |(first, second)| [one.answer(first).passed(), two.answer(second).passed()];
+    let passed = ids.into_iter().flat_map(passes).filter(|passed| *passed).count();
+    assert_eq!((passed, desk.called().len()), (1, 1));
+}
+
+#[test]
 fn another_server_agent_or_policy_needs_its_own() {
     let desk = Desk::new(POLICY);
     let terms = json!({"amount": 60});

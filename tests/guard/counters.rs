@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::desk::{DAY, Desk, HOUR, MINUTE};
+use crate::desk::{DAY, Desk, HOUR, MINUTE, await_some};
 
 /// How many of the calls pass.
 fn admitted(guard: &mut crate::session::Guard, tool: &str, calls: usize) -> usize {
@@ -18,11 +18,16 @@ tools:
   lte: {rules: [{name: r, conditions: [{path: state.lte.n, op: lte, value: 3}], state: {counter: n, window: hour}}]}
   lt: {rules: [{name: r, conditions: [{path: state.lt.n, op: lt, value: 3}], state: {counter: n, window: hour}}]}
   rate: {rules: [{name: r, rate_limit: 3/hour}]}
+  both:
+    rules:
+      - name: r
+        conditions: [{path: state.both.n, op: lte, value: 9}, {path: state.both.n, op: lt, value: 3}]
+        state: {counter: n, window: hour}
   lt_one: {rules: [{name: r, conditions: [{path: state.lt_one.n, op: lt, value: 1}], state: {counter: n, window: hour}}]}
 "#,
     );
     let mut guard = desk.intercept();
-    for (tool, most) in [("lte", 3), ("lt", 2), ("rate", 3), ("lt_one", 0)] {
+    for (tool, most) in [("lte", 3), ("lt", 2), ("rate", 3), ("both", 2), ("lt_one", 0)] {
         assert_eq!(admitted(&mut guard, tool, 5), most, "{tool}");
     }
 }
@@ -145,6 +150,36 @@ fn counters_survive_a_killed_guard() {
 }
 
 #[test]
+fn what_reached_the_server_was_taken_before_whenever_the_guard_dies() {
+    let desk = Desk::new("version: \"1\"\ntools: {t: {rules: [{name: r, rate_limit: 30/day}]}}\n");
+    for least in [3, 15] {
+        let mut guard = desk.intercept();
+        for _ in 0..20 {
+            guard.ask("t", json!({}));
+        }
+        await_some("calls at the server", || Some(()).filter(|()| desk.called().len() >= least));
+        guard.kill();
+    }
+    let mut guard = desk.intercept();
+    while guard.call("t", json!({})).passed() {}
+    assert_eq!(guard.close(), 0);
+    assert!(desk.called().len() <= 30, "{}", desk.called().len());
+    assert_eq!(desk.rows("call").len(), 30);
+    desk.assert_whole();
+}
+
+#[test]
+fn a_shadow_counts_and_lets_pass() {
+    let desk =
+        Desk::new("version: 1\ntools: {t: {rules: [{name: soon, shadow: true, rate_limit: 1/day}]}}\n");
+    let mut guard = desk.guard();
+    assert_eq!(admitted(&mut guard, "t", 3), 3);
+    let shadowed: Vec<usize> =
+        desk.rows("call").iter().map(|row| row["body"]["shadowed"].as_array().map_or(0, Vec::len)).collect();
+    assert_eq!(shadowed, [0, 1, 1]);
+}
+
+#[test]
 fn counters_survive_another_policy_and_a_bad_one_changes_nothing() {
     let limit = |most: u32| {
         format!("version: \"1\"\ntools: {{t: {{rules: [{{name: r, rate_limit: {most}/day}}]}}}}\n")
@@ -159,6 +194,11 @@ fn counters_survive_another_policy_and_a_bad_one_changes_nothing() {
     let why = guard.hear("the policy before stays in force");
     assert!(why.contains("policy.yaml:2:"), "{why}");
     assert_eq!(admitted(&mut guard, "t", 3), 0);
+    desk.policy(&limit(1));
+    guard.hear("another policy is in force");
+    let words = "[INTERCEPT POLICY DENIED] Rate limit of 1 per day reached. Try again later.";
+    assert_eq!(guard.call("t", json!({})).denied(), words);
+    assert_eq!(guard.call("t", json!({})).code_and_rule(), ("rate_exceeded", "r"));
     desk.policy(&limit(5));
     guard.hear("another policy is in force");
     assert_eq!(admitted(&mut guard, "t", 3), 2);
@@ -168,7 +208,7 @@ fn counters_survive_another_policy_and_a_bad_one_changes_nothing() {
         .iter()
         .filter_map(|row| row["kind"].as_str().filter(|kind| kind.starts_with("policy_")).map(str::to_owned))
         .collect();
-    assert_eq!(kinds, ["policy_loaded", "policy_loaded", "policy_refused", "policy_loaded"]);
+    assert_eq!(kinds, ["policy_loaded", "policy_loaded", "policy_refused", "policy_loaded", "policy_loaded"]);
 }
 
 #[test]

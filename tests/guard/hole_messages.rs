@@ -49,80 +49,94 @@ fn hole_a_batch_gets_past_a_counter() {
     assert_eq!((passed, desk.called().len()), (2, 2));
 }
 
+/// Messages that two readers read differently, and whether their id can be believed.
+#[rustfmt::skip]
+const TWOFOLD: &[(&str, bool)] = &[
+        (r#"{"jsonrpc":"2.0","id":"ID","method":"ping","Method":"tools/call","params":{"name":"void_account"}}"#, true),
+        (r#"{"jsonrpc":"2.0","id":"ID","METHOD":"tools/call","method":"ping","params":{"name":"void_account"}}"#, true),
+        (r#"{"jsonrpc":"2.0","id":"ID","method":"tools/call","params":{"name":"look_up"},"Params":{"name":"void_account"}}"#, true),
+        (r#"{"jsonrpc":"2.0","id":"ID","method":"tools/call","params":{"name":"look_up","Name":"void_account"}}"#, true),
+        (r#"{"jsonrpc":"2.0","id":"ID","method":"tools/call","params":{"NAME":"void_account","name":"look_up"}}"#, true),
+        (r#"{"jsonrpc":"2.0","id":"ID","method":"tools/call","params":{"name":"send_payment","arguments":{"cents":1},"Arguments":{"cents":999}}}"#, true),
+        // Go folds the long s and the Kelvin sign too.
+        ("{\"jsonrpc\":\"2.0\",\"id\":\"ID\",\"method\":\"tools/call\",\"params\":{\"name\":\"look_up\"},\"param\u{17f}\":{\"name\":\"void_account\"}}", true),
+        ("{\"jsonrpc\":\"2.0\",\"id\":\"ID\",\"method\":\"tools/call\",\"params\":{\"name\":\"send_payment\",\"arguments\":{\"cents\":1},\"argument\\u017f\":{\"cents\":999}}}", true),
+        (r#"{"jsonrpc":"2.0","id":"ID","method":"ping","method":"tools/call","params":{"name":"void_account"}}"#, false),
+        (r#"{"jsonrpc":"2.0","id":"ID","method":"tools/call","params":{"name":"look_up","name":"void_account"}}"#, false),
+        (r#"{"jsonrpc":"2.0","id":"ID","method":"tools/call","params":{"name":"look_up","n\u0061me":"void_account"}}"#, false),
+        (r#"{"jsonrpc":"2.0","id":"ID","method":"tools/call","params":{"name":"send_payment","arguments":{"cents":1},"arguments":{"cents":999}}}"#, false),
+        (r#"{"jsonrpc":"2.0","id":"ID","method":"tools/call","params":{"name":"send_payment","arguments":{"cents":1,"cents":999}}}"#, false),
+        (r#"{"jsonrpc":"2.0","id":"ID","method":"tools/call","params":{"name":"send_payment","arguments":{"cents":1,"deep":[{"a":1,"a":2}]}}}"#, false),
+        (r#"{"jsonrpc":"2.0","id":"ID","id":"other","method":"tools/call","params":{"name":"look_up"}}"#, false),
+    ];
+
 #[test]
 fn hole_a_case_variant_or_a_duplicate_shows_the_server_another_call() {
     let desk = Desk::new(POLICY);
     let mut guard = desk.guard();
-    let refused = [
-        (
-            r#"{"jsonrpc":"2.0","id":"ID","method":"ping","Method":"tools/call","params":{"name":"void_account"}}"#,
-            "ID",
-        ),
-        (
-            r#"{"jsonrpc":"2.0","id":"ID","METHOD":"tools/call","method":"ping","params":{"name":"void_account"}}"#,
-            "ID",
-        ),
-        (
-            r#"{"jsonrpc":"2.0","id":"ID","method":"tools/call","params":{"name":"look_up"},"Params":{"name":"void_account"}}"#,
-            "ID",
-        ),
-        (
-            r#"{"jsonrpc":"2.0","id":"ID","method":"tools/call","params":{"name":"look_up","Name":"void_account"}}"#,
-            "ID",
-        ),
-        (
-            r#"{"jsonrpc":"2.0","id":"ID","method":"tools/call","params":{"NAME":"void_account","name":"look_up"}}"#,
-            "ID",
-        ),
-        (
-            r#"{"jsonrpc":"2.0","id":"ID","method":"tools/call","params":{"name":"send_payment","arguments":{"cents":1},"Arguments":{"cents":999}}}"#,
-            "ID",
-        ),
-        // Go folds the long s and the Kelvin sign too.
-        (
-            "{\"jsonrpc\":\"2.0\",\"id\":\"ID\",\"method\":\"tools/call\",\"params\":{\"name\":\"look_up\"},\"param\u{17f}\":{\"name\":\"void_account\"}}",
-            "ID",
-        ),
-        (
-            "{\"jsonrpc\":\"2.0\",\"id\":\"ID\",\"method\":\"tools/call\",\"params\":{\"name\":\"send_payment\",\"arguments\":{\"cents\":1},\"argument\\u017f\":{\"cents\":999}}}",
-            "ID",
-        ),
-        (
-            r#"{"jsonrpc":"2.0","id":"ID","method":"ping","method":"tools/call","params":{"name":"void_account"}}"#,
-            "",
-        ),
-        (
-            r#"{"jsonrpc":"2.0","id":"ID","method":"tools/call","params":{"name":"look_up","name":"void_account"}}"#,
-            "",
-        ),
-        (
-            r#"{"jsonrpc":"2.0","id":"ID","method":"tools/call","params":{"name":"look_up","n\u0061me":"void_account"}}"#,
-            "",
-        ),
-        (
-            r#"{"jsonrpc":"2.0","id":"ID","method":"tools/call","params":{"name":"send_payment","arguments":{"cents":1},"arguments":{"cents":999}}}"#,
-            "",
-        ),
-        (
-            r#"{"jsonrpc":"2.0","id":"ID","method":"tools/call","params":{"name":"send_payment","arguments":{"cents":1,"cents":999}}}"#,
-            "",
-        ),
-        (
-            r#"{"jsonrpc":"2.0","id":"ID","method":"tools/call","params":{"name":"send_payment","arguments":{"cents":1,"deep":[{"a":1,"a":2}]}}}"#,
-            "",
-        ),
-        (r#"{"jsonrpc":"2.0","id":"ID","id":"other","method":"tools/call","params":{"name":"look_up"}}"#, ""),
-    ];
-    for (number, (line, id)) in refused.iter().enumerate() {
+    for (number, (line, believed)) in TWOFOLD.iter().enumerate() {
         let own = format!("r{number}");
         guard.send(&line.replace("ID", &own));
-        // With keys twice there is no id that could be believed.
-        let answer = guard.answer(if id.is_empty() { Value::Null } else { json!(own) });
+        let answer = guard.answer(if *believed { json!(own) } else { Value::Null });
         assert!([-32700, -32600, -32602].contains(&answer.error_code()), "{line}: {answer:?}");
     }
     assert!(guard.call("look_up", json!({})).passed(), "the session goes on");
     assert_eq!(desk.called(), ["look_up"]);
     assert_eq!(desk.forwarded().len(), 1, "{:?}", desk.forwarded());
+}
+
+#[test]
+fn what_is_no_strict_json_is_refused() {
+    let desk = Desk::new(POLICY);
+    let mut guard = desk.guard();
+    let call = |arguments: &str| {
+        format!(
+            r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"send_payment","arguments":{arguments}}}}}"#
+        )
+    };
+    let deep = format!("{{\"cents\":1,\"x\":{}{}}}", "[".repeat(100_000), "]".repeat(100_000));
+    let mut lines: Vec<String> = [
+        "{\"cents\":01}",
+        "{\"cents\":+1}",
+        "{\"cents\":.5}",
+        "{\"cents\":0x1}",
+        "{\"cents\":NaN}",
+        "{\"cents\":1,}",
+        "{'cents':1}",
+        "{\"cents\":1 /* a comment */}",
+        "{\"x\":\"\\ud800\"}",
+        "{\"x\":\"\\x41\"}",
+        "{\"x\":\"\t\"}",
+        &deep,
+    ]
+    .into_iter()
+    .map(call)
+    .collect();
+    lines.push(format!("{} {}", call("{\"cents\":1}"), call("{\"cents\":1}")));
+    lines.push(format!("\u{feff}{}", call("{\"cents\":1}")));
+    lines.push("tools/call".to_owned());
+    lines.push("[]".to_owned());
+    for line in &lines {
+        guard.send(line);
+        let shown: String = line.chars().take(200).collect();
+        assert!([-32700, -32600].contains(&guard.answer(Value::Null).error_code()), "{shown}");
+    }
+    guard.send_bytes(
+        b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/call\",\"params\":{\"name\":\"a\xff\"}}",
+    );
+    assert_eq!(guard.answer(Value::Null).error_code(), -32700, "it is no UTF-8");
+    assert_eq!(desk.forwarded(), [""; 0]);
+}
+
+#[test]
+fn hidden_tools_are_not_listed_in_a_batch_either() {
+    let desk = Desk::new(POLICY);
+    let mut guard = desk.guard();
+    guard
+        .send(r#"[{"jsonrpc":"2.0","id":1,"method":"tools/list"},{"jsonrpc":"2.0","id":2,"method":"ping"}]"#);
+    let list = guard.answer(1).0["result"]["tools"].to_string();
+    assert!(list.contains("look_up") && !list.contains("purge_ledger"), "{list}");
+    guard.answer(2);
 }
 
 #[test]

@@ -94,6 +94,32 @@ fn hole_two_servers_under_one_home_share_counters() {
 }
 
 #[test]
+fn names_with_slashes_share_no_counters_by_accident() {
+    let desk = Desk::new(
+        r#"
+version: 1
+tools:
+  b/c: {rules: [{name: r, rate_limit: 1/day}]}
+  c: {rules: [{name: r, rate_limit: 1/day}]}
+  d: {rules: [{name: r, conditions: [{path: state._shared.c/_rate_day, op: lte, value: 1}], state: {counter: c/_rate_day, window: day, scope: shared}}]}
+"#,
+    );
+    for (server, tool) in [
+        ("a", "b/c"),
+        ("a/b", "c"),
+        ("@scope/a", "c"),
+        ("@scope", "c"),
+        ("a%2Fb", "c"),
+        ("a", "d"),
+        ("_shared", "c"),
+    ] {
+        let mut guard = desk.guard_with(&["--name", server]);
+        assert!(guard.call(tool, json!({})).passed(), "{server} {tool}");
+        assert!(!guard.call(tool, json!({})).passed(), "{server} {tool}");
+    }
+}
+
+#[test]
 fn counters_apart_for_each_value() {
     let desk = Desk::new(
         r#"

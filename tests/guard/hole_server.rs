@@ -58,6 +58,17 @@ fn hole_a_silent_server_is_waited_for_without_end() {
 }
 
 #[test]
+fn an_answer_that_comes_too_late_is_dropped() {
+    let desk = Desk::new(POLICY);
+    let mut guard = desk.guard_with(&["--call-timeout", "1"]);
+    let id = guard.ask("counted", json!({"do": "hold"}));
+    assert_eq!(guard.answer(id).error_code(), -32001);
+    guard.release("answer");
+    assert!(guard.call("counted", json!({})).passed());
+    assert!(!guard.has_answer(id), "one answer for one call");
+}
+
+#[test]
 fn hole_a_large_result_is_dropped() {
     const BYTES: usize = 20_000_000;
     let desk = Desk::new(POLICY);

@@ -38,8 +38,11 @@ impl Guard {
 
     /// Sends a line as it is.
     pub(crate) fn send(&mut self, line: &str) {
-        let line = format!("{line}\n");
-        self.input.as_mut().unwrap().write_all(line.as_bytes()).unwrap();
+        self.send_bytes(line.as_bytes());
+    }
+
+    pub(crate) fn send_bytes(&mut self, line: &[u8]) {
+        self.input.as_mut().unwrap().write_all(&[line, b"\n"].concat()).unwrap();
     }
 
     /// Sends a call and gives its id.
@@ -109,6 +112,12 @@ impl Guard {
     pub(crate) fn was_asked(&mut self) -> bool {
         self.kept.extend(self.messages.try_iter());
         self.kept.iter().any(|message| message["method"] == "elicitation/create")
+    }
+
+    /// Whether an answer came that nobody has taken.
+    pub(crate) fn has_answer(&mut self, id: u64) -> bool {
+        self.kept.extend(self.messages.try_iter());
+        self.kept.iter().any(|message| message.get("method").is_none() && message["id"] == id)
     }
 
     fn find(&mut self, wanted: impl Fn(&Value) -> bool) -> Value {

@@ -22,10 +22,7 @@ fn a_good_policy() {
     assert_eq!((done.code, done.stdout.as_str()), (0, "valid\n"));
 }
 
-#[test]
-fn a_bad_policy_in_intercepts_words() {
-    let done = validate(
-        r#"
+const BAD: &str = r#"
 version: "2"
 default: maybe
 hide: [a, "", a]
@@ -47,36 +44,39 @@ tools:
         state: {counter: n, window: year, increment_from: x}
       - {name: f, rate_limit: 5/fortnight}
       - {name: d, rate_limit: 5/hour, action: deny}
-"#,
-        true,
-    );
-    let errors = [
-        r#"version must be "1", got "2""#,
-        r#"default must be "allow" or "deny", got "maybe""#,
-        "hide[1]: entry must not be empty",
-        r#"hide: duplicate entry "a""#,
-        r#"tools.b.rules[0]: rate_limit count must be a positive integer, got "x""#,
-        r#"tools.b.rules[1]: action must be "evaluate" or "deny", got "block""#,
-        "tools.b.rules[2]: rule must have a name",
-        "tools.b.rules[2]: deny rules must not have conditions",
-        "tools.b.rules[3]: evaluate rules must have at least one condition",
-        r#"tools.b.rules[4].conditions[0]: path must start with "args." or "state.", got "foo""#,
-        r#"tools.b.rules[4].conditions[0]: unknown operator "like""#,
-        r#"tools.b.rules[4].conditions[1]: operator "in" requires a list value"#,
-        r#"tools.b.rules[4].conditions[2]: operator "lt" requires a numeric value"#,
-        r#"tools.b.rules[4].conditions[3]: operator "exists" requires a boolean value"#,
-        "tools.b.rules[4].conditions[4]: regex value must be a string",
-        r#"tools.b.rules[4].state: window must be "minute", "hour", or "day", got "year""#,
-        r#"tools.b.rules[4].state: increment_from must start with "args.", got "x""#,
-        "tools.b.rules[4]: condition references state.b.m but no matching state block found",
-        r#"tools.b.rules[5]: rate_limit window must be "minute", "hour", or "day", got "fortnight""#,
-        r#"tools.b.rules[6]: rate_limit cannot be used with action "deny""#,
-    ];
+"#;
+
+/// What Intercept says of it.
+const ERRORS: [&str; 20] = [
+    r#"version must be "1", got "2""#,
+    r#"default must be "allow" or "deny", got "maybe""#,
+    "hide[1]: entry must not be empty",
+    r#"hide: duplicate entry "a""#,
+    r#"tools.b.rules[0]: rate_limit count must be a positive integer, got "x""#,
+    r#"tools.b.rules[1]: action must be "evaluate" or "deny", got "block""#,
+    "tools.b.rules[2]: rule must have a name",
+    "tools.b.rules[2]: deny rules must not have conditions",
+    "tools.b.rules[3]: evaluate rules must have at least one condition",
+    r#"tools.b.rules[4].conditions[0]: path must start with "args." or "state.", got "foo""#,
+    r#"tools.b.rules[4].conditions[0]: unknown operator "like""#,
+    r#"tools.b.rules[4].conditions[1]: operator "in" requires a list value"#,
+    r#"tools.b.rules[4].conditions[2]: operator "lt" requires a numeric value"#,
+    r#"tools.b.rules[4].conditions[3]: operator "exists" requires a boolean value"#,
+    "tools.b.rules[4].conditions[4]: regex value must be a string",
+    r#"tools.b.rules[4].state: window must be "minute", "hour", or "day", got "year""#,
+    r#"tools.b.rules[4].state: increment_from must start with "args.", got "x""#,
+    "tools.b.rules[4]: condition references state.b.m but no matching state block found",
+    r#"tools.b.rules[5]: rate_limit window must be "minute", "hour", or "day", got "fortnight""#,
+    r#"tools.b.rules[6]: rate_limit cannot be used with action "deny""#,
+];
+
+#[test]
+fn a_bad_policy_in_intercepts_words() {
+    let done = validate(BAD, true);
     let found: Vec<&str> = done.stdout.lines().collect();
-    let expected: Vec<String> = errors.iter().map(|error| format!("Error: {error}")).collect();
-    assert_eq!(found, expected);
+    assert_eq!(found, ERRORS.map(|error| format!("Error: {error}")));
     assert_eq!(done.code, 1);
-    assert_eq!(done.stderr, "Error: policy validation failed with 22 error(s)\n".replace("22", "20"));
+    assert_eq!(done.stderr, "Error: policy validation failed with 20 error(s)\n");
 }
 
 #[test]

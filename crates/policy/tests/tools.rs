@@ -307,6 +307,23 @@ fn a_denial_behind_a_counter_takes_nothing() {
 }
 
 #[test]
+fn a_limit_is_told_as_one_also_above_it() {
+    let limit =
+        |most: u32| format!("version: 1\ntools: {{t: {{rules: [{{name: r, rate_limit: {most}/day}}]}}}}\n");
+    let mut desk = Desk::new(&limit(3));
+    assert!((0..3).all(|_| desk.call("t", "{}").is_ok()));
+    desk.policy = Policy::parse(&limit(2)).unwrap();
+    let denial = desk.call("t", "{}").unwrap_err();
+    assert_eq!((denial.code, denial.remaining.as_deref()), (DenialCode::RateExceeded, Some("0")));
+    desk.policy = Policy::parse(&limit(2).replace("name: r", "name: r, shadow: true")).unwrap();
+    assert_eq!(desk.call("t", "{}").unwrap().len(), 1, "reported once");
+    let two = "version: 1\ntools: {t: {rules: [{name: r, conditions: [{path: state.t.n, op: lte, value: 9}, \
+               {path: state.t.n, op: lt, value: 3}], state: {counter: n, window: day}}]}}\n";
+    let mut desk = Desk::new(two);
+    assert_eq!((0..9).filter(|_| desk.call("t", "{}").is_ok()).count(), 2, "the lower one holds");
+}
+
+#[test]
 fn refunds_are_per_rule() {
     let policy = Policy::parse(
         "version: 1\ntools:\n  t:\n    rules:\n      - {name: a, conditions: [{path: state.t.n, op: lte, value: 1}], state: {counter: n, window: 7 days, refund: on_failure}}\n",

@@ -15,6 +15,7 @@ mod recording;
 mod trace;
 mod words;
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -182,7 +183,12 @@ impl Planning<'_> {
                 self.approve(rule, valid);
                 true
             }
-            Action::Evaluate => rule.conditions.iter().all(|condition| self.condition(rule, condition)),
+            // A rule's own limit is held when its amount is taken, with the amount in it.
+            Action::Evaluate => rule
+                .conditions
+                .iter()
+                .filter(|condition| !rule.is_own_limit(condition))
+                .all(|condition| self.condition(rule, condition)),
         }
     }
 
@@ -278,9 +284,9 @@ impl Planning<'_> {
     fn counter(&self, count: &Count) -> Result<Counter, String> {
         let Call { server, session, .. } = *self.call;
         let mut scope = match &count.scope {
-            Scope::Tool(tool) => format!("tool:{server}/{tool}/{}", count.name),
-            Scope::Global => format!("tool:{server}/_global/{}", count.name),
-            Scope::Shared => format!("tool:_shared/{}", count.name),
+            Scope::Tool(tool) => format!("tool:{}/{}/{}", part(server), part(tool), part(&count.name)),
+            Scope::Global => format!("tool:{}/_global/{}", part(server), part(&count.name)),
+            Scope::Shared => format!("tool:_shared/{}", part(&count.name)),
         };
         if let Some(each) = &count.each {
             scope = format!("{scope}/each:{}", self.value(each)?);
@@ -333,6 +339,13 @@ impl Planning<'_> {
 }
 
 impl Rule {
+    /// Whether the condition is what bounds the rule's own counter.
+    fn is_own_limit(&self, condition: &Condition) -> bool {
+        let Condition::Count { count, comparison, .. } = condition else { return false };
+        matches!(comparison, Comparison::Less | Comparison::LessOrEqual)
+            && self.hold.as_ref().is_some_and(|hold| hold.count == *count)
+    }
+
     /// What the policy's author says, else what happened.
     fn message(&self, why: &str) -> String {
         self.on_deny.clone().unwrap_or_else(|| format!("{why} (rule `{}`)", self.name))
@@ -371,6 +384,15 @@ impl CountWindow {
             Self::Timed(Window::Lifetime) => "ever".to_owned(),
         }
     }
+}
+
+/// A name as one part of a counter's: those of servers, tools and counters may have slashes, and two counters must not
+/// become one by where they stand.
+fn part(name: &str) -> Cow<'_, str> {
+    if !name.contains(['%', '/']) {
+        return Cow::Borrowed(name);
+    }
+    Cow::Owned(name.replace('%', "%25").replace('/', "%2F"))
 }
 
 /// A name in quotes, as Go's `%q` writes it.

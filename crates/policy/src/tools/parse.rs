@@ -460,8 +460,9 @@ fn fits(action: Action, conditions: &[Node], state: Option<&Node>, at: Place) ->
     }
 }
 
-/// The most that the rule's own condition lets the counter become.
+/// The most that the rule's own conditions let the counter become.
 fn own_limit(path: &str, conditions: &[Node]) -> Result<Option<Quantity>, PolicyError> {
+    let mut least: Option<Quantity> = None;
     for condition in conditions {
         if field(condition, "path").and_then(scalar) != Some(path) {
             continue;
@@ -480,9 +481,9 @@ fn own_limit(path: &str, conditions: &[Node]) -> Result<Option<Quantity>, Policy
             }
             _ => continue,
         };
-        return Ok(Some(most));
+        least = Some(least.map_or(most, |least| least.min(most)));
     }
-    Ok(None)
+    Ok(least)
 }
 
 fn increment(fields: &mut Fields, at: Place) -> Result<Increment, PolicyError> {
