@@ -19,7 +19,7 @@ impl Gate for Noting {
             return Decided::Deny(Refusal { text: "no".to_owned(), structure: None });
         }
         self.0.lock().unwrap().push((call.tool.to_owned(), call.arguments.clone()));
-        Decided::Allow((call.tool.len() % 2 == 0).then(|| Ticket(Box::new(()))))
+        Decided::Allow(call.tool.len().is_multiple_of(2).then(|| Ticket(Box::new(()))))
     }
 
     fn hides(&self, tool: &str) -> bool {
