@@ -232,3 +232,20 @@ async fn the_gate_asks_the_client_and_decides_later() {
     assert_eq!(bridge.next().await, result(3, "{}"));
     assert_eq!(bridge.ends.next().await, "later answered");
 }
+
+#[tokio::test]
+async fn arguments_that_the_server_marks_are_repeated_in_headers() {
+    let mut upstream = Upstream::start().await;
+    let mut bridge = Bridge::start(&upstream.url, Limits::default());
+    let list = modern(1, "x").replace("tools/call", "tools/list");
+    bridge.send(&list);
+    let schema = r#"{"properties":{"region":{"type":"string","x-mcp-header":"Region"}}}"#;
+    let tools = result(1, &format!(r#"{{"tools":[{{"name":"a","inputSchema":{schema}}}]}}"#));
+    upstream.post("tools/list").await.json(&tools);
+    assert_eq!(bridge.next().await, tools);
+    bridge.send(&modern(2, "a"));
+    let asked = upstream.post("tools/call").await;
+    assert_eq!(asked.header("mcp-param-region"), Some("north"));
+    asked.json(&result(2, "{}"));
+    assert_eq!(bridge.next().await, result(2, "{}"));
+}

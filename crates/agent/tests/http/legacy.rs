@@ -19,7 +19,7 @@ async fn old_server(upstream: &mut Upstream, status: u16) -> Events {
     events
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_old_server_behind_standard_input_and_output() {
     for status in [400, 404, 405] {
         let mut upstream = Upstream::start().await;
@@ -51,7 +51,7 @@ async fn an_old_server_behind_standard_input_and_output() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_place_to_post_is_on_the_servers_own_site() {
     let mut upstream = Upstream::start().await;
     let mut bridge = Bridge::start(&upstream.url, Limits::default());
@@ -62,7 +62,7 @@ async fn the_place_to_post_is_on_the_servers_own_site() {
     assert!(upstream.rest().is_empty());
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refusal_that_says_why_is_no_old_server() {
     let mut upstream = Upstream::start().await;
     let mut bridge = Bridge::start(&upstream.url, Limits::default());
@@ -73,7 +73,7 @@ async fn a_refusal_that_says_why_is_no_old_server() {
     assert!(upstream.rest().is_empty());
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_old_client_before_a_server_of_today() {
     let mut upstream = Upstream::start().await;
     let mut served = Served::start(&upstream, |config| config.transport = Transport::Sse).await;
@@ -118,7 +118,7 @@ async fn an_old_client_before_a_server_of_today() {
     drop(open);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_of_today_before_an_old_server() {
     let mut upstream = Upstream::start().await;
     let mut served = Served::start(&upstream, |_| {}).await;

@@ -6,7 +6,7 @@ use crate::client::Served;
 use crate::support::{GREETING, INITIALIZE, allow, call, cancel, modern, result};
 use crate::upstream::Upstream;
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_session_from_its_beginning_to_its_end() {
     let mut upstream = Upstream::start().await;
     let mut served = Served::start(&upstream, |_| {}).await;
@@ -39,7 +39,7 @@ async fn a_session_from_its_beginning_to_its_end() {
     assert!(infos[0].bearer.is_some());
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sessions_are_apart_and_belong_to_who_began_them() {
     let mut upstream = Upstream::start().await;
     let served = Served::start(&upstream, |_| {}).await;
@@ -75,7 +75,7 @@ async fn sessions_are_apart_and_belong_to_who_began_them() {
     assert_eq!(answers, [result(1, "{}"), result(1, "{}")]);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn denied_members_of_a_batch_are_answered_and_the_others_pass() {
     let mut upstream = Upstream::start().await;
     let served = Served::start(&upstream, |_| {}).await;
@@ -104,7 +104,7 @@ async fn denied_members_of_a_batch_are_answered_and_the_others_pass() {
     assert!(upstream.rest().is_empty());
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn refusals_of_the_server_reach_the_client_with_their_challenge() {
     let mut upstream = Upstream::start().await;
     let mut served = Served::start(&upstream, |_| {}).await;
@@ -136,7 +136,7 @@ async fn refusals_of_the_server_reach_the_client_with_their_challenge() {
     assert!(upstream.rest().is_empty());
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_can_be_no_message_is_refused() {
     let upstream = Upstream::start().await;
     let served = Served::start(&upstream, |config| config.limits.max_message = 1000).await;
@@ -162,7 +162,7 @@ async fn what_can_be_no_message_is_refused() {
     assert!(served.infos.lock().unwrap().is_empty());
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn requests_of_2026_stand_for_themselves() {
     let mut upstream = Upstream::start().await;
     let mut served = Served::start(&upstream, |_| {}).await;
@@ -196,7 +196,7 @@ async fn requests_of_2026_stand_for_themselves() {
     assert!(upstream.rest().is_empty());
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn decisions_that_come_later_and_cancellations() {
     let mut upstream = Upstream::start().await;
     let mut served = Served::start(&upstream, |_| {}).await;
@@ -228,7 +228,7 @@ async fn decisions_that_come_later_and_cancellations() {
     assert_eq!(served.ends.next().await, "a lost");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sessions_are_bounded_and_the_oldest_idle_one_goes() {
     let mut upstream = Upstream::start().await;
     let served = Served::start(&upstream, |config| config.max_sessions = 2).await;
@@ -264,7 +264,7 @@ async fn sessions_are_bounded_and_the_oldest_idle_one_goes() {
     assert_eq!(answer.status, 200);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_shutdown_ends_streams_and_sessions() {
     let mut upstream = Upstream::start().await;
     let served = Served::start(&upstream, |_| {}).await;
@@ -277,4 +277,15 @@ async fn a_shutdown_ends_streams_and_sessions() {
     };
     tokio::join!(served.end(), serve);
     events.left().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_idle_for_long_goes() {
+    let mut upstream = Upstream::start().await;
+    let served = Served::start(&upstream, |config| config.idle = std::time::Duration::from_millis(200)).await;
+    let id = served.begin(&mut upstream, &[]).await;
+    let asked = upstream.expect(Method::DELETE, "").await;
+    assert_eq!(asked.header("mcp-session-id"), Some("theirs"));
+    asked.status(200);
+    assert_eq!(served.post(&[("mcp-session-id", &id)], &call(1, "a")).await.status, 404);
 }

@@ -8,7 +8,7 @@ const PROGRESS: &str = r#"{"jsonrpc":"2.0","method":"notifications/progress","pa
 const QUESTION: &str = r#"{"jsonrpc":"2.0","id":"q","method":"elicitation/create","params":{}}"#;
 const ANSWER: &str = r#"{"jsonrpc":"2.0","id":"q","result":{"action":"accept"}}"#;
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn events_pass_one_by_one_with_their_ids() {
     let mut upstream = Upstream::start().await;
     let mut served = Served::start(&upstream, |_| {}).await;
@@ -38,7 +38,7 @@ async fn events_pass_one_by_one_with_their_ids() {
     assert_eq!(served.ends.next().await, "a answered");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_the_server_sends_of_itself_passes() {
     let mut upstream = Upstream::start().await;
     let served = Served::start(&upstream, |_| {}).await;
@@ -64,7 +64,7 @@ async fn what_the_server_sends_of_itself_passes() {
     assert_eq!(answer.event().await, None);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_that_lost_its_stream_takes_it_up_again() {
     let mut upstream = Upstream::start().await;
     let mut served = Served::start(&upstream, |_| {}).await;
@@ -89,7 +89,7 @@ async fn a_client_that_lost_its_stream_takes_it_up_again() {
     assert_eq!(served.ends.next().await, "a answered");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_answer_that_was_lost_on_its_way_comes_again_as_it_was() {
     let mut upstream = Upstream::start().await;
     let served = Served::start(&upstream, |_| {}).await;
@@ -109,7 +109,7 @@ async fn an_answer_that_was_lost_on_its_way_comes_again_as_it_was() {
     assert_eq!(answer.data().await.unwrap(), result(1, r#"{"tools":[]}"#));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_whose_client_has_left_is_followed_to_its_end() {
     let mut upstream = Upstream::start().await;
     let mut served = Served::start(&upstream, |_| {}).await;
@@ -127,7 +127,7 @@ async fn a_call_whose_client_has_left_is_followed_to_its_end() {
     assert_eq!(served.ends.next().await, "a answered");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_gate_asks_the_client_on_the_calls_own_stream() {
     let mut upstream = Upstream::start().await;
     let mut served = Served::start(&upstream, |_| {}).await;
@@ -146,7 +146,7 @@ async fn the_gate_asks_the_client_on_the_calls_own_stream() {
     assert!(upstream.rest().is_empty(), "the server sees nothing of the question");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn large_events_pass() {
     let mut upstream = Upstream::start().await;
     let served = Served::start(&upstream, |_| {}).await;

@@ -40,7 +40,7 @@ impl fmt::Debug for Secret {
 }
 
 /// An MCP server that speaks HTTP.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Target {
     /// Its endpoint.
     pub(super) url: Url,
@@ -48,6 +48,18 @@ pub struct Target {
     pub(super) headers: HeaderMap,
     /// How long a connection may take to be made.
     pub connect_timeout: Duration,
+}
+
+impl fmt::Debug for Target {
+    /// Without the query, which may hold a key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut url = self.url.clone();
+        url.set_query(None);
+        f.debug_struct("Target")
+            .field("url", &url.as_str())
+            .field("headers", &self.headers)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Target {
@@ -252,7 +264,7 @@ mod tests {
             let error = Target::new("http://a/mcp", [header]).unwrap_err();
             assert!(!error.to_string().contains("s3cret"), "{error}");
         }
-        let target = Target::new("http://a/mcp", ["Authorization: Bearer s3cret"]).unwrap();
+        let target = Target::new("http://a/mcp?key=s3cret", ["Authorization: Bearer s3cret"]).unwrap();
         assert!(!format!("{target:?}").contains("s3cret"));
         assert!(!format!("{:?}", Secret::new("s3cret".to_owned())).contains("s3cret"));
         assert!(Secret::new("a".to_owned()).is("a") && !Secret::new("a".to_owned()).is("b"));

@@ -71,8 +71,7 @@ impl Session {
     async fn post(&self, stream: Stream, out: &Outgoing, sent: Option<oneshot::Sender<()>>) -> Answer {
         let mut headers = self.headers(stream);
         if let Some(modern) = &out.modern {
-            modern.write(&mut headers);
-            headers.remove(SESSION);
+            self.repeats(modern, &mut headers);
         }
         let url = self.legacy();
         let url = url.as_ref().unwrap_or(&self.upstream.target.url);
@@ -154,6 +153,9 @@ impl Session {
         let initialized = out.kind == Kind::Initialize && Scan::of(message).result;
         if initialized {
             self.learn(message);
+        }
+        if out.modern.as_ref().is_some_and(|modern| modern.method == "tools/list") {
+            self.learn_repeated(message);
         }
         self.passing(Some(stream), id, || self.relay.from_server(stream, message));
         if initialized {

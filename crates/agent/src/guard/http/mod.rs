@@ -17,6 +17,7 @@ mod config;
 mod exchange;
 mod front;
 mod listen;
+mod mirror;
 mod outgoing;
 mod queue;
 mod reader;

@@ -15,7 +15,8 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::front::{Front, Out};
-use super::outgoing::{Kind, Outgoing, VERSION};
+use super::mirror::Mirror;
+use super::outgoing::{Kind, Modern, Outgoing, VERSION};
 use super::queue::{Receiver, Sender, queue};
 use super::replay::Replay;
 use super::upstream::{SESSION, Upstream};
@@ -57,6 +58,7 @@ struct State {
     listening: bool,
     /// Requests that are cancelled by leaving their streams (2026-07-28).
     modern: HashMap<Id, CancellationToken>,
+    mirror: Mirror,
 }
 
 tokio::task_local! {
@@ -302,6 +304,24 @@ impl Session {
     /// Where messages are posted to a server of 2024-11-05.
     pub(super) fn legacy(&self) -> Option<Url> {
         lock(&self.state).legacy.clone()
+    }
+
+    /// Sets the headers that repeat what a message of 2026-07-28 says. A client that speaks HTTP has done so itself as
+    /// far as the arguments go.
+    pub(super) fn repeats(&self, modern: &Modern, headers: &mut HeaderMap) {
+        headers.remove(SESSION);
+        if self.ordered {
+            lock(&self.state).mirror.write(modern, headers);
+        }
+        modern.write(headers);
+    }
+
+    /// The server says which arguments are to be repeated.
+    pub(super) fn learn_repeated(&self, answer: &[u8]) {
+        let mut state = lock(&self.state);
+        if self.ordered && state.mirror.concerns(answer) {
+            state.mirror.learn(answer);
+        }
     }
 
     /// A request that is cancelled by leaving its stream.

@@ -12,7 +12,7 @@ use farthing_policy::json::Json;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 use http_body::{Body, Frame};
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep, timeout};
 
 use super::super::front::{Front, Head, Out};
 use super::super::queue::Receiver;
@@ -70,7 +70,7 @@ impl Open {
         }
     }
 
-    /// The answer, as soon as it is known what it is. `first` stands at the beginning of a stream.
+    /// The answer, as soon as it is known what it is: whole where nothing is to follow, a stream otherwise.
     pub(super) async fn answer(mut self) -> Response<Reply> {
         let (mut refused, mut messages) = (None, VecDeque::new());
         loop {
@@ -78,7 +78,14 @@ impl Open {
             let next = match self.from.next_now() {
                 Some(out) => Some(out),
                 None if over && !messages.is_empty() => break,
-                None if over => tokio::time::timeout(LAST_LOOK, self.from.next()).await.ok().flatten(),
+                None if over => timeout(LAST_LOOK, self.from.next()).await.ok().flatten(),
+                // Everything is answered: the exchange is about to end, or the server keeps its stream open.
+                None if refused.is_none() && !messages.is_empty() => {
+                    match timeout(LAST_LOOK, self.from.next()).await {
+                        Ok(next) => next,
+                        Err(_) => return self.streams(messages),
+                    }
+                }
                 None => self.from.next().await,
             };
             match next {
@@ -89,7 +96,7 @@ impl Open {
                 Some(Out::Check) => {}
                 Some(out) => {
                     messages.push_back(out);
-                    if refused.is_none() && !self.is_over() {
+                    if refused.is_none() && self.session.relay.pending(self.stream) > 0 {
                         return self.streams(messages);
                     }
                 }
