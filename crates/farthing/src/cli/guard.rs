@@ -70,7 +70,8 @@ pub(crate) struct GuardArgs {
     #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub(crate) call_timeout: u64,
 
-    /// The folder of the record and of the counters, in the place of the wallet's.
+    /// The folder of the record and of the counters, in the place of the wallet's: `farthing --home DIR freeze`,
+    /// `approvals` and `audit` reach it there.
     #[arg(long, value_name = "DIR")]
     pub(crate) state_dir: Option<PathBuf>,
 

@@ -204,7 +204,9 @@ impl Planning<'_> {
         let fails = |why| Err((DenialCode::ConditionFailed, why));
         match condition {
             Condition::Argument { path, operator, text } => {
-                if operator.holds(path.find(self.call.arguments)) {
+                if operator
+                    .holds(path.find(self.call.arguments).map_err(|why| (DenialCode::BadArguments, why))?)
+                {
                     return Ok(());
                 }
                 fails(format!("{text} does not hold"))
@@ -231,10 +233,12 @@ impl Planning<'_> {
         Scene { tool, arguments, agent, session }
     }
 
-    /// A rule that asks for approval does so where all of its conditions hold; an expression without a value asks too.
+    /// A rule that asks for approval does so where all of its conditions hold, or where nobody can say whether they do.
     fn approve(&mut self, rule: &Rule, valid: Duration) {
         let asks = rule.conditions.iter().all(|condition| match condition {
-            Condition::Argument { path, operator, .. } => operator.holds(path.find(self.call.arguments)),
+            Condition::Argument { path, operator, .. } => {
+                path.find(self.call.arguments).map_or(true, |found| operator.holds(found))
+            }
             Condition::Expression(expression) => expression.holds(&self.scene()).unwrap_or(true),
             Condition::Count { .. } => true,
         });
@@ -306,7 +310,7 @@ impl Planning<'_> {
             Each::Agent => agent.unwrap_or_default().to_owned(),
             Each::Session => session.to_owned(),
             Each::Call => format!("{tool} {}", Json::Object(arguments.clone()).canonical()),
-            Each::Argument(path) => match path.find(arguments) {
+            Each::Argument(path) => match path.find(arguments)? {
                 Some(value) => value.canonical().to_string(),
                 None => return Err(format!("{path} is missing, and calls are counted by it")),
             },
@@ -358,7 +362,7 @@ impl Hold {
             Increment::Fixed(amount) => return Ok(*amount),
             Increment::From(path) => path,
         };
-        let exact = match path.find(arguments) {
+        let exact = match path.find(arguments)? {
             Some(Json::Number(number)) => number.exact(),
             // Amounts are often decimal strings.
             Some(Json::String(text)) => Exact::parse(text),

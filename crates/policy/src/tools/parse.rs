@@ -37,7 +37,10 @@ pub(crate) fn read(top: &mut Fields) -> Result<Option<Tools>, PolicyError> {
     let mut tools =
         Tools { default_deny, hide_all: hide.iter().any(|name| name == "*"), hide, ..Tools::default() };
     let mut rules = 0;
-    for Entry { key, node, .. } in entries {
+    for Entry { key, at, node } in entries {
+        if key == "_global" || key == "_shared" {
+            return Err(at.error(format!("`{key}` is the name of a scope, and no tool's")));
+        }
         let scope = if key == "*" { Scope::Global } else { Scope::Tool(key.clone()) };
         let read = Reader { scope: &scope, counts: &counts }.rules(node)?;
         rules += read.len();

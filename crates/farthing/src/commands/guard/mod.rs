@@ -30,6 +30,17 @@ const LOOK: Duration = Duration::from_millis(500);
 
 /// Runs the guard until its client or its server leaves. Gives the exit code.
 pub(crate) fn run(home: &Home, args: &GuardArgs, output: Output) -> Result<u8, Failure> {
+    match (run_command(home, args, output), args.compat) {
+        // Intercept knows no other code.
+        (Err(failure), Some(Compat::Intercept)) => {
+            failure.report(output.json);
+            Ok(1)
+        }
+        (done, _) => done,
+    }
+}
+
+fn run_command(home: &Home, args: &GuardArgs, output: Output) -> Result<u8, Failure> {
     match &args.command {
         Some(GuardCommand::Validate) => validate(home, args, output),
         Some(GuardCommand::Scan(args)) => scan::run(args, output).map(|()| 0),

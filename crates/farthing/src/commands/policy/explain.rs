@@ -213,8 +213,7 @@ async fn payment(
         .map(|(limit, used)| (limit, limit.remaining(*used), limit.admit(*used, value).err()));
     let room: Vec<_> = room.collect();
     let full = room.iter().find_map(|(limit, _, denial)| denial.as_ref().filter(|_| !limit.shadow));
-    let decided =
-        decided.as_ref().map_err(|denial| denial).and_then(|clearance| full.map_or(Ok(clearance), Err));
+    let decided = decided.as_ref().and_then(|clearance| full.map_or(Ok(clearance), Err));
     if output.json {
         let limits: Vec<Value> = room
             .iter()
