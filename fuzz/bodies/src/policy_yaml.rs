@@ -94,7 +94,16 @@ fn is_the_same_however_spelt(policy: &Policy, terms: &Terms<'_>, denial: Option<
 fn names_its_rule(denial: &Denial) {
     reads_well(denial);
     let rules = [
-        "min", "max", "hosts", "payees", "networks", "assets", "resources", "categories", "hours", "new_payees",
+        "min",
+        "max",
+        "hosts",
+        "payees",
+        "networks",
+        "assets",
+        "resources",
+        "categories",
+        "hours",
+        "new_payees",
         "loops",
     ];
     let named = denial.rule.strip_prefix("payments.").map(|rule| rule.split('.').next().unwrap_or(rule));
