@@ -1,5 +1,5 @@
 //! `agents:`: who may pay and call what, each under its parent.
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use jiff::Timestamp;
 
@@ -97,21 +97,32 @@ impl Agents {
 
     /// Warns of what an agent's parents do not let it have.
     fn compare(&self, warnings: &mut Vec<PolicyWarning>) {
-        for (index, agent) in self.0.iter().enumerate() {
-            let above = || self.upwards(index).skip(1);
+        let set =
+            |agent: &Agent| agent.tools.as_ref().map(|tools| tools.iter().cloned().collect::<HashSet<_>>());
+        let tools: HashMap<&str, HashSet<String>> =
+            self.0.iter().filter_map(|agent| Some((agent.name.as_str(), set(agent)?))).collect();
+        for chain in self.chains() {
+            let Some((agent, above)) = chain.split_first() else { continue };
             if let Some(own) = agent.expires
                 && let Some(sooner) =
-                    above().find(|parent| parent.expires.is_some_and(|p| p.value < own.value))
+                    above.iter().find(|parent| parent.expires.is_some_and(|p| p.value < own.value))
             {
                 warnings.push(own.at.warning(format!("`{}`, above it, expires sooner", sooner.name)));
             }
+            let lacks =
+                |parent: &Agent, tool| tools.get(parent.name.as_str()).is_some_and(|set| !set.contains(tool));
             for (tool, at) in agent.tools.iter().flatten().zip(&agent.tool_places) {
-                if let Some(parent) = above().find(|parent| !parent.lists(tool)) {
+                if let Some(parent) = above.iter().find(|parent| lacks(parent, tool)) {
                     let tool = printable(tool);
                     warnings.push(at.warning(format!("`{}`, above it, may not call `{tool}`", parent.name)));
                 }
             }
         }
+    }
+
+    /// Every agent with those above it, from the bottom up.
+    pub(crate) fn chains(&self) -> impl Iterator<Item = Vec<&Agent>> {
+        (0..self.0.len()).map(|index| self.upwards(index).collect())
     }
 
     /// The agent at `index`, and those above it.

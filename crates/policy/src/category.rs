@@ -6,6 +6,9 @@ use crate::read::{entries, named};
 use crate::yaml::Node;
 use crate::{PolicyError, PolicyWarning};
 
+/// The most categories: a budget for each costs every payment time in the ledger for each that its host is in.
+const MAX_CATEGORIES: usize = 100;
+
 /// The categories by name, in the policy's order.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Categories(Vec<(String, Vec<HostPattern>)>);
@@ -18,7 +21,10 @@ impl Categories {
     pub(crate) fn read(node: Option<Node>, warnings: &mut Vec<PolicyWarning>) -> Result<Self, PolicyError> {
         let Some(node) = node else { return Ok(Self::default()) };
         let mut categories = Vec::new();
-        for (name, _, hosts) in named(node, "categories, such as {search: [\"api.example.com\"]}")? {
+        for (name, at, hosts) in named(node, "categories, such as {search: [\"api.example.com\"]}")? {
+            if categories.len() == MAX_CATEGORIES {
+                return Err(at.error(format!("there are more than {MAX_CATEGORIES} categories")));
+            }
             let places = hosts.item_places();
             let hosts = entries(hosts, HostPattern::parse)?;
             crate::payments::covered_entries(&hosts, &places, warnings);
@@ -57,8 +63,8 @@ impl std::fmt::Display for Category {
 }
 
 impl Pattern for Category {
-    /// A host may be in both.
-    fn overlaps(&self, _other: &Self) -> bool {
-        true
+    /// A host may be in two.
+    fn comparable(&self) -> Option<Self> {
+        None
     }
 }

@@ -13,9 +13,9 @@ impl Policy {
         if let Some(root) = &self.payments {
             Stack { above: &[], own: root }.compare(&mut warnings)?;
         }
-        for agent in self.agents.iter().flat_map(|agents| agents.iter()) {
-            let sections = self.chain(Some(&agent.name)).and_then(|chain| self.sections(&chain));
-            if let (Ok(sections), Some(own)) = (sections, &agent.payments)
+        for chain in self.agents.iter().flat_map(|agents| agents.chains()) {
+            let own = chain.first().and_then(|agent| agent.payments.as_ref());
+            if let (Ok(sections), Some(own)) = (self.sections(&chain), own)
                 && let Some((_, above)) = sections.split_last()
             {
                 Stack { above, own }.compare(&mut warnings)?;

@@ -4,6 +4,9 @@ use url::Host;
 
 use crate::error::printable;
 
+/// The longest name that DNS has.
+const MAX_NAME: usize = 253;
+
 /// A host as it is compared: lower case, IDNA's ASCII form, no trailing dot, one spelling per IP address.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct HostName {
@@ -89,30 +92,32 @@ impl HostPattern {
         named && (self.host.port.is_none() || self.host.port == host.port)
     }
 
-    /// Whether it covers all that `other` covers.
-    pub(crate) fn covers_entry(&self, other: &Self) -> bool {
-        self.covers_names(other) && (self.host.port.is_none() || self.host.port == other.host.port)
+    /// Every other entry that covers all that this one covers. Nothing for a name that is longer than DNS has any.
+    pub(crate) fn wider(&self) -> Vec<Self> {
+        let mut wider = Vec::new();
+        let mut rest = self.host.name.as_str();
+        while let Some((_, domain)) =
+            rest.split_once('.').filter(|_| self.host.is_domain && rest.len() <= MAX_NAME)
+        {
+            let host = HostName { name: domain.to_owned(), ..self.host.clone() };
+            wider.push(Self { below: true, host });
+            rest = domain;
+        }
+        if self.host.port.is_some() {
+            let at_any_port: Vec<_> = wider.iter().chain([self]).map(Self::at_any_port).collect();
+            wider.extend(at_any_port);
+        }
+        wider
     }
 
-    /// Whether some host is covered by both.
-    pub(crate) fn overlaps(&self, other: &Self) -> bool {
-        let ports =
-            self.host.port.is_none() || other.host.port.is_none() || self.host.port == other.host.port;
-        ports && (self.covers_names(other) || other.covers_names(self))
+    /// The entry for every port.
+    pub(crate) fn at_any_port(&self) -> Self {
+        Self { host: HostName { port: None, ..self.host.clone() }, ..*self }
     }
 
     /// The host's name without its port, where the entry stands for one host.
     pub(crate) fn only_name(&self) -> Option<&str> {
         (!self.below).then_some(self.host.name.as_str())
-    }
-
-    fn covers_names(&self, other: &Self) -> bool {
-        let any_port = Self { host: HostName { port: None, ..self.host.clone() }, ..*self };
-        match (self.below, other.below) {
-            (true, true) => self.host.name == other.host.name || any_port.covers(&other.host),
-            (false, true) => false,
-            (_, false) => any_port.covers(&other.host),
-        }
     }
 }
 
@@ -201,20 +206,24 @@ mod tests {
     #[test]
     fn entries_are_compared() {
         let parse = |text| HostPattern::parse(text).unwrap();
-        for (a, b, covers, overlaps) in [
-            ("*.a.com", "x.a.com", true, true),
-            ("*.a.com", "*.b.a.com", true, true),
-            ("*.b.a.com", "*.a.com", false, true),
-            ("*.a.com", "a.com", false, false),
-            ("x.a.com", "*.a.com", false, true),
-            ("a.com", "a.com:8443", true, true),
-            ("a.com:8443", "a.com", false, true),
-            ("*.a.com:8443", "x.a.com", false, true),
-            ("a.com:8443", "a.com:8444", false, false),
+        for (narrow, wide, covered) in [
+            ("x.a.com", "*.a.com", true),
+            ("*.b.a.com", "*.a.com", true),
+            ("*.b.a.com", "*.com", true),
+            ("*.a.com", "*.b.a.com", false),
+            ("a.com", "*.a.com", false),
+            ("*.a.com", "x.a.com", false),
+            ("a.com:8443", "a.com", true),
+            ("a.com", "a.com:8443", false),
+            ("x.a.com", "*.a.com:8443", false),
+            ("x.a.com:8443", "*.a.com:8443", true),
+            ("x.a.com:8443", "*.a.com", true),
+            ("127.0.0.1:8443", "127.0.0.1", true),
         ] {
-            assert_eq!(parse(a).covers_entry(&parse(b)), covers, "{a} {b}");
-            assert_eq!(parse(a).overlaps(&parse(b)), overlaps, "{a} {b}");
+            assert_eq!(parse(narrow).wider().contains(&parse(wide)), covered, "{narrow} {wide}");
         }
+        assert!(parse("127.0.0.1").wider().is_empty());
+        assert!(parse(&"a.".repeat(5000)).wider().is_empty());
     }
 
     proptest! {

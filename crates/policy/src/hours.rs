@@ -13,6 +13,9 @@ use crate::{PolicyError, PolicyWarning};
 /// The days by their names in a policy, from Monday on.
 const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 
+/// The most entries: each is looked at for every payment.
+const MAX_HOURS: usize = 100;
+
 /// How many days ahead the next opening is looked for: every entry comes again in a week, or, where a clock that is
 /// set forward swallows it once, in two.
 const AHEAD: i64 = 15;
@@ -37,6 +40,9 @@ impl Hours {
         let mut hours = Vec::new();
         for item in items(node)? {
             let at = item.at;
+            if hours.len() == MAX_HOURS {
+                return Err(at.error(format!("there are more than {MAX_HOURS} hours")));
+            }
             let entry = Self::entry(item)?;
             if entry.is_empty() {
                 warnings.push(at.warning("these hours are empty: they end when they begin"));

@@ -6,6 +6,9 @@ use url::Url;
 use crate::error::printable;
 use crate::host::HostName;
 
+/// The longest path that is compared with those above it.
+const MAX_PATH: usize = 512;
+
 /// An address as it is compared and counted: without query and fragment, one spelling per path.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Resource {
@@ -89,23 +92,31 @@ impl ResourcePattern {
             && if self.below { resource.lies_below(&self.base.path) } else { resource.path == self.base.path }
     }
 
-    fn covers_address(&self, other: &Self) -> bool {
-        match (self.below, other.below) {
-            (true, true) => self.base == other.base || self.reaches(&other.base),
-            (false, true) => false,
-            (_, false) => self.reaches(&other.base),
+    /// Every other entry that covers all that this one covers. Of a path that is too long to be meant, nothing but itself.
+    pub(crate) fn wider(&self) -> Vec<Self> {
+        let mut wider = vec![self.clone()];
+        let mut path = Some(self.base.path.as_str()).filter(|path| path.len() <= MAX_PATH);
+        if !self.below && path == Some("/") {
+            wider.push(Self { below: true, ..self.clone() });
         }
+        while let Some((parent, _)) = path.filter(|path| *path != "/").and_then(|path| path.rsplit_once('/'))
+        {
+            let parent = if parent.is_empty() { "/" } else { parent };
+            let base = Resource { path: parent.to_owned(), ..self.base.clone() };
+            wider.push(Self { below: true, base, method: self.method.clone() });
+            path = Some(parent);
+        }
+        if self.method.is_some() {
+            let any_method: Vec<_> = wider.iter().map(Self::by_any_method).collect();
+            wider.extend(any_method);
+        }
+        wider.retain(|entry| entry != self);
+        wider
     }
 
-    /// Whether it covers all that `other` covers.
-    pub(crate) fn covers_entry(&self, other: &Self) -> bool {
-        (self.method.is_none() || self.method == other.method) && self.covers_address(other)
-    }
-
-    /// Whether some request is covered by both.
-    pub(crate) fn overlaps(&self, other: &Self) -> bool {
-        let methods = self.method.is_none() || other.method.is_none() || self.method == other.method;
-        methods && (self.covers_address(other) || other.covers_address(self))
+    /// The entry for every method.
+    pub(crate) fn by_any_method(&self) -> Self {
+        Self { method: None, ..self.clone() }
     }
 
     /// Whether it covers one method of one address only.
@@ -234,13 +245,17 @@ mod tests {
 
     #[test]
     fn entries_are_compared() {
-        let parse = |text| ResourcePattern::parse(text).unwrap();
+        let parse = |text: &str| ResourcePattern::parse(text).unwrap();
         let all = parse("https://a.com/v1/*");
-        assert!(all.covers_entry(&parse("GET https://a.com/v1/x")));
-        assert!(all.covers_entry(&parse("https://a.com/v1/x/*")));
-        assert!(!parse("GET https://a.com/v1/*").covers_entry(&all));
-        assert!(parse("GET https://a.com/v1/*").overlaps(&parse("https://a.com/*")));
-        assert!(!parse("GET https://a.com/v1").overlaps(&parse("POST https://a.com/v1")));
+        let covered = |narrow: &str, wide: &str| parse(narrow).wider().contains(&parse(wide));
+        assert!(covered("GET https://a.com/v1/x", "https://a.com/v1/*"));
+        assert!(covered("https://a.com/v1/x/*", "https://a.com/*"));
+        assert!(covered("GET https://a.com/", "https://a.com/*"));
+        assert!(covered("GET https://a.com/v1", "https://a.com/v1"));
+        assert!(!covered("https://a.com/v1", "https://a.com/v1/*"));
+        assert!(!covered("https://a.com/v1/*", "GET https://a.com/v1/*"));
+        assert!(!covered("GET https://a.com/v1/x", "POST https://a.com/*"));
+        assert!(!covered("https://a.com/*", "https://a.com/*"), "only others");
         assert!(parse("GET https://a.com/v1").is_exact() && !all.is_exact());
         for text in [
             "get https://a.com",

@@ -191,7 +191,7 @@ fn simulate(policy: &Policy, start: i64, steps: &[Step]) -> Record {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(100))]
+    #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
     fn nothing_spends_more_than_the_bound(

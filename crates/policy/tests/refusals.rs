@@ -171,6 +171,8 @@ fn hours() {
     refused(&with("hours: [{from: \"24:00\"}]"), 4, 18, "begins at 00:00");
     refused(&with("hours: [{to: \"08:60\"}]"), 4, 16, "not a time of day");
     refused(&with("hours: [{zone: Europe/Atlantis}]"), 4, 18, "not a time zone");
+    let many = vec!["{}"; 101].join(",");
+    refused(&with(&format!("hours: [{many}]")), 4, 311, "more than 100");
     refused(&with("hours: [{from: \"08:00\", to: \"08:00\"}]"), 4, 10, "no payment would ever");
 }
 
@@ -188,6 +190,8 @@ fn resources_and_categories() {
     refused(&top("{}"), 3, 13, "empty");
     refused(&top("[a.com]"), 3, 13, "expected a map");
     refused(&top("{a b: [a.com]}"), 3, 14, "not a name");
+    let many: String = (0..101).map(|n| format!("c{n:03}: [a.com], ")).collect();
+    refused(&top(&format!("{{{many}}}")), 3, 1514, "more than 100");
     refused(&top("{a: a.com}"), 3, 17, "expected a list");
     refused(&top("{a: [\"https://a.com\"]}"), 3, 18, "without scheme");
 }

@@ -83,6 +83,23 @@ fn a_policy_of_many_hosts() {
     let text = filled(Policy::MAX_BYTES, head, |n| format!("a{n}.x,"), "b]}");
     let policy = soon("hosts", || Policy::parse(&text).unwrap());
     assert!(policy.explain()[2].len() > 100_000);
+    let head = "version: 1\npayments:\n  max: none\n  hosts: {deny: [b.b], allow: [";
+    let text = filled(Policy::MAX_BYTES, head, |n| format!("a{n}.x,"), "b]}");
+    let policy = soon("both lists", || Policy::parse(&text).unwrap());
+    assert_eq!(policy.warnings().len(), 1);
+}
+
+#[test]
+fn a_policy_of_many_agents() {
+    let head = "version: 1\npayments: {max: none}\nagents:\n  t: {tools: [x]}\n";
+    let agent = |n| format!("  a{n}: {{parent: t, tools: [x, y]}}\n");
+    let policy = soon("agents", || Policy::parse(&filled(Policy::MAX_BYTES, head, agent, "")).unwrap());
+    assert!(policy.warnings().len() > 5_000);
+    let under =
+        |n| if n == 0 { "  a0: {}\n".to_owned() } else { format!("  a{n}: {{parent: a{}}}\n", n - 1) };
+    let deep = filled(Policy::MAX_BYTES, "version: 1\nagents:\n", under, "");
+    let error = soon("a long chain", || Policy::parse(&deep).unwrap_err());
+    assert!(error.message.contains("more than 8 agents"), "{error}");
 }
 
 #[test]

@@ -1,4 +1,5 @@
 //! Allow lists and deny lists.
+use std::collections::HashSet;
 use std::fmt::Display;
 use std::hash::Hash;
 
@@ -23,16 +24,17 @@ pub(crate) struct Listed<T> {
     pub(crate) shadow: bool,
 }
 
-/// An entry of a list, as it relates to others.
+/// An entry of a list, as it relates to others. Lists are long: they are compared by looking entries up.
 pub(crate) trait Pattern: Eq + Hash + Clone + Display {
-    /// Whether it covers all that `other` covers.
-    fn covers_entry(&self, other: &Self) -> bool {
-        self == other
+    /// Every other entry that covers all that this one covers.
+    fn wider(&self) -> Vec<Self> {
+        Vec::new()
     }
 
-    /// Whether there may be something that both cover.
-    fn overlaps(&self, other: &Self) -> bool {
-        self.covers_entry(other) || other.covers_entry(self)
+    /// The entry without what two that have something in common may differ in beside one covering the other; none where
+    /// entries that differ may always have something in common.
+    fn comparable(&self) -> Option<Self> {
+        Some(self.clone())
     }
 }
 
@@ -42,31 +44,28 @@ impl Pattern for Network {}
 
 impl Pattern for AssetPattern {
     /// Which symbol an address has is not known here.
-    fn overlaps(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Symbol(_), Self::Symbol(_)) | (Self::Exact { .. }, Self::Exact { .. }) => self == other,
-            _ => true,
-        }
+    fn comparable(&self) -> Option<Self> {
+        None
     }
 }
 
 impl Pattern for HostPattern {
-    fn covers_entry(&self, other: &Self) -> bool {
-        self.covers_entry(other)
+    fn wider(&self) -> Vec<Self> {
+        self.wider()
     }
 
-    fn overlaps(&self, other: &Self) -> bool {
-        self.overlaps(other)
+    fn comparable(&self) -> Option<Self> {
+        Some(self.at_any_port())
     }
 }
 
 impl Pattern for ResourcePattern {
-    fn covers_entry(&self, other: &Self) -> bool {
-        self.covers_entry(other)
+    fn wider(&self) -> Vec<Self> {
+        self.wider()
     }
 
-    fn overlaps(&self, other: &Self) -> bool {
-        self.overlaps(other)
+    fn comparable(&self) -> Option<Self> {
+        Some(self.by_any_method())
     }
 }
 
@@ -147,11 +146,23 @@ pub(crate) fn covered_entries<T: Pattern>(
     places: &[Place],
     warnings: &mut Vec<PolicyWarning>,
 ) {
-    for (index, (entry, place)) in entries.iter().zip(places).enumerate() {
-        let others = entries.iter().enumerate().filter(|(other, _)| *other != index).map(|(_, other)| other);
-        if let Some(wider) = others.into_iter().find(|other| other.covers_entry(entry)) {
+    let all: HashSet<&T> = entries.iter().collect();
+    for (entry, place) in entries.iter().zip(places) {
+        if let Some(wider) = entry.wider().iter().find(|wider| all.contains(wider)) {
             warnings.push(place.warning(format!("`{entry}` adds nothing: `{wider}` covers it")));
         }
+    }
+}
+
+/// Which entries have nothing in common with any of a list.
+fn apart<T: Pattern>(list: &[T]) -> impl Fn(&T) -> bool {
+    let list: Vec<_> = list.iter().filter_map(Pattern::comparable).collect();
+    let above: HashSet<T> = list.iter().flat_map(Pattern::wider).collect();
+    let all: HashSet<T> = list.into_iter().collect();
+    move |entry| {
+        let Some(entry) = entry.comparable() else { return false };
+        let covered = all.contains(&entry) || entry.wider().iter().any(|wider| all.contains(wider));
+        !covered && !above.contains(&entry)
     }
 }
 
@@ -162,19 +173,19 @@ fn compare<T: Pattern>(
     shadow: bool,
     warnings: &mut Vec<PolicyWarning>,
 ) -> Result<(), PolicyError> {
-    let denied = |entry: &T| deny.entries.iter().find(|deny| deny.covers_entry(entry));
-    if !shadow && allow.entries.iter().all(|entry| denied(entry).is_some()) {
+    let all: HashSet<&T> = deny.entries.iter().collect();
+    let denied =
+        |entry: &T| [entry.clone()].into_iter().chain(entry.wider()).find(|wider| all.contains(wider));
+    let in_vain: Vec<_> = allow.iter().filter_map(|(entry, at)| Some((entry, at, denied(entry)?))).collect();
+    if !shadow && in_vain.len() == allow.entries.len() {
         return Err(allow.at.error("every entry is denied below: no payment would ever be allowed"));
     }
-    for (entry, place) in allow.iter() {
-        if let Some(deny) = denied(entry) {
-            warnings.push(place.warning(format!("`{entry}` is allowed in vain: `{deny}` is denied")));
-        }
+    for (entry, at, deny) in in_vain {
+        warnings.push(at.warning(format!("`{entry}` is allowed in vain: `{deny}` is denied")));
     }
-    for (entry, place) in deny.iter() {
-        if !allow.entries.iter().any(|allow| allow.overlaps(entry)) {
-            warnings.push(place.warning(format!("`{entry}` is denied in vain: it is not on the allow list")));
-        }
+    let apart = apart(&allow.entries);
+    for (entry, at) in deny.iter().filter(|(entry, _)| apart(entry)) {
+        warnings.push(at.warning(format!("`{entry}` is denied in vain: it is not on the allow list")));
     }
     Ok(())
 }
