@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use farthing_ambient::Timestamp;
 use farthing_money::{Asset, BaseUnits, Network, Registry, Usd};
-use farthing_policy::{Clearance, Denial, DenialCode, Limit, Policy, Terms, Usage};
+use farthing_policy::{Clearance, Denial, Limit, Policy, Terms, Usage};
 use farthing_protocol::x402::Flow;
 use farthing_protocol::{Challenge, Offer};
 use farthing_rail::Payer;
@@ -165,7 +165,7 @@ impl Appraiser<'_> {
             },
             self.limits.max_amount,
         );
-        match decided.and_then(approved) {
+        match decided {
             Ok(clearance) => Verdict::Payable { asset, clearance },
             Err(denial) => Verdict::Denied { asset, denial },
         }
@@ -250,19 +250,6 @@ impl Appraisal {
             Verdict::Denied { denial, .. } => Some(denial),
             _ => None,
         })
-    }
-}
-
-/// Denies what a person has to approve first, as nothing here asks anybody.
-#[allow(clippy::result_large_err, reason = "a Denial is rare, and callers read its fields")]
-fn approved(clearance: Clearance) -> Result<Clearance, Denial> {
-    match &clearance.approval {
-        None => Ok(clearance),
-        Some(need) => {
-            let message =
-                format!("{} has to be approved by a person first (`{}`)", clearance.value, need.rule);
-            Err(Denial::new(DenialCode::ApprovalRequired, &need.rule, message))
-        }
     }
 }
 
