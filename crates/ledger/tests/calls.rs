@@ -13,12 +13,13 @@ const DAY: Window = Window::Calendar(Period::Day);
 const MINUTE: Window = Window::Calendar(Period::Minute);
 const HOUR: Duration = Duration::from_secs(3600);
 
-const OUTCOMES: [CallOutcome; 5] = [
+const OUTCOMES: [CallOutcome; 6] = [
     CallOutcome::Answered,
     CallOutcome::ToolError,
     CallOutcome::Error,
     CallOutcome::Failed,
     CallOutcome::Lost,
+    CallOutcome::Withdrawn,
 ];
 
 #[tokio::test]
