@@ -6,14 +6,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use farthing_agent::guard::stdio::{self, StdioConfig};
-use farthing_agent::guard::{Limits, Policed, PolicedConfig, PolicyFile, PolicyFileError, Reloaded, Words};
+use farthing_agent::guard::{
+    Limits, Policed, PolicedConfig, PolicyFile, PolicyFileError, Reloaded, Words, payment_host,
+};
 use farthing_ambient::{Clock as _, Entropy as _, OsEntropy, SystemClock, causes};
 use farthing_ledger::{Ledger, PolicyChange};
+use farthing_money::Registry;
 use farthing_policy::Policy;
 use farthing_policy::tools::validation_errors;
 use tokio::runtime::{Handle, Runtime};
 
 use crate::cli::{Compat, GuardArgs, GuardCommand};
+use crate::config::Config;
 use crate::exit::{Code, Failure};
 use crate::home::{self, Home};
 use crate::output::{self, GOOD, Output};
@@ -73,7 +77,8 @@ fn guard(home: &Home, args: &GuardArgs) -> Result<u8, Failure> {
     let runtime = runtime()?;
     let server = args.name.clone().unwrap_or_else(|| server_name(args));
     runtime.spawn(follow(policy.clone(), ledger.clone(), server.clone()));
-    let gate = gate(args, server, policy, ledger.clone(), runtime.handle())?;
+    let registry = Config::load(&home.config())?.registry()?;
+    let gate = gate(args, server, policy, ledger.clone(), registry, runtime.handle())?;
     let code = match args.server.child.as_slice() {
         [] => Err(Failure::new(Code::Configuration, "no server is named")
             .hint("write its command after `--`, or its address after --upstream")),
@@ -117,12 +122,15 @@ fn gate(
     server: String,
     policy: Arc<PolicyFile>,
     ledger: Ledger,
+    registry: Registry,
     runtime: &Handle,
 ) -> Result<Policed, Failure> {
     let salt = salt(&ledger)?;
     Ok(Policed::new(PolicedConfig {
         policy,
         ledger,
+        host: payment_host(args.server.upstream.as_deref(), &server),
+        registry,
         server,
         agent: args.agent.clone(),
         session: match &args.session {
