@@ -13,12 +13,13 @@ const DAY: Window = Window::Calendar(Period::Day);
 const MINUTE: Window = Window::Calendar(Period::Minute);
 const HOUR: Duration = Duration::from_secs(3600);
 
-const OUTCOMES: [CallOutcome; 5] = [
+const OUTCOMES: [CallOutcome; 6] = [
     CallOutcome::Answered,
     CallOutcome::ToolError,
     CallOutcome::Error,
     CallOutcome::Failed,
     CallOutcome::Lost,
+    CallOutcome::Withdrawn,
 ];
 
 #[tokio::test]
@@ -136,6 +137,7 @@ async fn an_answer_is_no_row_and_any_other_end_is() {
             r#"{"call":4,"outcome":"error","refunded":[["tool:x","calendar_day","1000000000000000000","on_error"]]}"#,
             r#"{"call":6,"outcome":"failed"}"#,
             r#"{"call":8,"outcome":"lost"}"#,
+            r#"{"call":10,"outcome":"withdrawn","refunded":[["tool:x","calendar_day","1000000000000000000","on_error"]]}"#,
         ]
     );
     assert_whole(&ledger).await;

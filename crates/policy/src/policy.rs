@@ -184,6 +184,12 @@ impl Policy {
         self.tools.as_ref().map(|tools| tools.trace(call)).unwrap_or_default()
     }
 
+    /// Whether there is a `payments:` section. Without one [`Policy::check`] denies every payment.
+    #[must_use]
+    pub fn has_payments(&self) -> bool {
+        self.payments.is_some()
+    }
+
     /// Whether a tool is hidden from those who list the tools.
     #[must_use]
     pub fn hides(&self, tool: &str) -> bool {

@@ -150,6 +150,12 @@ impl PaymentKey {
         ))
     }
 
+    /// The key of a payment that has no nonce which could be read: SHA-256 of what makes it that payment.
+    #[must_use]
+    pub fn digest(network: &Network, kind: &'static str, digest: [u8; 32]) -> Self {
+        Self(format!("{network}/{kind}/0x{}", hex::encode(digest)))
+    }
+
     /// The parts of [`Self::eip3009`]: asset, payer, nonce.
     #[must_use]
     pub fn eip3009_parts(&self) -> Option<([u8; 20], [u8; 20], [u8; 32])> {

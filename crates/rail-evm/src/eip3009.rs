@@ -1,9 +1,11 @@
 //! EIP-3009's authorization: its EIP-712 digest and the call that redeems it.
 
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
+use farthing_money::Asset;
 use farthing_protocol::x402;
 
-use crate::hexes::{bytes_of, quantity_of};
+use crate::hexes::{bytes_of, bytes_up_to, quantity_of};
+use crate::key::{canonical, recover};
 
 /// `keccak256("TransferWithAuthorization(address from,address to,uint256 value,uint256 validAfter,uint256
 /// validBefore,bytes32 nonce)")`.
@@ -143,6 +145,20 @@ impl Authorization {
     }
 }
 
+/// What an `exact` payload authorizes, if the payer's own key signed it for this token on this chain. Which token that
+/// is stands nowhere in a payload but in its signature. None for what can't be read, for a token without a known
+/// domain, and for a smart wallet's signature, which its chain alone can check.
+#[must_use]
+pub fn signed_for(payload: &x402::ExactEvmPayload, asset: &Asset) -> Option<Authorization> {
+    let authorization = Authorization::read(&payload.authorization).ok()?;
+    let domain = asset.eip712.as_ref()?;
+    let token = Address::from(bytes_of::<20>(&asset.address)?);
+    let separator = domain_separator(&domain.name, &domain.version, asset.network.evm_chain_id()?, token);
+    let signature = canonical(&bytes_up_to(&payload.signature, 65)?)?;
+    let signer = recover(&authorization.digest(&separator), &signature)?;
+    (signer == authorization.from).then_some(authorization)
+}
+
 /// The EIP-712 domain separator of a token: name, version, chain and address.
 #[must_use]
 pub fn domain_separator(name: &str, version: &str, chain_id: u64, token: Address) -> B256 {
@@ -163,6 +179,7 @@ mod tests {
     use super::*;
     use alloy_primitives::address;
     use alloy_sol_types::{Eip712Domain, SolCall, SolStruct, sol};
+    use farthing_money::Registry;
     use proptest::prelude::*;
     use serde_json::Value;
 
@@ -210,6 +227,12 @@ mod tests {
             let signature: Bytes = case["signature"].as_str().unwrap().parse().unwrap();
             let call = read.call_vrs(signature.as_ref().try_into().unwrap());
             assert_eq!(call.to_string(), case["transaction"]["data"].as_str().unwrap());
+            let payload = serde_json::from_value(case["paymentPayload"]["payload"].clone()).unwrap();
+            let signed_for: Vec<_> =
+                Registry::builtin().iter().filter(|asset| signed_for(&payload, asset).is_some()).cloned().collect();
+            assert_eq!(signed_for.len(), 1);
+            let network = signed_for[0].network.evm_chain_id();
+            assert_eq!(network, domain["chainId"].as_u64(), "no other chain's token");
         }
     }
 

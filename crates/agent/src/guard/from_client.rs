@@ -10,7 +10,7 @@ use farthing_policy::json::{Json, Object};
 use super::client::Client;
 use super::gate::{Decided, End, Refusal};
 use super::id::Id;
-use super::message::{Fault, INVALID, Incoming, Kind, LIMIT, Member, Method, denial};
+use super::message::{Fault, INVALID, Incoming, Kind, LIMIT, Member, Method, PARAMS, denial};
 use super::relay::{Core, Relay, Side, Stream, Taken, lock};
 use super::scan::{Form, Scan, Shape};
 use super::table::{Cancelled, Closed, Open, Phase};
@@ -74,6 +74,12 @@ impl Relay {
     }
 
     fn member(&self, stream: Stream, member: Member) -> Outcome {
+        if let Some(why) = self.stray_payment(&member) {
+            return match member.kind {
+                Kind::Request(..) => Outcome::Answer(Fault::new(member.id(), PARAMS, why).answer()),
+                _ => Outcome::Nothing,
+            };
+        }
         match &member.kind {
             Kind::Request(id, method) => {
                 let (id, method) = (id.clone(), *method);
@@ -86,6 +92,12 @@ impl Relay {
             }
             Kind::Answer(_) | Kind::Notification => Outcome::Forward(member.json),
         }
+    }
+
+    /// Why a payment is refused that no gate would judge, as it comes with no call.
+    fn stray_payment(&self, member: &Member) -> Option<String> {
+        let judged = matches!(member.kind, Kind::Request(_, Method::Call) | Kind::Answer(_));
+        if judged || !member.carries_payment() { None } else { self.0.gate.stray_payment() }
     }
 
     fn request(&self, stream: Stream, id: Id, method: Method, member: Member) -> Outcome {

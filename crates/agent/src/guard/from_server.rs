@@ -137,6 +137,9 @@ impl Core {
     /// The answer to a call. One that can't be parsed strictly is passed on all the same: what it cost is spent.
     fn called<'a>(&self, open: Open, bytes: &'a [u8]) -> Cow<'a, [u8]> {
         let Phase::Sent { ticket: Some(ticket), .. } = open.phase else { return Cow::Borrowed(bytes) };
+        if !self.gate.reads(&ticket, bytes) {
+            return Cow::Borrowed(bytes);
+        }
         let changed = match Json::parse(bytes) {
             Ok(json) => self.gate.ended(ticket, End::Answered(&json)),
             Err(error) => {

@@ -17,6 +17,17 @@ pub trait Gate: Send + Sync + 'static {
     /// Whether a tool is taken out of `tools/list`. A call of it still comes to [`Self::call`].
     fn hides(&self, tool: &str) -> bool;
 
+    /// Why a payment is refused that comes with anything but a call, such as `resources/read`; none lets it pass.
+    fn stray_payment(&self) -> Option<String> {
+        None
+    }
+
+    /// Whether the answer to the call with this ticket has to be parsed and told to [`Self::ended`]. If not, it passes as
+    /// the bytes it came in, and the ticket has no end.
+    fn reads(&self, _: &Ticket, _answer: &[u8]) -> bool {
+        true
+    }
+
     /// How a call ended that was allowed with a ticket; told once for each ticket. May change the answer: the whole
     /// JSON-RPC answer, with its id. None: the client gets it as it came. Only [`End::Answered`] has one to change.
     fn ended(&self, ticket: Ticket, end: End<'_>) -> Option<Json>;

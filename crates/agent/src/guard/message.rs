@@ -24,6 +24,11 @@ pub(super) const TIMEOUT: i64 = -32001;
 /// EIP-1474's "limit exceeded": too large, or too many at once.
 pub(super) const LIMIT: i64 = -32005;
 
+/// Where x402's payments stand in `_meta` (x402 specification, `transports-v2/mcp.md`).
+pub(super) const X402_PAYMENT: &str = "x402/payment";
+/// Where MPP's credentials stand in `_meta` (draft-payment-transport-mcp-00).
+pub(super) const MPP_CREDENTIAL: &str = "org.paymentauth/credential";
+
 /// The keys of a call's parameters.
 const CALL_KEYS: [&str; 3] = ["name", "arguments", "_meta"];
 
@@ -131,11 +136,22 @@ impl Member {
         Id::of(self.json.get("params")?.get("_meta")?.get("progressToken")?)
     }
 
+    /// Whether a payment comes with the message.
+    pub(super) fn carries_payment(&self) -> bool {
+        let meta = self.json.get("params").and_then(|params| params.get("_meta"));
+        has_payment(meta)
+    }
+
     /// Whether an `initialize` says that its client can ask its user.
     pub(super) fn offers_elicitation(&self) -> bool {
         let capabilities = self.json.get("params").and_then(|params| params.get("capabilities"));
         capabilities.and_then(|all| all.get("elicitation")).is_some_and(|json| json.as_object().is_some())
     }
+}
+
+fn has_payment(meta: Option<&Json>) -> bool {
+    let keys = [X402_PAYMENT, MPP_CREDENTIAL];
+    keys.iter().any(|key| meta.and_then(|meta| meta.get(key)).is_some_and(|payment| *payment != Json::Null))
 }
 
 type Why = (i64, String);
@@ -148,6 +164,10 @@ fn kind(message: &Object) -> Result<Kind, Why> {
         return answer(message, id, has_outcome);
     };
     let method = method.as_str().ok_or_else(|| (INVALID, "the method is no text".to_owned()))?;
+    // MPP's servers look there as well, and no gate does.
+    if has_payment(message.get("_meta")) {
+        return Err((INVALID, "a payment stands in params._meta, not in _meta beside it".to_owned()));
+    }
     if has_outcome {
         return Err((INVALID, "a message is a request or an answer, not both".to_owned()));
     }
@@ -287,6 +307,10 @@ mod tests {
             (r#"{"id":1,"method":"tools/call","result":{},"params":{"name":"a"}}"#, INVALID),
             (r#"{"method":"tools/call","params":{"name":"a"}}"#, INVALID),
             (r#"{"id":null,"method":"ping"}"#, INVALID),
+            (
+                r#"{"id":1,"method":"tools/call","params":{"name":"a"},"_meta":{"org.paymentauth/credential":{}}}"#,
+                INVALID,
+            ),
             (r#"{"id":{},"method":"ping"}"#, INVALID),
             (r#"{"id":1}"#, INVALID),
             (r#"{"id":1,"result":1,"error":1}"#, INVALID),

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use farthing_policy::{CallPlan, Counter, Usage};
+use farthing_policy::{CallPlan, Counter, Limit, Usage};
 
 use super::{Ledger, Result};
 use crate::op::{Answer, Op, Read, Write};
@@ -62,6 +62,17 @@ impl Ledger {
         match end.outcome {
             CallOutcome::Answered => self.queue.leave_blocking(write),
             _ => self.queue.ask_blocking(Op::Write(write)).map(drop),
+        }
+    }
+
+    /// As [`Ledger::usage`], for a thread that may wait. It must not be called from async code.
+    ///
+    /// # Errors
+    /// As [`Ledger::usage`].
+    pub fn usage_blocking(&self, limits: Vec<Limit>) -> Result<Vec<Usage>> {
+        match self.queue.ask_blocking(Op::Read(Read::Usage(limits)))? {
+            Answer::Usage(usage) => Ok(usage),
+            other => Err(LedgerError::Corrupt(format!("an answer to another question: {other:?}"))),
         }
     }
 

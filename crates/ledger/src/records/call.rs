@@ -47,6 +47,8 @@ pub enum CallOutcome {
     Failed,
     /// Nobody knows: a timeout, or a server that died. What was taken stays taken.
     Lost,
+    /// It was never made: after it was admitted, something else stood in its way. Everything goes back that ever does.
+    Withdrawn,
 }
 
 impl CallOutcome {
@@ -59,6 +61,7 @@ impl CallOutcome {
             Self::Error => "error",
             Self::Failed => "failed",
             Self::Lost => "lost",
+            Self::Withdrawn => "withdrawn",
         }
     }
 
@@ -66,7 +69,7 @@ impl CallOutcome {
     #[must_use]
     pub fn gives_back(self, refund: Refund) -> bool {
         match self {
-            Self::Error => refund != Refund::Never,
+            Self::Error | Self::Withdrawn => refund != Refund::Never,
             Self::ToolError | Self::Failed => refund == Refund::OnFailure,
             Self::Answered | Self::Lost => false,
         }

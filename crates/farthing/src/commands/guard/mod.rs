@@ -10,10 +10,11 @@ use std::time::Duration;
 
 use farthing_agent::guard::stdio::{self, StdioConfig};
 use farthing_agent::guard::{
-    Limits, Notify, Policed, PolicedConfig, PolicyFile, PolicyFileError, Reloaded, Words,
+    Limits, Notify, Policed, PolicedConfig, PolicyFile, PolicyFileError, Reloaded, Words, payment_host,
 };
 use farthing_ambient::{Clock as _, Entropy as _, OsEntropy, SystemClock, causes};
 use farthing_ledger::{Ledger, PolicyChange};
+
 use farthing_policy::Policy;
 use farthing_policy::tools::validation_errors;
 use tokio::runtime::{Handle, Runtime};
@@ -90,7 +91,8 @@ fn guard(home: &Home, args: &GuardArgs) -> Result<u8, Failure> {
     let runtime = runtime()?;
     let server = args.name.clone().unwrap_or_else(|| server_name(&args.server));
     runtime.spawn(follow(policy.clone(), ledger.clone(), server.clone()));
-    let gate = gate(home, args, (server, policy), ledger.clone(), runtime.handle())?;
+    let config = Config::load(&home.config())?;
+    let gate = gate(&config, args, (server, policy), ledger.clone(), runtime.handle())?;
     let code = match (args.server.upstream.as_deref(), args.server.child.as_slice()) {
         (Some(url), _) => listen::run(url, args, limits(args), gate, &runtime),
         (None, []) => Err(Failure::new(Code::Configuration, "no server is named")
@@ -135,17 +137,19 @@ fn ledger(home: &Home, args: &GuardArgs) -> Result<Ledger, Failure> {
 }
 
 fn gate(
-    home: &Home,
+    config: &Config,
     args: &GuardArgs,
     (server, policy): (String, Arc<PolicyFile>),
     ledger: Ledger,
     runtime: &Handle,
 ) -> Result<Policed, Failure> {
     let salt = salt(&ledger)?;
-    let notify = notify(&Config::load(&home.config())?, &ledger, runtime)?;
+    let notify = notify(config, &ledger, runtime)?;
     Ok(Policed::new(PolicedConfig {
         policy,
         ledger,
+        host: payment_host(args.server.upstream.as_deref(), &server),
+        registry: config.registry()?,
         server,
         agent: args.agent.clone(),
         session: match &args.session {
