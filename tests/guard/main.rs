@@ -5,6 +5,7 @@
 
 mod agents;
 mod approvals;
+mod commands;
 mod counters;
 mod desk;
 mod freeze;

@@ -198,9 +198,13 @@ impl ServeConfig {
     }
 
     /// Whether a client's `Authorization` goes on to the server.
-    pub(super) fn passes_authorization(&self) -> bool {
+    ///
+    /// Never `Payment`: that is a payment (MPP) whose terms nobody has judged.
+    pub(super) fn passes(&self, authorization: &HeaderValue) -> bool {
         let ours = self.target.headers.contains_key(header::AUTHORIZATION);
-        self.pass_authorization && self.token.is_none() && !ours
+        let scheme = authorization.as_bytes().split(u8::is_ascii_whitespace).find(|word| !word.is_empty());
+        let pays = scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"payment"));
+        self.pass_authorization && self.token.is_none() && !ours && !pays
     }
 }
 
@@ -256,6 +260,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_payment_in_a_header_goes_nowhere() {
+        let target = Target::new("http://127.0.0.1:1/mcp", Vec::<String>::new()).unwrap();
+        let config = ServeConfig::new(target, SocketAddr::from(([127, 0, 0, 1], 0)));
+        for (value, passes) in
+            [("Bearer x", true), ("Payment x", false), (" payment\tx", false), ("PAYMENT", false)]
+        {
+            assert_eq!(config.passes(&HeaderValue::from_static(value)), passes, "{value}");
+        }
+    }
+
+    #[test]
     fn urls_and_headers_are_checked_and_values_are_kept_secret() {
         for url in ["", "ftp://a/", "http:", "https://me:pass@a/mcp", "/mcp"] {
             assert!(Target::new(url, [""; 0]).is_err(), "{url}");
@@ -274,12 +289,12 @@ mod tests {
     fn other_machines_need_a_token() {
         let target = Target::new("http://a/mcp", [""; 0]).unwrap();
         let local = ServeConfig::new(target.clone(), ([127, 0, 0, 1], 0).into());
-        assert!(local.check().is_ok() && local.passes_authorization());
+        assert!(local.check().is_ok() && local.passes(&HeaderValue::from_static("Bearer x")));
         let mut open = ServeConfig::new(target, ([0, 0, 0, 0], 0).into());
         assert!(matches!(open.check(), Err(HttpError::NeedsToken { .. })));
         open.token = Some(Secret::new(String::new()));
         assert!(matches!(open.check(), Err(HttpError::EmptyToken)));
         open.token = Some(Secret::new("x".to_owned()));
-        assert!(open.check().is_ok() && !open.passes_authorization());
+        assert!(open.check().is_ok() && !open.passes(&HeaderValue::from_static("Bearer x")));
     }
 }

@@ -61,7 +61,7 @@ impl Inner {
     }
 
     fn shows(&self, session: &Session, head: &Parts) {
-        if self.config.passes_authorization() {
+        if head.headers.get(AUTHORIZATION).is_some_and(|value| self.config.passes(value)) {
             session.shows(head.headers.get(AUTHORIZATION));
         }
     }

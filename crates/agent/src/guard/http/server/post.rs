@@ -175,9 +175,8 @@ impl Inner {
     /// What of the client's headers goes on to the server.
     fn passed(&self, head: &Parts, parameters: bool) -> HeaderMap {
         let mut passed = HeaderMap::new();
-        let authorization = self.config.passes_authorization();
         for (name, value) in &head.headers {
-            let wanted = (name == AUTHORIZATION && authorization)
+            let wanted = (name == AUTHORIZATION && self.config.passes(value))
                 || name == VERSION
                 || (parameters && is_parameter(name));
             if wanted {
