@@ -94,7 +94,7 @@ fn the_past_is_decided_again_by_another_policy() {
     let line = |minute: u32| {
         format!("{{\"at\":\"2026-01-01T10:{minute:02}:00Z\",\"tool\":\"pay\",\"arguments\":{{\"n\":1}}}}\n")
     };
-    std::fs::write(&calls, (0..4).map(|n| line(n * 20)).collect::<String>()).unwrap();
+    std::fs::write(&calls, (0..4).map(|n| line(n * 15)).collect::<String>()).unwrap();
     let file = desk.policy_file();
     let args = ["policy", "simulate", file.to_str().unwrap(), "--calls", calls.to_str().unwrap(), "--json"];
     let replayed = parsed(&desk.ok(&args));
@@ -219,6 +219,7 @@ fn the_record_goes_to_a_collector() {
 fn a_webhook_tells_what_waits() {
     let desk = Desk::new("version: 1\ntools: {pay: {rules: [{name: big, action: require_approval}]}}\n");
     let (url, heard) = http(|_| String::new());
+    std::fs::set_permissions(desk.home(), std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
     let config = format!("version: 1\napprovals: {{webhook: \"{url}/hook\", secret_env: HOOK_SECRET}}\n");
     std::fs::write(desk.home().join("config.yaml"), config).unwrap();
     let file = desk.policy_file();

@@ -146,7 +146,7 @@ fn what_was_evaluated_is_what_is_forwarded() {
     let denied = r#" { "params" : { "name" : "void\u005faccount" } , "method" : "tools\/c\u0061ll", "id": 1 , "jsonrpc":"2.0" } "#;
     guard.send(denied);
     assert_eq!(guard.answer(1).code_and_rule().1, "never", "another spelling of the same");
-    let arguments = r#" {"c\u0065nts": 1.0e1, "big":9007199254740993, "text":"\u00fc \" \\ \u2028 \ud83d\ude00", "Cents":"x", "list":[1, 2.50,null] } "#;
+    let arguments = r#" {"c\u0065nts": 1.0e1, "big":9007199254740993, "text":"\u00fc \" \\ \u2028 \ud83d\ude00", "Other":"x", "list":[1, 2.50,null] } "#;
     guard.send(&format!(
         r#"{{"jsonrpc":"2.0", "id":2,	"method":"tools/call","params":{{"arguments":{arguments},"name":"send_payment","_meta":{{"k":1}}}}}}"#
     ));

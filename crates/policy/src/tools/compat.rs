@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use super::parse::{field, json, scalar};
+use super::values::{field, json, scalar};
 use crate::json::Json;
 use crate::read::is_null;
 use crate::yaml::{self, Node, Value};

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::parse::{field, number, scalar};
+use super::values::{field, number, scalar};
 use crate::PolicyError;
 use crate::error::printable;
 use crate::json::Exact;

@@ -6,6 +6,7 @@
 //! servers, shadow mode, approvals.
 
 mod compat;
+mod counts;
 mod expression;
 mod lint;
 mod operator;
@@ -13,6 +14,7 @@ mod parse;
 mod path;
 mod recording;
 mod trace;
+mod values;
 mod words;
 
 use std::borrow::Cow;
@@ -203,14 +205,11 @@ impl Planning<'_> {
     fn look(&mut self, rule: &Rule, condition: &Condition) -> Result<(), (DenialCode, String)> {
         let fails = |why| Err((DenialCode::ConditionFailed, why));
         match condition {
-            Condition::Argument { path, operator, text } => {
-                if operator
-                    .holds(path.find(self.call.arguments).map_err(|why| (DenialCode::BadArguments, why))?)
-                {
-                    return Ok(());
-                }
-                fails(format!("{text} does not hold"))
-            }
+            Condition::Argument { path, operator, text } => match path.find(self.call.arguments) {
+                Ok(found) if operator.holds(found) => Ok(()),
+                Ok(_) => fails(format!("{text} does not hold")),
+                Err(why) => fails(why),
+            },
             Condition::Count { count, comparison, value } => {
                 let counter = self.counter(count).map_err(|why| (DenialCode::BadArguments, why))?;
                 let counter = self.plan.counter(&counter);

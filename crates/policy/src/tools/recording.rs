@@ -1,7 +1,7 @@
 //! The `audit:` section: what of a call's arguments stands in the record.
 
-use super::parse::word;
 use super::path::Path;
+use super::values::word;
 use crate::PolicyError;
 use crate::json::{Json, Object};
 use crate::read::{Fields, items};

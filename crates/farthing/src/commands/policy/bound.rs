@@ -55,11 +55,11 @@ fn window(wanted: &str) -> Result<(&'static str, Window), Failure> {
 /// One line for each window; for a single one also why, and how.
 fn print(name: &str, bound: &Bound, whole: bool, output: Output) {
     let most = match bound.most {
-        Some(most) => format!("{STRONG}{most}{STRONG:#}"),
+        Some(most) => format!("at most {STRONG}{most}{STRONG:#}"),
         None => format!("{WARN}no bound{WARN:#}"),
     };
     let stretch = if name == "lifetime" { "ever".to_owned() } else { format!("in any {name}") };
-    output.line(format!("{DIM}{stretch:<13}{DIM:#} at most {most}"));
+    output.line(format!("{DIM}{stretch:<13}{DIM:#} {most}"));
     if !whole {
         return;
     }

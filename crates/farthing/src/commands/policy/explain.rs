@@ -5,7 +5,7 @@ use farthing_ledger::Ledger;
 use farthing_money::Registry;
 use farthing_policy::json::Json;
 use farthing_policy::tools::{Part, Traced};
-use farthing_policy::{Call, Counter, Denial, Policy, Quantity, Terms, Usage};
+use farthing_policy::{Call, Counter, Denial, Limit, Policy, Quantity, Terms, Usage};
 use serde_json::{Value, json};
 
 use super::meant;
@@ -207,33 +207,49 @@ async fn payment(
         None => vec![Usage::default(); limits.len()],
     };
     let value = asset.value(amount).unwrap_or_default();
-    let room = limits
-        .iter()
-        .zip(&used)
-        .map(|(limit, used)| (limit, limit.remaining(*used), limit.admit(*used, value).err()));
-    let room: Vec<_> = room.collect();
-    let full = room.iter().find_map(|(limit, _, denial)| denial.as_ref().filter(|_| !limit.shadow));
+    let room: Vec<Room> = limits
+        .into_iter()
+        .zip(used)
+        .map(|(limit, used)| Room {
+            left: limit.remaining(used),
+            denial: limit.admit(used, value).err(),
+            limit,
+        })
+        .collect();
+    let full = room.iter().filter(|room| !room.limit.shadow).find_map(|room| room.denial.as_ref());
     let decided = decided.as_ref().and_then(|clearance| full.map_or(Ok(clearance), Err));
+    let asks = decided.map(|clearance| clearance.approval.is_some());
     if output.json {
-        let limits: Vec<Value> = room
-            .iter()
-            .map(|(limit, remaining, denial)| {
-                json!({"rule": limit.rule, "scope": limit.scope, "window": limit.window.to_string(), "remaining": remaining,
-                    "shadow": limit.shadow, "fits": denial.is_none()})
-            })
-            .collect();
-        let denial = decided.err();
-        output.json(&json!({"allowed": denial.is_none(), "denial": denial, "value": value.to_string(), "limits": limits,
-            "needs_approval": decided.ok().map(|clearance| clearance.approval.is_some())}));
+        let limits: Vec<Value> = room.iter().map(Room::to_json).collect();
+        output.json(&json!({"allowed": asks.is_ok(), "denial": asks.err(), "value": value.to_string(),
+            "limits": limits, "needs_approval": asks.ok()}));
         return Ok(());
     }
-    verdict(decided.map(|clearance| clearance.approval.is_some()), output);
-    for (limit, remaining, denial) in &room {
-        let (style, sign) = if denial.is_some() { (BAD, '✗') } else { (GOOD, '✓') };
+    verdict(asks, output);
+    room.iter().for_each(|room| room.print(output));
+    Ok(())
+}
+
+/// A limit, and whether the payment fits into it.
+struct Room {
+    limit: Limit,
+    left: String,
+    denial: Option<Denial>,
+}
+
+impl Room {
+    fn print(&self, output: Output) {
+        let (style, sign) = if self.denial.is_some() { (BAD, '✗') } else { (GOOD, '✓') };
+        let Limit { rule, window, .. } = &self.limit;
         output.line(format!(
-            "  {style}{sign}{style:#} {STRONG}{}{STRONG:#} {remaining} left {DIM}({}){DIM:#}",
-            limit.rule, limit.window
+            "  {style}{sign}{style:#} {STRONG}{rule}{STRONG:#} {} left {DIM}({window}){DIM:#}",
+            self.left
         ));
     }
-    Ok(())
+
+    fn to_json(&self) -> Value {
+        let Limit { rule, scope, window, shadow, .. } = &self.limit;
+        json!({"rule": rule, "scope": scope, "window": window.to_string(), "remaining": self.left, "shadow": shadow,
+            "fits": self.denial.is_none()})
+    }
 }
