@@ -228,8 +228,11 @@ mod tests {
             let call = read.call_vrs(signature.as_ref().try_into().unwrap());
             assert_eq!(call.to_string(), case["transaction"]["data"].as_str().unwrap());
             let payload = serde_json::from_value(case["paymentPayload"]["payload"].clone()).unwrap();
-            let signed_for: Vec<_> =
-                Registry::builtin().iter().filter(|asset| signed_for(&payload, asset).is_some()).cloned().collect();
+            let signed_for: Vec<_> = Registry::builtin()
+                .iter()
+                .filter(|asset| signed_for(&payload, asset).is_some())
+                .cloned()
+                .collect();
             assert_eq!(signed_for.len(), 1);
             let network = signed_for[0].network.evm_chain_id();
             assert_eq!(network, domain["chainId"].as_u64(), "no other chain's token");
