@@ -267,6 +267,46 @@ tools:
 }
 
 #[test]
+fn digits_letters_and_letter_case_lead_around_no_rule() {
+    let mut desk = Desk::new(
+        r#"
+version: 1
+tools:
+  re: {rules: [{name: r, conditions: [{path: args.x, op: regex, value: '^\d{4}[\w-]\b'}]}]}
+  not: {rules: [{name: r, conditions: [{path: args.x, op: not_in, value: [1, 2]}]}]}
+  loop: {rules: [{name: r, rate_limit: 1/hour, each: call}]}
+  cel: {rules: [{name: r, conditions: [{cel: "args.amount < 100 && !has(args.override)"}]}]}
+  big: {rules: [{name: r, action: require_approval, conditions: [{path: args.cents, op: gt, value: 2000}]}]}
+"#,
+    );
+    assert!(desk.call("re", r#"{"x":"1234a"}"#).is_ok() && desk.call("re", r#"{"x":"1234-a"}"#).is_ok());
+    for other in ["１２３４a", "1234é", "٤٢٤٢a"] {
+        assert!(desk.call("re", &format!("{{\"x\":\"{other}\"}}")).is_err(), "{other}");
+    }
+    let zeros = "0".repeat(40);
+    assert!(desk.call("not", &format!("{{\"x\":1.{zeros}}}")).is_err());
+    assert!(desk.call("loop", &format!("{{\"x\":1.{zeros}}}")).is_err());
+    assert!(desk.call("cel", r#"{"amount":1}"#).is_ok());
+    for twin in [
+        r#"{"amount":1,"Amount":1000}"#,
+        r#"{"amount":1,"OVERRIDE":true}"#,
+        r#"{"amount":1,"a":{"b":1,"B":2}}"#,
+    ] {
+        assert!(desk.call("cel", twin).is_err(), "{twin}");
+    }
+    let asks = |cents: &str| {
+        let json = Json::parse(format!("{{\"cents\":{cents}}}").as_bytes()).unwrap();
+        let (arguments, now) = (json.as_object().unwrap(), Timestamp::UNIX_EPOCH);
+        let call = Call { server: "s", tool: "big", arguments, agent: None, session: "", now };
+        desk.policy.plan(&call).unwrap().approval.is_some()
+    };
+    for cents in ["2001", "\"5000\"", "null", "[5000]", &format!("5000.{zeros}")] {
+        assert!(asks(cents), "{cents}");
+    }
+    assert!(!asks("2000"));
+}
+
+#[test]
 fn every_rule_is_explained() {
     let policy = Policy::parse(DESK).unwrap();
     let json = Json::parse(GOOD.replace("usd", "eur").as_bytes()).unwrap();
@@ -379,6 +419,7 @@ fn dead_rules_and_misspelt_keys_are_refused() {
         ("{name: a, conditions: [{cel: ¦\"amount < 5\"}]}", "not known"),
         ("¦{name: a, each: args.x, conditions: [{path: args.x, op: eq, value: 1}]}", "counter"),
         ("{name: a, action: ¦allow}", "no action"),
+        ("¦{name: a, action: require_approval, shadow: true}", "shadow"),
         (
             "{name: a, approval_timeout: ¦5m, conditions: [{path: args.x, op: eq, value: 1}]}",
             "require_approval",

@@ -79,8 +79,16 @@ pub(crate) fn run(input: &[u8]) {
         each(&json, &mut |member| called.extend(call_in(member)));
     }
     assert_eq!(called, *seen, "what was judged is what is forwarded");
+    // What answers another question is no list of tools, whatever it looks like.
+    let mut lists = Vec::new();
+    for message in link.server.lock().unwrap().iter() {
+        each(&Json::parse(message).unwrap(), &mut |member| {
+            let asks = member.get("method").and_then(Json::as_str) == Some("tools/list");
+            lists.extend(member.get("id").filter(|_| asks).cloned());
+        });
+    }
     for message in link.client.lock().unwrap().iter() {
-        shows_nothing_hidden(message);
+        shows_nothing_hidden(message, &lists);
     }
 }
 
@@ -110,10 +118,13 @@ fn call_in(member: &Json) -> Option<(String, Json)> {
     Some((tool.to_owned(), params.get("arguments").cloned().unwrap_or_else(none)))
 }
 
-fn shows_nothing_hidden(message: &[u8]) {
+fn shows_nothing_hidden(message: &[u8], lists: &[Json]) {
     // What the server says beside lists of tools passes as it is, JSON or not.
     let Ok(json) = Json::parse(message) else { return };
     each(&json, &mut |member| {
+        if !member.get("id").is_some_and(|id| lists.contains(id)) {
+            return;
+        }
         let tools = member.get("result").and_then(|result| result.get("tools")).and_then(Json::as_array);
         let hidden = |tool: &Json| tool.get("name").and_then(Json::as_str) == Some("no");
         assert!(!tools.unwrap_or_default().iter().any(hidden), "a hidden tool is shown: {json}");

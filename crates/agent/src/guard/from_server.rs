@@ -134,7 +134,8 @@ impl Core {
         }
     }
 
-    /// The answer to a call. One that can't be parsed strictly is passed on all the same: what it cost is spent.
+    /// The answer to a call. One that can't be parsed strictly is passed on all the same, unless the gate withholds it: what
+    /// it cost is spent.
     fn called<'a>(&self, open: Open, bytes: &'a [u8]) -> Cow<'a, [u8]> {
         let Phase::Sent { ticket: Some(ticket), .. } = open.phase else { return Cow::Borrowed(bytes) };
         if !self.gate.reads(&ticket, bytes) {
@@ -146,7 +147,8 @@ impl Core {
                 tracing::warn!(%error, "the answer to a call can't be read");
                 // There is no answer that the gate could change.
                 let _ = self.gate.ended(ticket, End::Lost);
-                None
+                let why = format!("the server's answer can't be read: {error}");
+                self.gate.withholds(bytes).then(|| Fault::new(open.id.clone(), INTERNAL, why).answer())
             }
         };
         changed.map_or(Cow::Borrowed(bytes), |json| Cow::Owned(json.to_vec()))

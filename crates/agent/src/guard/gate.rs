@@ -28,6 +28,11 @@ pub trait Gate: Send + Sync + 'static {
         true
     }
 
+    /// Whether an answer that can't be read strictly must not pass. Asked only for calls with a ticket.
+    fn withholds(&self, _answer: &[u8]) -> bool {
+        false
+    }
+
     /// How a call ended that was allowed with a ticket; told once for each ticket. May change the answer: the whole
     /// JSON-RPC answer, with its id. None: the client gets it as it came. Only [`End::Answered`] has one to change.
     fn ended(&self, ticket: Ticket, end: End<'_>) -> Option<Json>;

@@ -30,7 +30,7 @@ pub(crate) struct GuardArgs {
     pub(crate) server: ServerArgs,
 
     /// How the client speaks with the guard.
-    #[arg(long, value_enum, conflicts_with = "child")]
+    #[arg(long, value_enum)]
     pub(crate) transport: Option<Transport>,
 
     /// Where to listen, with --transport http or sse.

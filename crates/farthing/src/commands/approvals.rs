@@ -1,6 +1,7 @@
 //! `farthing approvals`: what waits for a person, and the person's word. No agent's tool leads here.
 
 use farthing_ledger::{Approval, ApprovalFilter, ApprovalState, Ledger, LedgerError};
+use farthing_policy::json::Json;
 use serde_json::json;
 
 use super::freeze::person;
@@ -93,12 +94,36 @@ fn show(approval: &Approval, output: Output) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The terms, one part a line.
+/// The terms, one part a line, every digit as it is, and nothing in it that a terminal would obey.
 fn pretty(terms: &str) -> String {
-    let value: Option<serde_json::Value> = serde_json::from_str(terms).ok();
-    let text =
-        value.and_then(|value| serde_json::to_string_pretty(&value).ok()).unwrap_or_else(|| printable(terms));
-    text.lines().map(|line| format!("    {line}")).collect::<Vec<_>>().join("\n")
+    let Ok(json) = Json::parse(terms.as_bytes()) else { return format!("    {}", printable(terms)) };
+    let mut lines = Vec::new();
+    lines_of(&json, "", 2, &mut lines);
+    lines.join("\n")
+}
+
+fn lines_of(json: &Json, name: &str, depth: usize, lines: &mut Vec<String>) {
+    let indent = "  ".repeat(depth);
+    match json {
+        Json::Object(object) if !object.is_empty() => {
+            lines.push(format!("{indent}{name}"));
+            object
+                .iter()
+                .for_each(|(key, value)| lines_of(value, &format!("{}:", escaped(key)), depth + 1, lines));
+        }
+        Json::Array(items) if !items.is_empty() => {
+            lines.push(format!("{indent}{name}"));
+            items.iter().for_each(|item| lines_of(item, "-", depth + 1, lines));
+        }
+        value => lines.push(format!("{indent}{name} {}", escaped(&value.to_string()))),
+    }
+}
+
+/// Text from outside, whole, with what does not print written out.
+fn escaped(text: &str) -> String {
+    text.chars()
+        .flat_map(|c| if matches!(c, '"' | '\'' | '\\') { vec![c] } else { c.escape_debug().collect() })
+        .collect()
 }
 
 async fn decide(ledger: &Ledger, id: &str, approve: bool, output: Output) -> Result<(), Failure> {
@@ -124,5 +149,22 @@ fn missing(error: LedgerError) -> Failure {
             Failure::new(Code::Configuration, error).hint("`farthing approvals list --all` lists them")
         }
         error => error.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn terms_are_shown_whole_and_harmless() {
+        let text = pretty(
+            "{\"arguments\":{\"cents\":100000000000000000000001,\"to\":\"a\u{202e}b\",\"list\":[1,{\"x\":null}]},\"tool\":\"pay\"}",
+        );
+        assert!(
+            text.contains("cents: 100000000000000000000001") && text.contains("to: \"a\\u{202e}b\""),
+            "{text}"
+        );
+        assert!(text.contains("tool: \"pay\"") && text.contains("x: null"), "{text}");
     }
 }

@@ -127,6 +127,17 @@ impl Json {
         }
     }
 
+    /// Whether every number in it can be held exactly. Where one cannot, two spellings of a value look like two values.
+    #[must_use]
+    pub fn is_exact(&self) -> bool {
+        match self {
+            Self::Number(number) => number.exact().is_some(),
+            Self::Array(items) => items.iter().all(Self::is_exact),
+            Self::Object(object) => object.0.iter().all(|(_, value)| value.is_exact()),
+            Self::Null | Self::Bool(_) | Self::String(_) => true,
+        }
+    }
+
     /// The object, if it is one.
     #[must_use]
     pub fn as_object(&self) -> Option<&Object> {

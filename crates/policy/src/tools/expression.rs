@@ -7,6 +7,8 @@ use std::sync::Arc;
 use cel::objects::{Key, Map};
 use cel::{Context, ExecutionError, Program, Value};
 
+use super::path::is_variant;
+use crate::error::printable;
 use crate::json::{Json, Object};
 
 /// A longer expression is a program.
@@ -54,6 +56,12 @@ impl Expression {
     /// # Errors
     /// Why it has no value.
     pub(crate) fn holds(&self, scene: &Scene<'_>) -> Result<bool, String> {
+        if let Some(name) = self.twin(scene.arguments) {
+            return Err(format!(
+                "`{}` differs from another key, or from one that is looked for, in letter case alone",
+                printable(&name)
+            ));
+        }
         let mut room = MAX_VALUES;
         let arguments = object(scene.arguments, &mut room)
             .ok_or_else(|| format!("the arguments have more than {MAX_VALUES} values"))?;
@@ -86,6 +94,30 @@ impl Expression {
             ExecutionError::Overflow(..) => "a number in it becomes too large".to_owned(),
             ExecutionError::IndexOutOfBounds(_) => "a list is too short".to_owned(),
             _ => "its parts are of kinds that do not go together".to_owned(),
+        }
+    }
+}
+
+impl Expression {
+    /// A key that a server may take for another one, or for one that the expression names: which one it would see, nobody
+    /// can say.
+    fn twin(&self, arguments: &Object) -> Option<String> {
+        let names: Vec<(&str, &Json)> = arguments.iter().collect();
+        let words =
+            self.text.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|word| !word.is_empty());
+        let known: Vec<&str> = words.chain(names.iter().map(|(name, _)| *name)).collect();
+        let twin = |name: &str| known.iter().any(|known| is_variant(name, known));
+        if let Some((name, _)) = names.iter().find(|(name, _)| twin(name)) {
+            return Some((*name).to_owned());
+        }
+        names.iter().find_map(|(_, value)| self.twin_in(value))
+    }
+
+    fn twin_in(&self, value: &Json) -> Option<String> {
+        match value {
+            Json::Object(object) => self.twin(object),
+            Json::Array(items) => items.iter().find_map(|item| self.twin_in(item)),
+            _ => None,
         }
     }
 }

@@ -30,12 +30,16 @@ pub(crate) use parse::read;
 pub(crate) use recording::{Recording, recording};
 pub use trace::{Part, Traced};
 
+use crate::error::printable;
 use crate::json::{Exact, Json, Object};
 use crate::plan::{Comparison, Step, Test};
 use crate::{ApprovalNeed, CallPlan, Charge, Counter, Denial, DenialCode, Quantity, Refund, Window};
 use expression::{Expression, Scene};
 use operator::Operator;
 use path::Path;
+
+/// The most bytes of a call that a person is asked to approve.
+const MAX_TERMS: usize = 32 * 1024;
 
 /// A call of a tool, as it will be forwarded.
 #[derive(Debug, Clone, Copy)]
@@ -181,10 +185,7 @@ impl Planning<'_> {
     fn judge(&mut self, rule: &Rule) -> bool {
         match rule.action {
             Action::Deny => self.refuse(rule, DenialCode::DeniedByRule, "this tool may not be called"),
-            Action::Approve(valid) => {
-                self.approve(rule, valid);
-                true
-            }
+            Action::Approve(valid) => self.approve(rule, valid),
             // A rule's own limit is held when its amount is taken, with the amount in it.
             Action::Evaluate => rule
                 .conditions
@@ -221,8 +222,8 @@ impl Planning<'_> {
             }
             Condition::Expression(expression) => match expression.holds(&self.scene()) {
                 Ok(true) => Ok(()),
-                Ok(false) => fails(format!("`{expression}` is false")),
-                Err(why) => fails(format!("`{expression}` has no value: {why}")),
+                Ok(false) => fails(format!("`{}` is false", printable(&expression.to_string()))),
+                Err(why) => fails(format!("`{}` has no value: {why}", printable(&expression.to_string()))),
             },
         }
     }
@@ -233,18 +234,27 @@ impl Planning<'_> {
     }
 
     /// A rule that asks for approval does so where all of its conditions hold, or where nobody can say whether they do.
-    fn approve(&mut self, rule: &Rule, valid: Duration) {
+    fn approve(&mut self, rule: &Rule, valid: Duration) -> bool {
         let asks = rule.conditions.iter().all(|condition| match condition {
             Condition::Argument { path, operator, .. } => {
-                path.find(self.call.arguments).map_or(true, |found| operator.holds(found))
+                path.find(self.call.arguments).map_or(true, |found| operator.may_hold(found))
             }
             Condition::Expression(expression) => expression.holds(&self.scene()).unwrap_or(true),
             Condition::Count { .. } => true,
         });
-        if asks && self.plan.approval.is_none() {
-            let terms = self.terms();
-            self.plan.approval = Some(ApprovalNeed { rule: rule.name.clone(), terms, valid });
+        if !asks || self.plan.approval.is_some() {
+            return true;
         }
+        let terms = self.terms();
+        if terms.len() > MAX_TERMS {
+            return self.refuse(
+                rule,
+                DenialCode::BadArguments,
+                "this is more than a person can be asked to approve",
+            );
+        }
+        self.plan.approval = Some(ApprovalNeed { rule: rule.name.clone(), terms, valid });
+        true
     }
 
     /// What is approved: exactly this call, in canonical JSON.
@@ -308,7 +318,13 @@ impl Planning<'_> {
         let value = match each {
             Each::Agent => agent.unwrap_or_default().to_owned(),
             Each::Session => session.to_owned(),
-            Each::Call => format!("{tool} {}", Json::Object(arguments.clone()).canonical()),
+            Each::Call => {
+                let arguments = Json::Object(arguments.clone());
+                if !arguments.is_exact() {
+                    return Err("an argument has a number with too many digits".to_owned());
+                }
+                format!("{tool} {}", arguments.canonical())
+            }
             Each::Argument(path) => match path.find(arguments)? {
                 Some(value) => value.canonical().to_string(),
                 None => return Err(format!("{path} is missing, and calls are counted by it")),
@@ -351,7 +367,7 @@ impl Rule {
 
     /// What the policy's author says, else what happened.
     fn message(&self, why: &str) -> String {
-        self.on_deny.clone().unwrap_or_else(|| format!("{why} (rule `{}`)", self.name))
+        self.on_deny.clone().unwrap_or_else(|| format!("{why} (rule `{}`)", printable(&self.name)))
     }
 }
 

@@ -20,6 +20,18 @@ pub(crate) enum Operator {
 }
 
 impl Operator {
+    /// Whether it may hold for what stands at a path: also where nothing stands there, or what cannot be compared.
+    pub(crate) fn may_hold(&self, found: Option<&Json>) -> bool {
+        let comparable = match (self, found) {
+            (Self::Exists(_), _) => true,
+            (_, None) => false,
+            (Self::Order { .. }, Some(found)) => number(found).is_some(),
+            (Self::Matches(_), Some(found)) => found.as_str().is_some(),
+            (_, Some(found)) => *found != Json::Null,
+        };
+        !comparable || self.holds(found)
+    }
+
     /// Whether it holds for what stands at a path; none: nothing stands there.
     pub(crate) fn holds(&self, found: Option<&Json>) -> bool {
         if let Self::Exists(wanted) = self {

@@ -142,6 +142,9 @@ impl Reader<'_> {
         let shadow = fields.take("shadow").map(truth).transpose()?.unwrap_or(false);
         let each = fields.take("each").map(|node| each(&node)).transpose()?;
         let action = action(&mut fields)?;
+        if shadow && matches!(action, Action::Approve(_)) {
+            return Err(at.error("a rule in shadow mode asks nobody: take shadow or require_approval away"));
+        }
         if let Some(node) = fields.take("rate_limit") {
             let others = ["conditions", "state"].iter().any(|key| fields.take(key).is_some());
             if others || action != Action::Evaluate {
@@ -234,7 +237,7 @@ impl Reader<'_> {
             }
             return self.count_condition(&path, path_at, (&op, op_at), value, hold);
         }
-        let shown = format!("{path} {op} {}", json(&value));
+        let shown = printable(&format!("{path} {op} {}", json(&value)));
         let operator = operator(&op, op_at, value)?;
         let path = Path::parse(&path).map_err(|why| path_at.error(why))?;
         Ok(Condition::Argument { path, operator, text: shown })

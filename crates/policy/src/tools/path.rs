@@ -44,11 +44,26 @@ impl Path {
         }
     }
 
+    /// The path as it is spelled in these arguments: with each key in the letters in which it stands there.
+    pub(crate) fn spelled_in(&self, arguments: &Object) -> Vec<Self> {
+        let mut spelled = vec![(Vec::new(), None::<&Json>)];
+        for segment in &self.segments {
+            let steps = spelled.into_iter().flat_map(|(way, at)| {
+                next_steps(segment, arguments, way.is_empty(), at)
+                    .into_iter()
+                    .map(move |(step, value)| ([way.clone(), vec![step]].concat(), Some(value)))
+            });
+            spelled = steps.collect();
+        }
+        spelled.into_iter().map(|(segments, _)| Self { text: self.text.clone(), segments }).collect()
+    }
+
     /// What stands there, if anything does.
     ///
     /// # Errors
     /// A key on the way stands there in other letter case, alone or beside the right one: many servers take it for the
-    /// key itself (Go's do), so nobody can say what this one will see.
+    /// key itself (Go's do), so nobody can say what this one will see. Or what stands there has a number with more digits
+    /// than are compared.
     pub(crate) fn find<'a>(&self, arguments: &'a Object) -> Result<Option<&'a Json>, String> {
         let mut at: Option<&'a Json> = None;
         for (depth, segment) in self.segments.iter().enumerate() {
@@ -63,13 +78,37 @@ impl Path {
             let Some(next) = next else { return Ok(None) };
             at = Some(next);
         }
-        Ok(at)
+        match at {
+            Some(value) if !value.is_exact() => Err(format!("{self} has a number with too many digits")),
+            at => Ok(at),
+        }
     }
 }
 
 impl fmt::Display for Path {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
+        f.write_str(&printable(&self.text))
+    }
+}
+
+/// Where a segment leads to from a value, in whatever letters its key stands there.
+fn next_steps<'a>(
+    segment: &Segment,
+    arguments: &'a Object,
+    first: bool,
+    at: Option<&'a Json>,
+) -> Vec<(Segment, &'a Json)> {
+    let object = if first { Some(arguments) } else { at.and_then(Json::as_object) };
+    match segment {
+        Segment::Key(key) => {
+            let named = object.into_iter().flat_map(Object::iter);
+            let named = named.filter(|(name, _)| *name == key || is_variant(name, key));
+            named.map(|(name, value)| (Segment::Key(name.to_owned()), value)).collect()
+        }
+        Segment::Index(index) => {
+            let item = at.and_then(Json::as_array).and_then(|items| items.get(*index));
+            item.map(|item| (segment.clone(), item)).into_iter().collect()
+        }
     }
 }
 
@@ -88,7 +127,7 @@ fn look_up<'a>(object: &'a Object, key: &str) -> Result<Option<&'a Json>, &'a st
 
 /// Whether the two differ in letter case alone, as Go's decoder folds it: two letters outside ASCII fold into it, and
 /// are longer than what they fold to.
-fn is_variant(name: &str, key: &str) -> bool {
+pub(super) fn is_variant(name: &str, key: &str) -> bool {
     if name.len() == key.len() {
         return name.eq_ignore_ascii_case(key);
     }
@@ -207,7 +246,7 @@ mod tests {
         fn never_panics(text in "args[a-z.\\[\\]\"0-9é]{0,20}") {
             if let Ok(path) = Path::parse(&text) {
                 prop_assert!(path.find(&Object::default()).is_ok());
-                prop_assert_eq!(Path::parse(&path.to_string()), Ok(path));
+                prop_assert_eq!(Path::parse(&path.text.clone()), Ok(path));
             }
         }
     }

@@ -21,7 +21,8 @@ impl Recording {
     pub(crate) fn of(&self, arguments: &Object) -> Option<Json> {
         let Self::Without(hidden) = self else { return None };
         let mut kept = Json::Object(arguments.clone());
-        for path in hidden {
+        // In whatever letters a key is written: a server may read them all.
+        for path in hidden.iter().flat_map(|path| path.spelled_in(arguments)) {
             path.replace(&mut kept, Json::from("[redacted]"));
         }
         Some(kept)
@@ -63,6 +64,9 @@ mod tests {
         let json = Json::parse(br#"{"password":"x","list":[{"key":1},{"key":2}],"a":1}"#).unwrap();
         let kept = policy.recorded(json.as_object().unwrap()).unwrap().to_string();
         assert_eq!(kept, r#"{"password":"[redacted]","list":[{"key":1},{"key":"[redacted]"}],"a":1}"#);
+        let shouted = Json::parse(br#"{"PASSWORD":"x","Password":"y","a":1}"#).unwrap();
+        let kept = policy.recorded(shouted.as_object().unwrap()).unwrap().to_string();
+        assert_eq!(kept, r#"{"PASSWORD":"[redacted]","Password":"[redacted]","a":1}"#);
         let policy = Policy::parse("version: 1\ntools: {}\n").unwrap();
         assert!(policy.recorded(json.as_object().unwrap()).is_none());
         for wrong in [

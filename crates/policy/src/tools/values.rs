@@ -107,11 +107,37 @@ pub(super) fn operator(op: &str, at: Place, value: Node) -> Result<Operator, Pol
     })
 }
 
+/// The pattern with RE2's meaning of `\\d`, `\\w`, `\\s` and `\\b`, which is ASCII: to this crate they are Unicode's, and a
+/// digit of another script would pass for one.
+fn ascii_classes(pattern: &str) -> String {
+    let (mut out, mut in_class) = (String::with_capacity(pattern.len()), false);
+    let mut chars = pattern.chars();
+    while let Some(c) = chars.next() {
+        if c != '\\' {
+            in_class = if in_class { c != ']' } else { c == '[' };
+            out.push(c);
+            continue;
+        }
+        match (chars.next(), in_class) {
+            (Some('d'), _) => out.push_str("[0-9]"),
+            (Some('D'), _) => out.push_str("[^0-9]"),
+            (Some('w'), _) => out.push_str("[0-9A-Za-z_]"),
+            (Some('W'), _) => out.push_str("[^0-9A-Za-z_]"),
+            (Some('s'), _) => out.push_str("[\\t\\n\\x0C\\r ]"),
+            (Some('S'), _) => out.push_str("[^\\t\\n\\x0C\\r ]"),
+            (Some('b'), false) => out.push_str("(?-u:\\b)"),
+            (Some(other), _) => out.extend(['\\', other]),
+            (None, _) => out.push('\\'),
+        }
+    }
+    out
+}
+
 fn pattern(json: Json, at: Place) -> Result<regex::Regex, PolicyError> {
     let Json::String(pattern) = json else {
         return Err(at.error("a regex is a text, in quotes"));
     };
-    let compiled = regex::RegexBuilder::new(&pattern).size_limit(1 << 20).build();
+    let compiled = regex::RegexBuilder::new(&ascii_classes(&pattern)).size_limit(1 << 20).build();
     compiled.map_err(|error| {
         let error = error.to_string();
         at.error(format!("this is no regular expression: {}", error.lines().last().unwrap_or_default()))

@@ -4,9 +4,13 @@ use std::fs::Metadata;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use farthing_policy::{Policy, PolicyError};
+
+/// For how long a file must not have been written to before it is read again.
+const SETTLED: Duration = Duration::from_millis(200);
 
 /// A policy, and the file that it comes from. The file is looked at by its path: a rename over it, and a symbolic link
 /// that is pointed elsewhere, are changes like any other. A bad file changes nothing.
@@ -92,12 +96,18 @@ impl PolicyFile {
         self.current.load_full()
     }
 
+    /// Whether somebody wrote to the file this very moment, and may go on: half a policy can be one, with fewer rules.
+    fn is_being_written(&self) -> bool {
+        let modified = std::fs::metadata(&self.path).and_then(|metadata| metadata.modified());
+        modified.ok().and_then(|at| at.elapsed().ok()).is_some_and(|age| age < SETTLED)
+    }
+
     /// Looks whether the file has changed, and puts the new policy in force if it is one. A file that was refused is
     /// told once for each state of it.
     pub fn reload(&self) -> Reloaded {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let stamp = std::fs::metadata(&self.path).ok().map(|metadata| Stamp::of(&metadata));
-        if stamp == *seen {
+        if stamp == *seen || self.is_being_written() {
             return Reloaded::Unchanged;
         }
         match read(&self.path) {
@@ -147,8 +157,14 @@ mod tests {
     fn follows_renames_and_links_and_survives_a_bad_file() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
-        std::fs::write(at("one"), ONE).unwrap();
-        std::fs::write(at("two"), TWO).unwrap();
+        // As if it had been written a while ago.
+        let write = |name: &str, text: &str| {
+            std::fs::write(at(name), text).unwrap();
+            let earlier = std::time::SystemTime::now() - Duration::from_secs(60);
+            std::fs::File::options().write(true).open(at(name)).unwrap().set_modified(earlier).unwrap();
+        };
+        write("one", ONE);
+        write("two", TWO);
         std::os::unix::fs::symlink(at("one"), at("policy.yaml")).unwrap();
         let file = PolicyFile::open(&at("policy.yaml")).unwrap();
         assert!(matches!(file.reload(), Reloaded::Unchanged));
@@ -156,7 +172,7 @@ mod tests {
         std::os::unix::fs::symlink(at("two"), at("next")).unwrap();
         std::fs::rename(at("next"), at("policy.yaml")).unwrap();
         assert!(matches!(file.reload(), Reloaded::Changed(_)) && hides(&file));
-        std::fs::write(at("bad"), "version: 1\ntols: {}\n").unwrap();
+        write("bad", "version: 1\ntols: {}\n");
         std::fs::rename(at("bad"), at("policy.yaml")).unwrap();
         let Reloaded::Refused(error) = file.reload() else { panic!() };
         assert!(error.to_string().contains("policy.yaml:2:1"), "{error}");
@@ -164,6 +180,8 @@ mod tests {
         std::fs::remove_file(at("policy.yaml")).unwrap();
         assert!(matches!(file.reload(), Reloaded::Refused(_)) && hides(&file));
         std::fs::write(at("policy.yaml"), ONE).unwrap();
+        assert!(matches!(file.reload(), Reloaded::Unchanged), "somebody may still be writing");
+        write("policy.yaml", ONE);
         assert!(matches!(file.reload(), Reloaded::Changed(_)) && !hides(&file));
     }
 }

@@ -11,7 +11,9 @@ mod file;
 mod payments;
 mod record;
 
+use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use farthing_ambient::{Clock, Entropy, NoEntropy};
 use farthing_ledger::{Admitted, CallEnd, CallOutcome, Ledger, LedgerError, NewCall, Noted, PurchaseId};
@@ -20,6 +22,7 @@ use farthing_policy::json::{Json, Object};
 use farthing_policy::tools::{Call as PolicyCall, denial_text};
 use farthing_policy::{ApprovalNeed, CallPlan, Denial, DenialCode, Policy, Refund};
 use tokio::runtime::Handle;
+use tokio_util::task::TaskTracker;
 
 pub use file::{PolicyFile, PolicyFileError, Reloaded};
 pub use payments::payment_host;
@@ -74,7 +77,7 @@ pub struct PolicedConfig {
 
 /// A [`Gate`] that the policy keeps.
 #[derive(Clone)]
-pub struct Policed(Arc<PolicedConfig>);
+pub struct Policed(Arc<PolicedConfig>, TaskTracker);
 
 /// What the gate wants to know again when a call ends.
 struct Admission {
@@ -106,13 +109,27 @@ impl Policed {
     /// The gate.
     #[must_use]
     pub fn new(config: PolicedConfig) -> Self {
-        Self(Arc::new(config))
+        Self(Arc::new(config), TaskTracker::new())
     }
 
     /// The same gate for another session: session counters are its own.
     #[must_use]
     pub fn for_session(&self, session: String) -> Self {
-        Self::new(PolicedConfig { session, ..(*self.0).clone() })
+        Self(Arc::new(PolicedConfig { session, ..(*self.0).clone() }), self.1.clone())
+    }
+
+    /// Waits until everything that was left to be recorded is recorded, but no longer than this: before the ledger is
+    /// closed, or an end that has just come is lost.
+    pub async fn recorded(&self, within: Duration) {
+        self.1.close();
+        if tokio::time::timeout(within, self.1.wait()).await.is_err() {
+            tracing::warn!(left = self.1.len(), "ends of calls were not recorded in time");
+        }
+    }
+
+    /// Has something done that nobody waits for but [`Self::recorded`].
+    fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        self.1.spawn_on(work, &self.0.runtime);
     }
 
     fn decide(&self, policy: &Policy, call: &Call<'_>, arguments: &Object) -> Result<CallPlan, Denial> {
@@ -258,7 +275,7 @@ impl Policed {
             policy_hash: policy.hash().to_owned(),
         };
         let ledger = ledger.clone();
-        self.0.runtime.spawn(async move {
+        self.spawn(async move {
             if let Err(error) = ledger.note(record, Noted::Denied(why)).await {
                 tracing::error!(%error, "a denial was not recorded");
             }
@@ -267,7 +284,7 @@ impl Policed {
 
     fn end_call(&self, id: String, outcome: CallOutcome) {
         let ledger = self.0.ledger.clone();
-        self.0.runtime.spawn(async move {
+        self.spawn(async move {
             if let Err(error) = ledger.end_call(id, CallEnd { outcome }).await {
                 // What it took stays taken: a limit that is too tight, never one that is too loose.
                 tracing::error!(%error, "the end of a call was not recorded");
@@ -333,6 +350,11 @@ impl Gate for Policed {
         let admission = ticket.0.downcast_ref::<Admission>();
         let only_offers = admission.is_some_and(|own| !own.refunds && own.payment.is_none());
         !only_offers || payments::may_ask(answer)
+    }
+
+    /// One that may ask for payment in a way that only others can read.
+    fn withholds(&self, answer: &[u8]) -> bool {
+        self.judges_payments(&self.0.policy.current()) && payments::may_ask(answer)
     }
 
     fn ended(&self, ticket: Ticket, end: End<'_>) -> Option<Json> {

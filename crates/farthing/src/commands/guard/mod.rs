@@ -17,9 +17,11 @@ use farthing_ledger::{Ledger, PolicyChange};
 
 use farthing_policy::Policy;
 use farthing_policy::tools::validation_errors;
+use sha2::{Digest as _, Sha256};
 use tokio::runtime::{Handle, Runtime};
+use url::Url;
 
-use crate::cli::{Compat, GuardArgs, GuardCommand, ServerArgs};
+use crate::cli::{Compat, GuardArgs, GuardCommand, ServerArgs, Transport};
 use crate::config::Config;
 use crate::exit::{Code, Failure};
 use crate::home::{self, Home};
@@ -28,6 +30,8 @@ use crate::session::open_ledger;
 
 /// How often the policy file is looked at.
 const LOOK: Duration = Duration::from_millis(500);
+/// How long the last records may take when everything else has ended.
+const LEAVING: Duration = Duration::from_secs(5);
 
 /// Runs the guard until its client or its server leaves. Gives the exit code.
 pub(crate) fn run(home: &Home, args: &GuardArgs, output: Output) -> Result<u8, Failure> {
@@ -93,13 +97,21 @@ fn guard(home: &Home, args: &GuardArgs) -> Result<u8, Failure> {
     runtime.spawn(follow(policy.clone(), ledger.clone(), server.clone()));
     let config = Config::load(&home.config())?;
     let gate = gate(&config, args, (server, policy), ledger.clone(), runtime.handle())?;
+    let ends = gate.clone();
     let code = match (args.server.upstream.as_deref(), args.server.child.as_slice()) {
         (Some(url), _) => listen::run(url, args, limits(args), gate, &runtime),
         (None, []) => Err(Failure::new(Code::Configuration, "no server is named")
             .hint("write its command after `--`, or its address after --upstream")),
+        (None, _) if !matches!(args.transport, None | Some(Transport::Stdio)) => {
+            Err(Failure::new(Code::Configuration, "--transport http and sse need --upstream"))
+        }
         (None, command) => child(command, args, gate, runtime.handle()),
     };
-    runtime.block_on(ledger.close())?;
+    // What has just ended is written before the ledger closes.
+    runtime.block_on(async {
+        ends.recorded(LEAVING).await;
+        ledger.close().await
+    })?;
     runtime.shutdown_background();
     code
 }
@@ -219,25 +231,27 @@ fn write_once(path: &Path, salt: &[u8]) -> std::io::Result<Arc<[u8]>> {
     }
 }
 
-/// A name that tells servers apart: the package or script behind a runner, or the address.
+/// A name that tells servers apart: a package's own; else that of the script or program, with a digest of the whole
+/// command, as many are called `index.js` or `docker`; or the address without what may be a key in it.
 fn server_name(args: &ServerArgs) -> String {
-    const RUNNERS: [&str; 12] =
-        ["npx", "bunx", "uvx", "pnpm", "pnpx", "yarn", "node", "bun", "deno", "python", "python3", "sh"];
-    let base = |text: &str| {
-        Path::new(text).file_name().map_or(text.to_owned(), |name| name.to_string_lossy().into_owned())
-    };
-    if let Some(url) = &args.upstream {
-        return url.split_once("://").map_or(url.as_str(), |(_, rest)| rest).trim_end_matches('/').to_owned();
+    if let Some(address) = &args.upstream {
+        let Ok(url) = Url::parse(address) else { return "server".to_owned() };
+        let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+        return format!("{}{port}{}", url.host_str().unwrap_or("server"), url.path().trim_end_matches('/'));
     }
     let words: Vec<String> = args.child.iter().map(|word| word.to_string_lossy().into_owned()).collect();
-    let Some((program, rest)) = words.split_first() else { return "server".to_owned() };
-    let program = base(program);
-    let said = rest.iter().find(|word| !word.starts_with('-') && *word != "run" && *word != "dlx");
-    match said {
-        Some(package) if RUNNERS.contains(&program.as_str()) && package.starts_with('@') => package.clone(),
-        Some(script) if RUNNERS.contains(&program.as_str()) => base(script),
-        _ => program,
+    let said = words
+        .iter()
+        .skip(1)
+        .find(|word| !word.starts_with('-') && !["run", "dlx", "exec"].contains(&word.as_str()));
+    if let Some(package) = said.filter(|word| word.starts_with('@')) {
+        return package.clone();
     }
+    let base = said.or(words.first()).map_or("server", String::as_str);
+    let base = Path::new(base).file_name().map_or(base.into(), |name| name.to_string_lossy());
+    let digest = Sha256::digest(words.join("\0"));
+    let digest: String = digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+    format!("{base}-{digest}")
 }
 
 /// Puts every change of the file in force, as long as the guard runs, and has it recorded.

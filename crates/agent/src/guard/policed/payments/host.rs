@@ -21,9 +21,11 @@ pub fn payment_host(upstream: Option<&str>, server: &str) -> String {
     format!("{}.mcp", if label.is_empty() { "server" } else { label })
 }
 
-/// The address of a tool as x402 writes it: `mcp://tool/search`. What has a meaning in an address is escaped.
-pub(super) fn resource(tool: &str) -> String {
-    let mut resource = "mcp://tool/".to_owned();
+/// The address of a server's tool: `mcp://search.mcp/search`. With the host in the place of x402's `tool`, so that the
+/// ledger counts it for its host, and equally named tools of two servers are two resources. What has a meaning in an
+/// address is escaped.
+pub(super) fn resource(host: &str, tool: &str) -> String {
+    let mut resource = format!("mcp://{host}/");
     for byte in tool.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
             resource.push(char::from(byte));
@@ -55,7 +57,7 @@ mod tests {
 
     #[test]
     fn tools_have_addresses() {
-        assert_eq!(resource("search_v2.x"), "mcp://tool/search_v2.x");
-        assert_eq!(resource("a/b?c é"), "mcp://tool/a%2Fb%3Fc%20%C3%A9");
+        assert_eq!(resource("a.mcp", "search_v2.x"), "mcp://a.mcp/search_v2.x");
+        assert_eq!(resource("a.example:8931", "a/b?c é"), "mcp://a.example:8931/a%2Fb%3Fc%20%C3%A9");
     }
 }

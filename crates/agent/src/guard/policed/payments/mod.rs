@@ -114,7 +114,7 @@ impl Policed {
             asset: &price.asset,
             amount: price.amount,
             method: METHOD,
-            resource: &host::resource(tool),
+            resource: &host::resource(&config.host, tool),
             agent: config.agent.as_deref(),
             session: Some(&config.session),
             tool: Some(tool),

@@ -76,7 +76,7 @@ impl Policed {
         NewPurchase {
             id: id_of(&carried.key),
             method: METHOD.to_owned(),
-            url: host::resource(call.tool),
+            url: host::resource(&self.0.host, call.tool),
             request_digest: hex::encode(digest.finalize()),
             protocol: carried.protocol.to_owned(),
             scheme: carried.scheme.to_owned(),
@@ -166,7 +166,7 @@ impl Policed {
     /// Writes how a payment ended.
     pub(in crate::guard::policed) fn finish(&self, id: PurchaseId, outcome: Outcome) {
         let ledger = self.0.ledger.clone();
-        self.0.runtime.spawn(async move {
+        self.spawn(async move {
             match ledger.finish(&id, outcome.clone()).await {
                 Ok(()) => {}
                 // It was known before what became of it, and that stands.
