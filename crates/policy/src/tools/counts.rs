@@ -1,5 +1,6 @@
 //! The counters that a policy declares.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::values::{field, scalar};
@@ -12,11 +13,11 @@ use crate::yaml::{Entry, Node, Value};
 
 /// Every counter that a rule of some tool counts with, found before the rules are read: a rule may name the counters of
 /// another tool.
-pub(super) struct Counts(Vec<(String, Arc<Count>)>);
+pub(super) struct Counts(HashMap<String, Arc<Count>>);
 
 impl Counts {
     pub(super) fn of(entries: &[Entry]) -> Result<Self, PolicyError> {
-        let mut counts = Self(Vec::new());
+        let mut counts = Self(HashMap::new());
         for Entry { key, node, .. } in entries {
             let scope = if key == "*" { Scope::Global } else { Scope::Tool(key.clone()) };
             for rule in rule_nodes(node) {
@@ -31,20 +32,20 @@ impl Counts {
     fn add(&mut self, count: Count, at: Place) -> Result<(), PolicyError> {
         let name = format!("{}.{}", count.scope.path(), count.name);
         // A counter that several servers or tools share is declared by each of them, alike.
-        if let Some((_, known)) = self.0.iter().find(|(known, _)| *known == name) {
+        if let Some(known) = self.0.get(&name) {
             if count.scope == Scope::Shared && **known == count {
                 return Ok(());
             }
             return Err(at.error(format!("a rule above counts with `{}` already", printable(&count.name))));
         }
-        self.0.push((name, Arc::new(count)));
+        self.0.insert(name, Arc::new(count));
         Ok(())
     }
 
     /// The counter that `state.<scope>.<counter>` names. Names of tools may have dots.
     pub(super) fn find(&self, path: &str) -> Option<&Arc<Count>> {
         let name = path.strip_prefix("state.")?;
-        self.0.iter().find(|(known, _)| known == name).map(|(_, count)| count)
+        self.0.get(name)
     }
 }
 

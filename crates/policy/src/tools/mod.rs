@@ -35,7 +35,7 @@ use crate::json::{Exact, Json, Object};
 use crate::plan::{Comparison, Step, Test};
 use crate::{ApprovalNeed, CallPlan, Charge, Counter, Denial, DenialCode, Quantity, Refund, Window};
 use expression::{Expression, Scene};
-use operator::Operator;
+use operator::{Found, Operator};
 use path::Path;
 
 /// The most bytes of a call that a person is asked to approve.
@@ -165,7 +165,7 @@ impl Tools {
             return Err(Denial::new(DenialCode::ToolNotAllowed, "(default deny)", message));
         }
         let rules = || listed.into_iter().flatten().chain(&self.every);
-        let mut planning = Planning { call, plan: CallPlan::default() };
+        let mut planning = Planning::of(call);
         let allowed = rules().all(|rule| planning.judge(rule)) && rules().all(|rule| planning.take(rule));
         if allowed {
             return Ok(planning.plan);
@@ -178,9 +178,27 @@ impl Tools {
 struct Planning<'a> {
     call: &'a Call<'a>,
     plan: CallPlan,
+    /// What stands at each of the policy's paths, as far as it was looked for.
+    found: Vec<Option<Result<Found<'a>, String>>>,
 }
 
-impl Planning<'_> {
+impl<'a> Planning<'a> {
+    fn of(call: &'a Call<'a>) -> Self {
+        Self { call, plan: CallPlan::default(), found: Vec::new() }
+    }
+
+    fn find(&mut self, path: &Path) -> Result<Found<'a>, &String> {
+        if self.found.len() <= path.slot() {
+            self.found.resize(path.slot() + 1, None);
+        }
+        let call = self.call;
+        let look = || path.find(call.arguments).map(Found::of);
+        match self.found.get_mut(path.slot()) {
+            Some(found) => found.get_or_insert_with(look).as_ref().copied(),
+            None => Ok(Found::of(None)),
+        }
+    }
+
     /// Whether the rules after this one matter.
     fn judge(&mut self, rule: &Rule) -> bool {
         match rule.action {
@@ -206,10 +224,10 @@ impl Planning<'_> {
     fn look(&mut self, rule: &Rule, condition: &Condition) -> Result<(), (DenialCode, String)> {
         let fails = |why| Err((DenialCode::ConditionFailed, why));
         match condition {
-            Condition::Argument { path, operator, text } => match path.find(self.call.arguments) {
+            Condition::Argument { path, operator, text } => match self.find(path) {
                 Ok(found) if operator.holds(found) => Ok(()),
                 Ok(_) => fails(format!("{text} does not hold")),
-                Err(why) => fails(why),
+                Err(why) => fails(why.clone()),
             },
             Condition::Count { count, comparison, value } => {
                 let counter = self.counter(count).map_err(|why| (DenialCode::BadArguments, why))?;
@@ -237,7 +255,7 @@ impl Planning<'_> {
     fn approve(&mut self, rule: &Rule, valid: Duration) -> bool {
         let asks = rule.conditions.iter().all(|condition| match condition {
             Condition::Argument { path, operator, .. } => {
-                path.find(self.call.arguments).map_or(true, |found| operator.may_hold(found))
+                self.find(path).map_or(true, |found| operator.may_hold(found))
             }
             Condition::Expression(expression) => expression.holds(&self.scene()).unwrap_or(true),
             Condition::Count { .. } => true,

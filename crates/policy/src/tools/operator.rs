@@ -19,34 +19,49 @@ pub(crate) enum Operator {
     Exists(bool),
 }
 
+/// What stands at a path of a call. It is looked up once, however many rules look there.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Found<'a> {
+    value: Option<&'a Json>,
+    number: Option<Exact>,
+}
+
+impl<'a> Found<'a> {
+    /// None: nothing stands there.
+    pub(crate) fn of(value: Option<&'a Json>) -> Self {
+        Self { value, number: value.and_then(number) }
+    }
+}
+
 impl Operator {
     /// Whether it may hold for what stands at a path: also where nothing stands there, or what cannot be compared.
-    pub(crate) fn may_hold(&self, found: Option<&Json>) -> bool {
-        let comparable = match (self, found) {
+    pub(crate) fn may_hold(&self, found: Found<'_>) -> bool {
+        let comparable = match (self, found.value) {
             (Self::Exists(_), _) => true,
             (_, None) => false,
-            (Self::Order { .. }, Some(found)) => number(found).is_some(),
-            (Self::Matches(_), Some(found)) => found.as_str().is_some(),
-            (_, Some(found)) => *found != Json::Null,
+            (Self::Order { .. }, Some(_)) => found.number.is_some(),
+            (Self::Matches(_), Some(value)) => value.as_str().is_some(),
+            (_, Some(value)) => *value != Json::Null,
         };
         !comparable || self.holds(found)
     }
 
-    /// Whether it holds for what stands at a path; none: nothing stands there.
-    pub(crate) fn holds(&self, found: Option<&Json>) -> bool {
-        if let Self::Exists(wanted) = self {
-            return found.is_some_and(|value| *value != Json::Null) == *wanted;
-        }
-        let Some(found) = found else { return false };
-        match self {
-            Self::Equals { value, negated } => equals(found, value) != *negated,
-            Self::OneOf { values, negated } => values.iter().any(|value| equals(found, value)) != *negated,
-            Self::Order { comparison, value } => {
-                number(found).is_some_and(|found| comparison.holds(found, *value))
+    /// Whether it holds for what stands at a path.
+    pub(crate) fn holds(&self, Found { value: found, number }: Found<'_>) -> bool {
+        match (self, found) {
+            (Self::Exists(wanted), found) => found.is_some_and(|value| *value != Json::Null) == *wanted,
+            (Self::Order { comparison, value }, _) => {
+                number.is_some_and(|number| comparison.holds(number, *value))
             }
-            Self::Matches(pattern) => found.as_str().is_some_and(|text| pattern.is_match(text)),
-            Self::Contains(part) => contains(found, part),
-            Self::Exists(_) => false,
+            (_, None) => false,
+            (Self::Equals { value, negated }, Some(found)) => equals(found, value) != *negated,
+            (Self::OneOf { values, negated }, Some(found)) => {
+                values.iter().any(|value| equals(found, value)) != *negated
+            }
+            (Self::Matches(pattern), Some(found)) => {
+                found.as_str().is_some_and(|text| pattern.is_match(text))
+            }
+            (Self::Contains(part), Some(found)) => contains(found, part),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! From YAML to rules.
 
-use std::collections::HashSet;
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,13 +38,13 @@ pub(crate) fn read(top: &mut Fields) -> Result<Option<Tools>, PolicyError> {
     let counts = Counts::of(&entries)?;
     let mut tools =
         Tools { default_deny, hide_all: hide.iter().any(|name| name == "*"), hide, ..Tools::default() };
-    let mut rules = 0;
+    let (mut rules, paths) = (0, RefCell::new(HashMap::new()));
     for Entry { key, at, node } in entries {
         if key == "_global" || key == "_shared" {
             return Err(at.error(format!("`{key}` is the name of a scope, and no tool's")));
         }
         let scope = if key == "*" { Scope::Global } else { Scope::Tool(key.clone()) };
-        let read = Reader { scope: &scope, counts: &counts }.rules(node)?;
+        let read = Reader { scope: &scope, counts: &counts, paths: &paths }.rules(node)?;
         rules += read.len();
         if rules > MAX_RULES {
             return Err(Place::START.error(format!("there are more than {MAX_RULES} rules")));
@@ -104,6 +105,8 @@ fn list(node: Node) -> Result<Vec<Node>, PolicyError> {
 struct Reader<'a> {
     scope: &'a Scope,
     counts: &'a Counts,
+    /// The paths that rules look at, of all tools.
+    paths: &'a RefCell<HashMap<String, usize>>,
 }
 
 impl Reader<'_> {
@@ -240,6 +243,7 @@ impl Reader<'_> {
         let shown = printable(&format!("{path} {op} {}", json(&value)));
         let operator = operator(&op, op_at, value)?;
         let path = Path::parse(&path).map_err(|why| path_at.error(why))?;
+        let path = path.numbered(&mut self.paths.borrow_mut());
         Ok(Condition::Argument { path, operator, text: shown })
     }
 

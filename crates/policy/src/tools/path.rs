@@ -1,5 +1,6 @@
 //! Where a condition looks: `args.payee.id`, `args["dotted.key"]`, `args.items[0]`, `state.send_payment.cents_today`.
 
+use std::collections::HashMap;
 use std::fmt;
 
 use crate::error::printable;
@@ -10,6 +11,8 @@ use crate::json::{Json, Object};
 pub(crate) struct Path {
     text: String,
     segments: Vec<Segment>,
+    /// Its number among the policy's paths.
+    slot: usize,
 }
 
 /// One step on the way.
@@ -29,7 +32,7 @@ impl Path {
         let segments = segments(rest).ok_or_else(|| {
             format!("`{}` is no path: write args.a.b, args[\"a.b\"] or args.a[0]", printable(text))
         })?;
-        Ok(Self { text: text.to_owned(), segments })
+        Ok(Self { text: text.to_owned(), segments, slot: 0 })
     }
 
     /// Puts a value in the place of what stands there, if anything does.
@@ -55,7 +58,22 @@ impl Path {
             });
             spelled = steps.collect();
         }
-        spelled.into_iter().map(|(segments, _)| Self { text: self.text.clone(), segments }).collect()
+        spelled
+            .into_iter()
+            .map(|(segments, _)| Self { text: self.text.clone(), segments, slot: self.slot })
+            .collect()
+    }
+
+    /// The path with its number among the policy's: those of the same text have the same.
+    pub(crate) fn numbered(self, known: &mut HashMap<String, usize>) -> Self {
+        let next = known.len();
+        let slot = *known.entry(self.text.clone()).or_insert(next);
+        Self { slot, ..self }
+    }
+
+    /// The number that [`Self::numbered`] gave it.
+    pub(crate) fn slot(&self) -> usize {
+        self.slot
     }
 
     /// What stands there, if anything does.

@@ -3,8 +3,8 @@
 use std::fmt;
 
 use super::{Action, Call, Condition, Planning, Rule, Tools, quoted};
+use crate::Counter;
 use crate::plan::{Comparison, Test};
-use crate::{CallPlan, Counter};
 
 /// A rule that a call meets.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,7 +57,7 @@ impl Rule {
         match self.action {
             Action::Deny => parts.push(Part::Fails(self.message("this tool may not be called"))),
             Action::Approve(_) => {
-                let mut planning = Planning { call, plan: CallPlan::default() };
+                let mut planning = Planning::of(call);
                 planning.judge(self);
                 let asks = planning.plan.approval.is_some();
                 let words = if asks { "a person has to approve it" } else { "no approval is needed" };
@@ -74,7 +74,7 @@ impl Rule {
     }
 
     fn part(&self, call: &Call<'_>, condition: &Condition) -> Part {
-        let mut planning = Planning { call, plan: CallPlan::default() };
+        let mut planning = Planning::of(call);
         let text = condition.to_string();
         match planning.look(self, condition) {
             Err((_, why)) => Part::Fails(why),
@@ -86,7 +86,7 @@ impl Rule {
     }
 
     fn taken(&self, call: &Call<'_>) -> Option<Part> {
-        let mut planning = Planning { call, plan: CallPlan::default() };
+        let mut planning = Planning::of(call);
         planning.take(self);
         let step = planning.plan.steps.pop()?;
         match step.test {
