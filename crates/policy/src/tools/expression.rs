@@ -40,7 +40,7 @@ impl Expression {
         }
         let program = Program::compile(text).map_err(|error| {
             let error = error.to_string();
-            format!("this is no CEL expression: {}", error.lines().next().unwrap_or_default())
+            format!("this is no CEL expression: {}", printable(error.lines().next().unwrap_or_default()))
         })?;
         let references = program.references();
         let unknown =

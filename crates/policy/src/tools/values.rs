@@ -140,7 +140,10 @@ fn pattern(json: Json, at: Place) -> Result<regex::Regex, PolicyError> {
     let compiled = regex::RegexBuilder::new(&ascii_classes(&pattern)).size_limit(1 << 20).build();
     compiled.map_err(|error| {
         let error = error.to_string();
-        at.error(format!("this is no regular expression: {}", error.lines().last().unwrap_or_default()))
+        at.error(format!(
+            "this is no regular expression: {}",
+            printable(error.lines().last().unwrap_or_default())
+        ))
     })
 }
 
