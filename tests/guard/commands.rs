@@ -100,7 +100,7 @@ fn the_past_is_decided_again_by_another_policy() {
     let replayed = parsed(&desk.ok(&args));
     assert_eq!(
         (&replayed["allowed"], &replayed["denied"]),
-        (&json!(3), &json!(1)),
+        (&json!(2), &json!(2)),
         "two an hour: {replayed}"
     );
     std::fs::write(&calls, "{\"tool\":1}\n").unwrap();

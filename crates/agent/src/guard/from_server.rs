@@ -82,7 +82,9 @@ impl Core {
     /// One message, as the client gets it.
     fn pass<'a>(&self, stream: Stream, shape: Shape, bytes: &'a [u8]) -> Passed<'a> {
         let id = shape.id.as_ref().and_then(Id::of);
-        if let Some(why) = shape.fault {
+        // Some readers would take it for a request, and some for an answer.
+        let both = shape.method.is_some() && (shape.result || shape.error);
+        if let Some(why) = shape.fault.or(both.then_some("it is a request and an answer")) {
             match id {
                 Some(id) => self.unreadable(&id, INTERNAL, &format!("the server's answer is unclear: {why}")),
                 None => tracing::warn!("dropped a message from the server: {why}"),

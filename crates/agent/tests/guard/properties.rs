@@ -123,3 +123,17 @@ proptest! {
         }
     }
 }
+
+/// Found by the property above: some readers take it for an answer.
+#[test]
+fn a_request_that_is_an_answer_too_shows_nothing() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let _entered = runtime.enter();
+    for id in ["\"id\":1,", ""] {
+        let session = Session::new();
+        session.client(r#"{"id":1,"method":"tools/list"}"#);
+        let message = format!("{{{id}\"method\":\"x\",\"result\":{{\"tools\":[{{\"name\":\"hidden\"}}]}}}}");
+        session.relay.from_server(crate::support::ONE, message.as_bytes());
+        assert!(session.to_client().iter().all(|message| !message.contains("hidden")), "{id}");
+    }
+}

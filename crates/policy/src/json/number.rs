@@ -136,6 +136,17 @@ impl Exact {
         i32::try_from(self.digits.ilog10()).unwrap_or(i32::MAX).saturating_add(self.exponent)
     }
 
+    /// The digits of both at one exponent, where they can be held there.
+    fn aligned(self, other: Self) -> Option<(u128, u128)> {
+        let shift = |by: u32, digits: u128| digits.checked_mul(10u128.checked_pow(by)?);
+        let apart = self.exponent.abs_diff(other.exponent);
+        match self.exponent.cmp(&other.exponent) {
+            Ordering::Equal => Some((self.digits, other.digits)),
+            Ordering::Greater => Some((shift(apart, self.digits)?, other.digits)),
+            Ordering::Less => Some((self.digits, shift(apart, other.digits)?)),
+        }
+    }
+
     fn cmp_abs(self, other: Self) -> Ordering {
         match (self.digits == 0, other.digits == 0) {
             (true, true) => return Ordering::Equal,
@@ -154,9 +165,10 @@ impl Exact {
 
 impl Ord for Exact {
     fn cmp(&self, other: &Self) -> Ordering {
-        if self.exponent == other.exponent && self.negative == other.negative {
-            let order = self.digits.cmp(&other.digits);
-            return if self.negative { order.reverse() } else { order };
+        if self.negative == other.negative
+            && let Some((a, b)) = self.aligned(*other)
+        {
+            return if self.negative { b.cmp(&a) } else { a.cmp(&b) };
         }
         match (self.negative, other.negative) {
             (false, true) => Ordering::Greater,

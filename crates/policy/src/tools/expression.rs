@@ -106,7 +106,7 @@ impl Expression {
         let words =
             self.text.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|word| !word.is_empty());
         let known: Vec<&str> = words.chain(names.iter().map(|(name, _)| *name)).collect();
-        let twin = |name: &str| known.iter().any(|known| is_variant(name, known));
+        let twin = |name: &str| known.iter().any(|known| name != *known && is_variant(name, known));
         if let Some((name, _)) = names.iter().find(|(name, _)| twin(name)) {
             return Some((*name).to_owned());
         }

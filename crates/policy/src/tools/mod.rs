@@ -187,15 +187,15 @@ impl<'a> Planning<'a> {
         Self { call, plan: CallPlan::default(), found: Vec::new() }
     }
 
-    fn find(&mut self, path: &Path) -> Result<Found<'a>, &String> {
+    fn find(&mut self, path: &Path) -> Result<&Found<'a>, &String> {
         if self.found.len() <= path.slot() {
             self.found.resize(path.slot() + 1, None);
         }
         let call = self.call;
         let look = || path.find(call.arguments).map(Found::of);
         match self.found.get_mut(path.slot()) {
-            Some(found) => found.get_or_insert_with(look).as_ref().copied(),
-            None => Ok(Found::of(None)),
+            Some(found) => found.get_or_insert_with(look).as_ref(),
+            None => Ok(&Found::NOTHING),
         }
     }
 

@@ -27,6 +27,9 @@ pub(crate) struct Found<'a> {
 }
 
 impl<'a> Found<'a> {
+    /// Nothing stands there.
+    pub(crate) const NOTHING: Self = Self { value: None, number: None };
+
     /// None: nothing stands there.
     pub(crate) fn of(value: Option<&'a Json>) -> Self {
         Self { value, number: value.and_then(number) }
@@ -35,7 +38,7 @@ impl<'a> Found<'a> {
 
 impl Operator {
     /// Whether it may hold for what stands at a path: also where nothing stands there, or what cannot be compared.
-    pub(crate) fn may_hold(&self, found: Found<'_>) -> bool {
+    pub(crate) fn may_hold(&self, found: &Found<'_>) -> bool {
         let comparable = match (self, found.value) {
             (Self::Exists(_), _) => true,
             (_, None) => false,
@@ -47,11 +50,11 @@ impl Operator {
     }
 
     /// Whether it holds for what stands at a path.
-    pub(crate) fn holds(&self, Found { value: found, number }: Found<'_>) -> bool {
-        match (self, found) {
+    pub(crate) fn holds(&self, found: &Found<'_>) -> bool {
+        match (self, found.value) {
             (Self::Exists(wanted), found) => found.is_some_and(|value| *value != Json::Null) == *wanted,
             (Self::Order { comparison, value }, _) => {
-                number.is_some_and(|number| comparison.holds(number, *value))
+                found.number.is_some_and(|number| comparison.holds(number, *value))
             }
             (_, None) => false,
             (Self::Equals { value, negated }, Some(found)) => equals(found, value) != *negated,
