@@ -20,7 +20,7 @@ const RECEIPT: &str = "eth_getTransactionReceipt";
 /// A network at these endpoints, with times made for tests.
 fn quick(urls: &[&str]) -> ChainConfig {
     let endpoints = urls.iter().map(|url| url.parse().unwrap()).collect();
-    let request_timeout = Duration::from_millis(400);
+    let request_timeout = Duration::from_millis(1000);
     let block_time = Duration::from_millis(200);
     ChainConfig { request_timeout, block_time, ..ChainConfig::new(network(), endpoints) }
 }

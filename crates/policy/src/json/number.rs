@@ -164,6 +164,7 @@ impl Exact {
 }
 
 impl Ord for Exact {
+    #[inline]
     fn cmp(&self, other: &Self) -> Ordering {
         if self.negative == other.negative
             && let Some((a, b)) = self.aligned(*other)

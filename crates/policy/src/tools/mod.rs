@@ -187,6 +187,7 @@ impl<'a> Planning<'a> {
         Self { call, plan: CallPlan::default(), found: Vec::new() }
     }
 
+    #[inline]
     fn find(&mut self, path: &Path) -> Result<&Found<'a>, &String> {
         if self.found.len() <= path.slot() {
             self.found.resize(path.slot() + 1, None);
@@ -208,9 +209,16 @@ impl<'a> Planning<'a> {
             Action::Evaluate => rule
                 .conditions
                 .iter()
-                .filter(|condition| !rule.is_own_limit(condition))
-                .all(|condition| self.condition(rule, condition)),
+                .filter(|condition| rule.hold.is_none() || !rule.is_own_limit(condition))
+                .all(|condition| self.plainly_holds(condition) || self.condition(rule, condition)),
         }
+    }
+
+    /// Whether it is about an argument and holds: what most conditions are and do, without the words for when they do not.
+    #[inline]
+    fn plainly_holds(&mut self, condition: &Condition) -> bool {
+        let Condition::Argument { path, operator, .. } = condition else { return false };
+        self.find(path).is_ok_and(|found| operator.holds(found))
     }
 
     fn condition(&mut self, rule: &Rule, condition: &Condition) -> bool {
@@ -290,8 +298,12 @@ impl<'a> Planning<'a> {
     }
 
     /// Takes what the rule holds.
+    #[inline]
     fn take(&mut self, rule: &Rule) -> bool {
-        let Some(hold) = &rule.hold else { return true };
+        rule.hold.as_ref().is_none_or(|hold| self.take_of(rule, hold))
+    }
+
+    fn take_of(&mut self, rule: &Rule, hold: &Hold) -> bool {
         let taken =
             hold.amount(self.call.arguments).and_then(|amount| Ok((amount, self.counter(&hold.count)?)));
         let (amount, counter) = match taken {
