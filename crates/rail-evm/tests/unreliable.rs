@@ -17,12 +17,14 @@ use support::*;
 const SEND: &str = "eth_sendRawTransaction";
 const RECEIPT: &str = "eth_getTransactionReceipt";
 
+/// How long one request is waited for: long enough for an answer on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// A network at these endpoints, with times made for tests.
 fn quick(urls: &[&str]) -> ChainConfig {
     let endpoints = urls.iter().map(|url| url.parse().unwrap()).collect();
-    let request_timeout = Duration::from_millis(1000);
     let block_time = Duration::from_millis(200);
-    ChainConfig { request_timeout, block_time, ..ChainConfig::new(network(), endpoints) }
+    ChainConfig { request_timeout: PATIENCE, block_time, ..ChainConfig::new(network(), endpoints) }
 }
 
 /// A settler behind one such endpoint.
@@ -393,6 +395,6 @@ async fn a_dead_endpoint_costs_no_more_than_its_bound() {
     let started = Instant::now();
     let error = world.settle(&terms(), &world.sign(&terms())).await.unwrap_err();
     assert!(matches!(error, VerifyError::Rail(RailError::Unavailable { .. })), "{error}");
-    assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
+    assert!(started.elapsed() < 8 * PATIENCE, "{:?}", started.elapsed());
     assert!(world.log.all().is_empty(), "nothing was recorded as sent");
 }
