@@ -21,6 +21,8 @@ const NAMES: [&str; 4] = ["args", "tool", "agent", "session"];
 /// A compiled expression. It has to be true; false, an error and everything else deny.
 pub(crate) struct Expression {
     text: String,
+    /// What may be a key's name in it.
+    words: Vec<String>,
     program: Program,
 }
 
@@ -48,7 +50,8 @@ impl Expression {
         if let Some(unknown) = unknown.map(str::to_owned) {
             return Err(format!("`{unknown}` is not known; an expression can name {}", NAMES.join(", ")));
         }
-        Ok(Self { text: text.to_owned(), program })
+        let words = text.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|word| !word.is_empty());
+        Ok(Self { text: text.to_owned(), words: words.map(str::to_owned).collect(), program })
     }
 
     /// Whether it is true for the call.
@@ -56,15 +59,16 @@ impl Expression {
     /// # Errors
     /// Why it has no value.
     pub(crate) fn holds(&self, scene: &Scene<'_>) -> Result<bool, String> {
-        if let Some(name) = self.twin(scene.arguments) {
-            return Err(format!(
-                "`{}` differs from another key, or from one that is looked for, in letter case alone",
-                printable(&name)
-            ));
-        }
         let mut room = MAX_VALUES;
         let arguments = object(scene.arguments, &mut room)
             .ok_or_else(|| format!("the arguments have more than {MAX_VALUES} values"))?;
+        // Every key is compared with every other one of its object: only now is it known that they are few.
+        if let Some(name) = self.twin(scene.arguments) {
+            return Err(format!(
+                "`{}` differs from another key, or from one that is looked for, in letter case alone",
+                printable(name)
+            ));
+        }
         let mut context = Context::default();
         context.add_variable_from_value("args", arguments);
         context.add_variable_from_value("tool", scene.tool.to_owned());
@@ -101,19 +105,14 @@ impl Expression {
 impl Expression {
     /// A key that a server may take for another one, or for one that the expression names: which one it would see, nobody
     /// can say.
-    fn twin(&self, arguments: &Object) -> Option<String> {
-        let names: Vec<(&str, &Json)> = arguments.iter().collect();
-        let words =
-            self.text.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|word| !word.is_empty());
-        let known: Vec<&str> = words.chain(names.iter().map(|(name, _)| *name)).collect();
-        let twin = |name: &str| known.iter().any(|known| name != *known && is_variant(name, known));
-        if let Some((name, _)) = names.iter().find(|(name, _)| twin(name)) {
-            return Some((*name).to_owned());
-        }
-        names.iter().find_map(|(_, value)| self.twin_in(value))
+    fn twin<'a>(&self, arguments: &'a Object) -> Option<&'a str> {
+        let known = || self.words.iter().map(String::as_str).chain(arguments.iter().map(|(name, _)| name));
+        let has_twin = |name: &str| known().any(|known| name != known && is_variant(name, known));
+        let twin = arguments.iter().map(|(name, _)| name).find(|name| has_twin(name));
+        twin.or_else(|| arguments.iter().find_map(|(_, value)| self.twin_in(value)))
     }
 
-    fn twin_in(&self, value: &Json) -> Option<String> {
+    fn twin_in<'a>(&self, value: &'a Json) -> Option<&'a str> {
         match value {
             Json::Object(object) => self.twin(object),
             Json::Array(items) => items.iter().find_map(|item| self.twin_in(item)),
@@ -163,6 +162,9 @@ fn whole(digits: &str) -> Option<Value> {
 }
 
 fn object(entries: &Object, room: &mut usize) -> Option<Value> {
+    if entries.len() > *room {
+        return None;
+    }
     let mut map = HashMap::with_capacity(entries.len());
     for (key, entry) in entries.iter() {
         map.insert(Key::String(Arc::new(key.to_owned())), value(entry, room)?);
@@ -215,6 +217,14 @@ mod tests {
         assert_eq!(holds("args.nothing < 5", "{}").unwrap_err(), "`nothing` is missing");
         let many = format!("{{\"list\":[{}1]}}", "1,".repeat(3_000));
         assert!(holds("true", &many).is_err());
+    }
+
+    #[test]
+    fn too_many_keys_are_not_even_compared() {
+        let keys: Vec<String> = (0..3_000).map(|n| format!("\"k{n}\":1,\"K{n}\":1")).collect();
+        let why = holds("true", &format!("{{{}}}", keys.join(","))).unwrap_err();
+        assert!(why.contains("more than 2000 values"), "{why}");
+        assert!(holds("true", r#"{"k":1,"K":1}"#).unwrap_err().contains("letter case"));
     }
 
     #[test]
