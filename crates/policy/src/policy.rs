@@ -102,7 +102,7 @@ impl Policy {
         let chain = self.chain(terms.agent)?;
         chain.iter().try_for_each(|agent| agent.admit(terms.now))?;
         let sections = self.sections(&chain)?;
-        let facts = self.facts(terms)?;
+        let facts = self.facts(terms, &chain)?;
         let mut shadowed = Vec::new();
         sections.iter().try_for_each(|section| section.admit_parties(&facts, &mut shadowed))?;
         let value = terms.asset.value(terms.amount).map_err(|error| {
@@ -164,8 +164,9 @@ impl Policy {
     /// The budgets and rates that apply to a payment on these terms, allowed or not.
     #[must_use]
     pub fn limits_for(&self, terms: &Terms<'_>) -> Vec<Limit> {
-        let sections = self.chain(terms.agent).and_then(|chain| self.sections(&chain)).unwrap_or_default();
-        let facts = self.facts(terms).ok();
+        let Ok(chain) = self.chain(terms.agent) else { return Vec::new() };
+        let sections = self.sections(&chain).unwrap_or_default();
+        let facts = self.facts(terms, &chain).ok();
         sections.iter().flat_map(|section| section.limits(facts.as_ref())).collect()
     }
 
@@ -233,10 +234,11 @@ impl Policy {
         Ok(std::iter::once(root).chain(own).collect())
     }
 
-    fn facts<'a>(&'a self, terms: &'a Terms<'a>) -> Result<Facts<'a>, Denial> {
-        let agents = match (&self.agents, terms.agent) {
-            (Some(_), name) => self.chain(name)?.iter().map(|agent| agent.name.as_str()).collect(),
-            (None, name) => name.into_iter().collect(),
+    /// `chain`: that of the agent in the terms.
+    fn facts<'a>(&'a self, terms: &'a Terms<'a>, chain: &[&'a Agent]) -> Result<Facts<'a>, Denial> {
+        let agents = match &self.agents {
+            Some(_) => chain.iter().map(|agent| agent.name.as_str()).collect(),
+            None => terms.agent.into_iter().collect(),
         };
         Facts::of(self, terms, agents)
     }

@@ -71,6 +71,20 @@ impl Object {
         Some(self.0.remove(index).1)
     }
 
+    /// It with its keys sorted, and those of every object in it, as [`Json::canonical`].
+    #[must_use]
+    pub fn canonical(&self) -> Json {
+        let mut sorted: Vec<_> = self.0.iter().map(|(key, value)| (key.clone(), value.canonical())).collect();
+        sorted.sort_by(|a, b| a.0.cmp(&b.0));
+        Json::Object(Self(sorted))
+    }
+
+    /// Whether every number in it can be held exactly, as [`Json::is_exact`].
+    #[must_use]
+    pub fn is_exact(&self) -> bool {
+        self.0.iter().all(|(_, value)| value.is_exact())
+    }
+
     /// The value under a key, to be changed.
     pub fn get_mut(&mut self, key: &str) -> Option<&mut Json> {
         self.0.iter_mut().find(|(name, _)| name == key).map(|(_, value)| value)
@@ -116,12 +130,7 @@ impl Json {
     pub fn canonical(&self) -> Self {
         match self {
             Self::Array(items) => Self::Array(items.iter().map(Self::canonical).collect()),
-            Self::Object(object) => {
-                let mut sorted: Vec<_> =
-                    object.0.iter().map(|(key, value)| (key.clone(), value.canonical())).collect();
-                sorted.sort_by(|a, b| a.0.cmp(&b.0));
-                Self::Object(Object(sorted))
-            }
+            Self::Object(object) => object.canonical(),
             Self::Number(number) => Self::Number(number.canonical()),
             value => value.clone(),
         }
@@ -133,7 +142,7 @@ impl Json {
         match self {
             Self::Number(number) => number.exact().is_some(),
             Self::Array(items) => items.iter().all(Self::is_exact),
-            Self::Object(object) => object.0.iter().all(|(_, value)| value.is_exact()),
+            Self::Object(object) => object.is_exact(),
             Self::Null | Self::Bool(_) | Self::String(_) => true,
         }
     }

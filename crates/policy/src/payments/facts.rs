@@ -103,7 +103,7 @@ impl<'a> Facts<'a> {
         terms.set("network", text(self.terms.asset.network.to_string()));
         terms.set("payee", text(self.payee.to_string()));
         terms.set("resource", text(self.repeated()));
-        String::from_utf8_lossy(&Json::Object(terms).canonical().to_vec()).into_owned()
+        terms.canonical().to_string()
     }
 }
 

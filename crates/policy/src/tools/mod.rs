@@ -288,13 +288,13 @@ impl<'a> Planning<'a> {
         let Call { server, tool, arguments, agent, .. } = *self.call;
         let terms: Object = [
             ("agent".to_owned(), agent.map_or(Json::Null, Json::from)),
-            ("arguments".to_owned(), Json::Object(arguments.clone())),
+            ("arguments".to_owned(), arguments.canonical()),
             ("server".to_owned(), Json::from(server)),
             ("tool".to_owned(), Json::from(tool)),
         ]
         .into_iter()
         .collect();
-        Json::Object(terms).canonical().to_string()
+        terms.canonical().to_string()
     }
 
     /// Takes what the rule holds.
@@ -349,7 +349,6 @@ impl<'a> Planning<'a> {
             Each::Agent => agent.unwrap_or_default().to_owned(),
             Each::Session => session.to_owned(),
             Each::Call => {
-                let arguments = Json::Object(arguments.clone());
                 if !arguments.is_exact() {
                     return Err("an argument has a number with too many digits".to_owned());
                 }

@@ -96,18 +96,13 @@ impl PolicyFile {
         self.current.load_full()
     }
 
-    /// Whether somebody wrote to the file this very moment, and may go on: half a policy can be one, with fewer rules.
-    fn is_being_written(&self) -> bool {
-        let modified = std::fs::metadata(&self.path).and_then(|metadata| metadata.modified());
-        modified.ok().and_then(|at| at.elapsed().ok()).is_some_and(|age| age < SETTLED)
-    }
-
     /// Looks whether the file has changed, and puts the new policy in force if it is one. A file that was refused is
     /// told once for each state of it.
     pub fn reload(&self) -> Reloaded {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let stamp = std::fs::metadata(&self.path).ok().map(|metadata| Stamp::of(&metadata));
-        if stamp == *seen || self.is_being_written() {
+        let metadata = std::fs::metadata(&self.path).ok();
+        let stamp = metadata.as_ref().map(Stamp::of);
+        if stamp == *seen || metadata.is_some_and(|metadata| is_being_written(&metadata)) {
             return Reloaded::Unchanged;
         }
         match read(&self.path) {
@@ -126,6 +121,11 @@ impl PolicyFile {
             }
         }
     }
+}
+
+/// Whether somebody wrote to the file this very moment, and may go on: half a policy can be one, with fewer rules.
+fn is_being_written(metadata: &Metadata) -> bool {
+    metadata.modified().ok().and_then(|at| at.elapsed().ok()).is_some_and(|age| age < SETTLED)
 }
 
 fn read(path: &Path) -> Result<(Policy, Stamp), PolicyFileError> {

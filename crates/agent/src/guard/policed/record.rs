@@ -2,7 +2,7 @@
 
 use farthing_ambient::{Clock, Entropy, NoEntropy};
 use farthing_policy::Policy;
-use farthing_policy::json::{Json, Object};
+use farthing_policy::json::Object;
 use sha2::{Digest, Sha256};
 use ulid::Ulid;
 
@@ -20,7 +20,7 @@ pub(super) fn arguments(policy: &Policy, arguments: &Object, salt: &[u8]) -> Str
     if let Some(kept) = policy.recorded(arguments) {
         return kept.to_string();
     }
-    let canonical = Json::Object(arguments.clone()).canonical().to_vec();
+    let canonical = arguments.canonical().to_vec();
     let digest = Sha256::new().chain_update(salt).chain_update(canonical).finalize();
     format!("sha256:{}", hex::encode(digest))
 }

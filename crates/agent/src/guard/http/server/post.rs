@@ -46,10 +46,10 @@ impl Inner {
             return refuse(StatusCode::BAD_REQUEST, MISMATCH, &why);
         }
         let single = modern.is_some();
-        let initializes = !single && Scan::of(&message).method.as_deref() == Some("initialize");
+        let initializes = || Scan::of(&message).method.as_deref() == Some("initialize");
         let (id, session) = if single {
             (None, self.open(None, &head.headers)?)
-        } else if initializes && !head.headers.contains_key(SESSION) {
+        } else if !head.headers.contains_key(SESSION) && initializes() {
             self.begin(&head.headers)?
         } else {
             (None, self.session(&head.headers)?)

@@ -20,6 +20,12 @@ pub(in crate::guard::policed) fn may_ask(answer: &[u8]) -> bool {
     SIGNS.iter().any(|sign| memmem::find(answer, sign).is_some())
 }
 
+/// Whether it has one of the places in which offers stand.
+fn asks(answer: &Json) -> bool {
+    let failed = answer.get("result").and_then(|result| result.get("isError")) == Some(&Json::Bool(true));
+    failed || answer.get("error").is_some_and(|error| error.get("data").is_some())
+}
+
 /// What is left of an answer that asks for payment.
 pub(in crate::guard::policed) enum Sifted {
     /// All of it.
@@ -38,6 +44,9 @@ impl Policed {
             self.room(&clearance)
         };
         let mut sieve = Sieve { registry: &self.0.registry, judge: &judge, kept: 0, first: None };
+        if !asks(answer) {
+            return Sifted::Same;
+        }
         let mut sifted = answer.clone();
         if let Json::Object(message) = &mut sifted {
             sieve.message(message);

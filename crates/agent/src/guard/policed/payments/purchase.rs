@@ -63,15 +63,14 @@ impl Policed {
         arguments: &Object,
     ) -> NewPurchase {
         let Price { asset, amount, payee } = &carried.price;
-        let arguments = Json::Object(arguments.clone()).canonical().to_vec();
+        let arguments = arguments.canonical().to_vec();
         let digest = Sha256::new().chain_update(&self.0.salt).chain_update(call.tool).chain_update(arguments);
-        let text = |text: &str| Json::from(text);
         let offer = object([
-            ("scheme", text(carried.scheme)),
-            ("network", text(asset.network.as_str())),
-            ("asset", text(&asset.address)),
+            ("scheme", Json::from(carried.scheme)),
+            ("network", Json::from(asset.network.as_str())),
+            ("asset", Json::from(asset.address.as_str())),
             ("amount", Json::from(amount.to_string())),
-            ("payTo", text(payee)),
+            ("payTo", Json::from(payee.as_str())),
         ]);
         NewPurchase {
             id: id_of(&carried.key),
