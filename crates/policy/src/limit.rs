@@ -71,6 +71,13 @@ pub struct Usage {
     pub frees_in: Option<Duration>,
 }
 
+impl Usage {
+    /// After how many seconds it is worth trying again.
+    pub(crate) fn retry_after_seconds(&self) -> Option<u64> {
+        self.frees_in.map(|wait| wait.as_secs().saturating_add(1))
+    }
+}
+
 /// A payment or a call that the policy does not allow, for people and for agents.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Denial {
@@ -312,7 +319,7 @@ impl Limit {
             limit: Some(limit),
             used: Some(spent),
             remaining: Some(remaining),
-            retry_after_seconds: used.frees_in.map(|wait| wait.as_secs().saturating_add(1)),
+            retry_after_seconds: used.retry_after_seconds(),
             ..Denial::new(code, &self.rule, message)
         }
     }

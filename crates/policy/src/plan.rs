@@ -174,7 +174,7 @@ impl Step {
                 if comparison.holds(count(counter).exact(), with) {
                     return Ok(());
                 }
-                let seconds = usage(counter).frees_in.map(|wait| wait.as_secs().saturating_add(1));
+                let seconds = usage(counter).retry_after_seconds();
                 Err(Denial {
                     used: Some(count(counter).to_string()),
                     limit: Some(with.to_string()),
@@ -187,7 +187,7 @@ impl Step {
                 if before.plus(amount).is_some_and(|after| after <= most) {
                     return Ok(());
                 }
-                let seconds = usage(counter).frees_in.map(|wait| wait.as_secs().saturating_add(1));
+                let seconds = usage(counter).retry_after_seconds();
                 Err(Denial {
                     limit: Some(most.to_string()),
                     used: Some(before.to_string()),

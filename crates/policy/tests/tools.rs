@@ -15,31 +15,7 @@ use farthing_policy::{Call, Counter, Denial, DenialCode, Policy, Quantity, Refun
 use jiff::Timestamp;
 
 /// The example of reference/policy.md.
-const DESK: &str = r#"
-version: "1"
-description: "card desk"
-default: allow
-hide: [purge_ledger]
-tools:
-  send_payment:
-    rules:
-      - name: ticket-range
-        conditions:
-          - {path: args.cents, op: gte, value: 25}
-          - {path: args.cents, op: lte, value: 4000}
-          - {path: args.currency, op: in, value: [usd, gbp]}
-          - {path: args.payee.id, op: regex, value: "^acct_[a-z0-9]{8}$"}
-          - {path: args.override, op: exists, value: false}
-        on_deny: "Outside the desk's ticket rules"
-      - name: day-budget
-        conditions: [{path: state.send_payment.cents_today, op: lte, value: 30000}]
-        on_deny: "Desk budget for today is used"
-        state: {counter: cents_today, window: day, increment_from: args.cents}
-  void_account:
-    rules: [{name: never, action: deny, on_deny: "Voiding needs a person"}]
-  "*":
-    rules: [{name: pace, rate_limit: 45/minute}]
-"#;
+const DESK: &str = include_str!("desk.yaml");
 
 const GOOD: &str = r#"{"cents":4000,"currency":"usd","payee":{"id":"acct_12345678"}}"#;
 

@@ -3,6 +3,8 @@
 
 use std::collections::HashMap;
 
+use super::counts::rule_nodes;
+use super::quoted;
 use super::values::{field, json, scalar};
 use crate::json::Json;
 use crate::read::is_null;
@@ -18,7 +20,6 @@ const WINDOWS: [&str; 3] = ["minute", "hour", "day"];
 pub fn denial_text(denial: &Denial) -> String {
     let why = match denial.code {
         _ if denial.authored => denial.message.clone(),
-        DenialCode::ToolHidden | DenialCode::ToolNotAllowed => denial.message.clone(),
         DenialCode::DeniedByRule | DenialCode::ConditionFailed => {
             format!("Denied by rule {}", quoted(&denial.rule))
         }
@@ -80,7 +81,7 @@ impl Errors {
         tools.sort_by(|a, b| a.key.cmp(&b.key));
         for tool in &tools {
             self.duplicates(&tool.key, &tool.node);
-            for (index, rule) in rules(&tool.node).iter().enumerate() {
+            for (index, rule) in rule_nodes(&tool.node).iter().enumerate() {
                 self.rule(&format!("tools.{}.rules[{index}]", tool.key), rule, root);
             }
         }
@@ -102,7 +103,7 @@ impl Errors {
 
     fn duplicates(&mut self, tool: &str, node: &Node) {
         let mut seen: HashMap<String, usize> = HashMap::new();
-        for (index, rule) in rules(node).iter().enumerate() {
+        for (index, rule) in rule_nodes(node).iter().enumerate() {
             let Some(counter) = counter_of(rule) else { continue };
             match seen.get(&counter) {
                 Some(before) => self.add(format!(
@@ -260,7 +261,7 @@ fn counter_of(rule: &Node) -> Option<String> {
 fn counts_with(root: &Node, name: &str) -> bool {
     let Some(Value::Map(tools)) = field(root, "tools").map(|tools| &tools.value) else { return false };
     tools.iter().any(|tool| {
-        rules(&tool.node).iter().any(|rule| {
+        rule_nodes(&tool.node).iter().any(|rule| {
             let scope = match field(rule, "state").map(|state| text_of(state, "scope")) {
                 Some("global") => "_global",
                 Some("shared") => "_shared",
@@ -295,10 +296,6 @@ fn yaml_window(window: &str) -> bool {
         || ["60 seconds", "60 minutes", "24 hours", "7 days", "30 days"].contains(&window)
 }
 
-fn rules(tool: &Node) -> &[Node] {
-    field(tool, "rules").map(items).unwrap_or_default()
-}
-
 fn items(node: &Node) -> &[Node] {
     if let Value::List(items) = &node.value { items } else { &[] }
 }
@@ -310,9 +307,4 @@ fn text_of<'a>(node: &'a Node, key: &str) -> &'a str {
         Some(Value::Plain(text)) if !is_null(text) => text,
         _ => "",
     }
-}
-
-/// A text in quotes, as Go's `%q` writes it.
-fn quoted(text: &str) -> String {
-    Json::from(text).to_string()
 }

@@ -61,7 +61,7 @@ impl Scope {
 }
 
 /// The rules under a tool, as far as they are a list.
-fn rule_nodes(tool: &Node) -> &[Node] {
+pub(super) fn rule_nodes(tool: &Node) -> &[Node] {
     match field(tool, "rules").map(|rules| &rules.value) {
         Some(Value::List(rules)) => rules,
         _ => &[],

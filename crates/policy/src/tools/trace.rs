@@ -112,7 +112,8 @@ impl fmt::Display for Condition {
 }
 
 impl Comparison {
-    fn as_str(self) -> &'static str {
+    /// As a policy writes it.
+    pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Equal => "eq",
             Self::NotEqual => "neq",

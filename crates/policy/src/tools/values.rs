@@ -66,15 +66,9 @@ pub(super) fn refund(node: Node) -> Result<Refund, PolicyError> {
 }
 
 pub(super) fn comparison(op: &str) -> Option<Comparison> {
-    Some(match op {
-        "eq" => Comparison::Equal,
-        "neq" => Comparison::NotEqual,
-        "lt" => Comparison::Less,
-        "lte" => Comparison::LessOrEqual,
-        "gt" => Comparison::Greater,
-        "gte" => Comparison::GreaterOrEqual,
-        _ => return None,
-    })
+    use Comparison::{Equal, Greater, GreaterOrEqual, Less, LessOrEqual, NotEqual};
+    let all = [Equal, NotEqual, Less, LessOrEqual, Greater, GreaterOrEqual];
+    all.into_iter().find(|comparison| comparison.as_str() == op)
 }
 
 pub(super) fn operator(op: &str, at: Place, value: Node) -> Result<Operator, PolicyError> {
