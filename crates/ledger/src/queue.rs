@@ -111,14 +111,6 @@ impl Queue {
         }
     }
 
-    /// The same for a thread that may wait.
-    pub(crate) fn leave_blocking(&self, write: Write) -> Result<()> {
-        match self.push(write)? {
-            None => Ok(()),
-            Some(write) => self.ask_blocking(Op::Write(write)).map(drop),
-        }
-    }
-
     /// The write again, when it has to be waited for.
     pub(crate) fn push(&self, write: Write) -> Result<Option<Write>> {
         match self.lazy.push(write) {
@@ -344,7 +336,7 @@ mod tests {
         let queue = Queue::start(backend).unwrap();
         let begun = Instant::now();
         for _ in 0..20 {
-            queue.leave_blocking(lazy()).unwrap();
+            assert!(queue.push(lazy()).unwrap().is_none(), "queued");
         }
         while seen.lock().unwrap().iter().sum::<usize>() < 20 {
             assert!(begun.elapsed().as_secs() < 10, "nobody wrote it");

@@ -249,17 +249,17 @@ async fn notes_are_in_the_journal_in_their_order_and_before_what_is_asked_later(
     assert_whole(&ledger).await;
 }
 
-#[test]
-fn a_plain_thread_decides_and_notes_and_its_notes_are_soon_on_the_disk() {
+#[tokio::test]
+async fn what_nobody_waits_for_is_soon_on_the_disk() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ledger.db");
     let ledger = Ledger::open(&path, clock()).unwrap();
     let one = || plan(charge("x", DAY, 1, Refund::OnError), 1);
-    let admitted = ledger.admit_blocking(call("a"), one().into()).unwrap();
+    let admitted = ledger.admit(call("a"), one().into()).await.unwrap();
     assert_eq!(admitted, Admitted::Granted { shadowed: vec![] });
-    ledger.end_call_blocking("a".into(), end(CallOutcome::Error)).unwrap();
-    ledger.end_call_blocking("b".into(), end(CallOutcome::Answered)).unwrap();
-    ledger.note_blocking(call("c"), Noted::Allowed { shadowed: vec![] }).unwrap();
+    ledger.end_call("a".into(), end(CallOutcome::Error)).await.unwrap();
+    ledger.end_call("b".into(), end(CallOutcome::Answered)).await.unwrap();
+    ledger.note(call("c"), Noted::Allowed { shadowed: vec![] }).await.unwrap();
     let rows = || -> i64 {
         let other = rusqlite::Connection::open(&path).unwrap();
         other.query_row("SELECT count(*) FROM journal", [], |row| row.get(0)).unwrap()

@@ -28,17 +28,6 @@ impl Ledger {
         ask!(self, op, Answer::Admitted(admitted) => admitted)
     }
 
-    /// As [`Self::admit`], for a thread that may wait. It must not be called from async code.
-    ///
-    /// # Errors
-    /// As [`Self::admit`].
-    pub fn admit_blocking(&self, call: NewCall, plan: Arc<CallPlan>) -> Result<Admitted> {
-        match self.queue.ask_blocking(Op::Write(Write::Admit { call: Box::new(call), plan }))? {
-            Answer::Admitted(admitted) => Ok(admitted),
-            other => Err(LedgerError::Corrupt(format!("an answer to another question: {other:?}"))),
-        }
-    }
-
     /// Ends a call, and gives back to the windows in which it was taken what its outcome gives back. Only the first end
     /// of a call does so, in whichever process. An end that is [`CallOutcome::Answered`] is queued like [`Self::note`];
     /// every other is on the disk when this returns.
@@ -50,18 +39,6 @@ impl Ledger {
         match end.outcome {
             CallOutcome::Answered => self.queue.leave(write).await,
             _ => self.queue.ask(Op::Write(write)).await.map(drop),
-        }
-    }
-
-    /// As [`Self::end_call`], for a thread that may wait. It must not be called from async code.
-    ///
-    /// # Errors
-    /// As [`Self::end_call`].
-    pub fn end_call_blocking(&self, id: String, end: CallEnd) -> Result<()> {
-        let write = Write::EndCall { id, end };
-        match end.outcome {
-            CallOutcome::Answered => self.queue.leave_blocking(write),
-            _ => self.queue.ask_blocking(Op::Write(write)).map(drop),
         }
     }
 
@@ -92,14 +69,6 @@ impl Ledger {
     /// [`LedgerError::Closed`]; when it had to wait, as [`Self::admit`].
     pub async fn note(&self, call: NewCall, decision: Noted) -> Result<()> {
         self.queue.leave(Write::Note { call: Box::new(call), decision: Box::new(decision) }).await
-    }
-
-    /// As [`Self::note`], for a thread that may wait. It must not be called from async code.
-    ///
-    /// # Errors
-    /// As [`Self::note`].
-    pub fn note_blocking(&self, call: NewCall, decision: Noted) -> Result<()> {
-        self.queue.leave_blocking(Write::Note { call: Box::new(call), decision: Box::new(decision) })
     }
 
     /// As [`Self::note`], without waiting: when too many are queued, the write comes back, for [`Self::note`].

@@ -52,19 +52,6 @@ pub enum CallOutcome {
 }
 
 impl CallOutcome {
-    /// The outcome's name, as it stands in records.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Answered => "answered",
-            Self::ToolError => "tool_error",
-            Self::Error => "error",
-            Self::Failed => "failed",
-            Self::Lost => "lost",
-            Self::Withdrawn => "withdrawn",
-        }
-    }
-
     /// Whether this end gives back what is refunded so.
     #[must_use]
     pub fn gives_back(self, refund: Refund) -> bool {
