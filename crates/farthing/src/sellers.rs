@@ -1,7 +1,7 @@
 //! What the sellers' servers share: settlers, a facilitator in this process, signals.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use farthing_ambient::{Clock, Entropy, OsEntropy, SystemClock, causes};
@@ -14,7 +14,7 @@ use farthing_rail_evm::{EvmSettler, SettlerConfig};
 
 use crate::exit::{Code, Failure};
 use crate::home::Home;
-use crate::session::{self, open_ledger};
+use crate::session::{self, ledger_in, open_ledger};
 
 /// A facilitator that settles on these networks, with everything that an earlier process left taken up.
 pub(crate) async fn facilitator(
@@ -89,17 +89,7 @@ pub(crate) fn clock() -> Arc<dyn Clock> {
 
 /// The server's ledger: where the configuration says, else in the wallet's folder under the server's own name.
 pub(crate) fn ledger(home: &Home, configured: Option<&Path>, name: &str) -> Result<Ledger, Failure> {
-    let path = match configured {
-        Some(path) => path.to_owned(),
-        None => own_file(home, name)?,
-    };
-    open_ledger(&path)
-}
-
-fn own_file(home: &Home, name: &str) -> Result<PathBuf, Failure> {
-    farthing_keystore::private_folder(home.folder())
-        .map_err(|error| Failure::new(Code::Configuration, causes(&error)))?;
-    Ok(home.folder().join(name))
+    configured.map_or_else(|| ledger_in(home.folder(), name), open_ledger)
 }
 
 /// Completes at Ctrl-C or SIGTERM.

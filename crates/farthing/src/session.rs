@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use farthing_ambient::{OsEntropy, SystemClock};
+use farthing_ambient::{OsEntropy, SystemClock, causes};
 use farthing_keystore::{Keystore, PASSPHRASE_VARIABLE, Unlock};
 use farthing_ledger::Ledger;
 use farthing_money::Network;
@@ -121,7 +121,7 @@ impl Session {
         let unlock = move || {
             // Somebody may be asked now, on a line of its own.
             crate::output::clear_status();
-            let locked = |error: &dyn std::error::Error| RailError::Locked(farthing_ambient::causes(error));
+            let locked = |error: &dyn std::error::Error| RailError::Locked(causes(error));
             let environment = std::env::var_os(PASSPHRASE_VARIABLE);
             let passphrase = Unlock::passphrase(configured.as_ref(), keystore.info().evm, environment);
             let keys = keystore.unlock(&passphrase.map_err(|error| locked(&error))?);
@@ -160,6 +160,21 @@ pub(crate) fn chain(network: &Network, rpc: &[String]) -> Result<ChainConfig, Fa
         })
     };
     Ok(ChainConfig::new(network.clone(), rpc.iter().map(endpoint).collect::<Result<_, _>>()?))
+}
+
+/// Opens the ledger of this name in a private folder, and makes both where they are missing.
+pub(crate) fn ledger_in(folder: &Path, name: &str) -> Result<Ledger, Failure> {
+    farthing_keystore::private_folder(folder)
+        .map_err(|error| Failure::new(Code::Configuration, causes(&error)))?;
+    open_ledger(&folder.join(name))
+}
+
+/// Opens a ledger that is there already.
+pub(crate) fn existing_ledger(path: &Path) -> Result<Ledger, Failure> {
+    if !path.exists() {
+        return Err(Failure::new(Code::Configuration, format!("there is no ledger at {}", path.display())));
+    }
+    open_ledger(path)
 }
 
 /// Opens a ledger, in a folder that must be there.

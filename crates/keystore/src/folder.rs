@@ -59,8 +59,11 @@ pub(crate) fn read(path: &Path, max: u64) -> Result<Option<Vec<u8>>, KeystoreErr
     Ok(Some(bytes))
 }
 
-/// Writes a new private file. A file that is there already stays as it is.
-pub(crate) fn create(path: &Path, bytes: &[u8], entropy: &dyn Entropy) -> Result<(), KeystoreError> {
+/// Writes a new private file, with mode 0600, whole or not at all. A file that is there already stays as it is.
+///
+/// # Errors
+/// [`KeystoreError::Exists`], [`KeystoreError::Io`], and where no random name is to be had.
+pub fn private_file(path: &Path, bytes: &[u8], entropy: &dyn Entropy) -> Result<(), KeystoreError> {
     let draft = Draft::write(path, bytes, entropy)?;
     // A link fails where the name is taken; a rename would replace it.
     fs::hard_link(&draft.0, path).map_err(|error| match error.kind() {

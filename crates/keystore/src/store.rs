@@ -82,7 +82,7 @@ impl Keystore {
             NewKey::Raw(evm) => Keys::of_key(evm),
         };
         let file = KeyFile::seal(&keys, passphrase, cost, entropy)?;
-        folder::create(&path, &file.text()?, entropy)?;
+        folder::private_file(&path, &file.text()?, entropy)?;
         Ok(KeyInfo { path, evm: keys.evm.address() })
     }
 

@@ -9,16 +9,10 @@ use crate::cli::ApprovalsCommand;
 use crate::exit::{Code, Failure};
 use crate::home::Home;
 use crate::output::{BAD, DIM, GOOD, Output, STRONG, WARN, printable, table, time};
-use crate::session::open_ledger;
+use crate::session::existing_ledger;
 
 pub(crate) async fn run(home: &Home, command: &ApprovalsCommand, output: Output) -> Result<(), Failure> {
-    if !home.ledger().exists() {
-        return Err(Failure::new(
-            Code::Configuration,
-            format!("there is no ledger at {}", home.ledger().display()),
-        ));
-    }
-    let ledger = open_ledger(&home.ledger())?;
+    let ledger = existing_ledger(&home.ledger())?;
     let done = match command {
         ApprovalsCommand::List { all } => list(&ledger, *all, output).await,
         ApprovalsCommand::Show { id } => show(&ledger.approval(id).await.map_err(missing)?, output),

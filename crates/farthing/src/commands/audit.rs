@@ -1,6 +1,6 @@
 //! `farthing audit`: the record, to be read, exported and verified.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use farthing_ambient::causes;
@@ -11,7 +11,7 @@ use crate::cli::{AuditCommand, AuditFormat};
 use crate::exit::{Code, Failure};
 use crate::home::Home;
 use crate::output::{BAD, DIM, GOOD, Output, STRONG, WARN, printable, time};
-use crate::session::open_ledger;
+use crate::session::existing_ledger;
 
 /// How many rows are read at a time.
 const PAGE: u32 = 500;
@@ -40,11 +40,7 @@ pub(crate) async fn run(home: &Home, command: &AuditCommand, output: Output) -> 
 
 fn open(home: &Home, file: Option<&PathBuf>) -> Result<Ledger, Failure> {
     let own = home.ledger();
-    let path: &Path = file.unwrap_or(&own);
-    if !path.exists() {
-        return Err(Failure::new(Code::Configuration, format!("there is no ledger at {}", path.display())));
-    }
-    open_ledger(path)
+    existing_ledger(file.unwrap_or(&own))
 }
 
 async fn tail(ledger: &Ledger, rows: u32, follow: bool, output: Output) -> Result<(), Failure> {
@@ -116,7 +112,7 @@ fn to_json(row: &JournalRow) -> Value {
 }
 
 /// Every row after `after`, a page at a time.
-async fn pages(
+pub(crate) async fn pages(
     ledger: &Ledger,
     mut after: i64,
     mut each: impl AsyncFnMut(Vec<JournalRow>) -> Result<(), Failure>,

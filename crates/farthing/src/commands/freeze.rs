@@ -1,17 +1,16 @@
 //! `farthing freeze` and `farthing thaw`.
 
-use farthing_ambient::causes;
 use serde_json::json;
 
 use crate::cli::FreezeArgs;
-use crate::exit::{Code, Failure};
+use crate::exit::Failure;
 use crate::home::Home;
 use crate::output::{BAD, GOOD, Output, printable, time};
-use crate::session::open_ledger;
+use crate::session::ledger_in;
 
 /// Works without a wallet: a guard's folder has none.
 pub(crate) async fn freeze(home: &Home, args: &FreezeArgs, output: Output) -> Result<(), Failure> {
-    let ledger = ledger(home)?;
+    let ledger = ledger_in(home.folder(), "ledger.db")?;
     ledger.freeze(args.why.clone(), person()).await?;
     let frozen = ledger.frozen().await?;
     ledger.close().await?;
@@ -28,7 +27,7 @@ pub(crate) async fn freeze(home: &Home, args: &FreezeArgs, output: Output) -> Re
 }
 
 pub(crate) async fn thaw(home: &Home, output: Output) -> Result<(), Failure> {
-    let ledger = ledger(home)?;
+    let ledger = ledger_in(home.folder(), "ledger.db")?;
     let was = ledger.frozen().await?;
     ledger.thaw(person()).await?;
     ledger.close().await?;
@@ -45,12 +44,6 @@ pub(crate) async fn thaw(home: &Home, output: Output) -> Result<(), Failure> {
         None => output.line("nothing was frozen"),
     }
     Ok(())
-}
-
-fn ledger(home: &Home) -> Result<farthing_ledger::Ledger, Failure> {
-    let broken = |error| Failure::new(Code::Configuration, causes(&error));
-    farthing_keystore::private_folder(home.folder()).map_err(broken)?;
-    open_ledger(&home.ledger())
 }
 
 /// Who decides, as the record names them: the account at the keyboard.

@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::cli::LedgerCommand;
 use crate::exit::{Code, Failure};
 use crate::output::{BAD, GOOD, Output, printable};
-use crate::session::{Session, open_ledger};
+use crate::session::{Session, existing_ledger};
 
 pub(crate) async fn run(session: &Session, command: &LedgerCommand, output: Output) -> Result<(), Failure> {
     let LedgerCommand::Verify { file, expect_head } = command;
@@ -16,10 +16,7 @@ pub(crate) async fn run(session: &Session, command: &LedgerCommand, output: Outp
 }
 
 pub(crate) async fn verify(path: &Path, expect_head: Option<&str>, output: Output) -> Result<(), Failure> {
-    if !path.exists() {
-        return Err(Failure::new(Code::Configuration, format!("there is no ledger at {}", path.display())));
-    }
-    let ledger = open_ledger(path)?;
+    let ledger = existing_ledger(path)?;
     let mut report = match expect_head {
         Some(head) => ledger.verify_since(head).await?,
         None => ledger.verify().await?,

@@ -23,7 +23,6 @@ pub(super) fn run(
     gate: Policed,
     runtime: &Runtime,
 ) -> Result<u8, Failure> {
-    drop(rustls::crypto::ring::default_provider().install_default());
     let target = Target::new(url, &args.server.headers).map_err(failed)?;
     let transport = match args.transport {
         None | Some(cli::Transport::Stdio) => {

@@ -13,8 +13,8 @@ use farthing_agent::guard::{
     Limits, Notify, Policed, PolicedConfig, PolicyFile, PolicyFileError, Reloaded, Words, payment_host,
 };
 use farthing_ambient::{Clock as _, Entropy as _, OsEntropy, SystemClock, causes};
+use farthing_keystore::KeystoreError;
 use farthing_ledger::{Ledger, PolicyChange};
-
 use farthing_policy::Policy;
 use farthing_policy::tools::validation_errors;
 use sha2::{Digest as _, Sha256};
@@ -26,7 +26,7 @@ use crate::config::Config;
 use crate::exit::{Code, Failure};
 use crate::home::{self, Home};
 use crate::output::{self, GOOD, Output};
-use crate::session::open_ledger;
+use crate::session::ledger_in;
 
 /// How often the policy file is looked at.
 const LOOK: Duration = Duration::from_millis(500);
@@ -137,15 +137,7 @@ fn runtime() -> Result<Runtime, Failure> {
 }
 
 fn ledger(home: &Home, args: &GuardArgs) -> Result<Ledger, Failure> {
-    let file = match &args.state_dir {
-        Some(folder) => folder.join("ledger.db"),
-        None => home.ledger(),
-    };
-    if let Some(folder) = file.parent() {
-        farthing_keystore::private_folder(folder)
-            .map_err(|error| Failure::new(Code::Configuration, causes(&error)))?;
-    }
-    open_ledger(&file)
+    ledger_in(args.state_dir.as_deref().unwrap_or(home.folder()), "ledger.db")
 }
 
 fn gate(
@@ -184,8 +176,6 @@ fn gate(
 fn notify(config: &Config, ledger: &Ledger, runtime: &Handle) -> Result<Option<Notify>, Failure> {
     let Some(approvals) = &config.approvals else { return Ok(None) };
     let (webhook, ledger, runtime) = (approvals.webhook()?, ledger.clone(), runtime.clone());
-    // TLS is needed for nothing else here.
-    drop(rustls::crypto::ring::default_provider().install_default());
     Ok(Some(Arc::new(move |id: &str, _: &_| {
         let (webhook, ledger, id) = (webhook.clone(), ledger.clone(), id.to_owned());
         runtime.spawn(async move { webhook.tell(&ledger, &id).await });
@@ -201,33 +191,23 @@ fn new_session() -> Result<String, Failure> {
 
 /// The salt of the record's digests, made once, beside the ledger.
 fn salt(ledger: &Ledger) -> Result<Arc<[u8]>, Failure> {
-    let broken =
-        |error: std::io::Error| Failure::new(Code::Configuration, format!("the record's salt: {error}"));
+    let broken = |error: &dyn std::error::Error| {
+        Failure::new(Code::Configuration, format!("the record's salt: {}", causes(error)))
+    };
     let Some(path) = ledger.beside(".salt") else { return Ok(Arc::new([])) };
     match std::fs::read(&path) {
         Ok(salt) => return Ok(salt.into()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-        Err(error) => return Err(broken(error)),
+        Err(error) => return Err(broken(&error)),
     }
     let mut salt = [0; 32];
     OsEntropy.fill(&mut salt).map_err(|error| Failure::new(Code::Unexpected, error))?;
-    write_once(&path, &salt).map_err(broken)
-}
-
-/// Of two processes that begin at once, one writes, and both read what it wrote.
-fn write_once(path: &Path, salt: &[u8]) -> std::io::Result<Arc<[u8]>> {
-    use std::io::Write as _;
-    use std::os::unix::fs::OpenOptionsExt as _;
-    let draft = path.with_extension(format!("salt.{}", std::process::id()));
-    let mut file =
-        std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
-    file.write_all(salt).and_then(|()| file.sync_all())?;
-    // A link, unlike a rename, never takes another's place.
-    let linked = std::fs::hard_link(&draft, path);
-    std::fs::remove_file(&draft)?;
-    match linked {
-        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error),
-        _ => std::fs::read(path).map(Into::into),
+    // Of two processes that begin at once, one writes, and both read what it wrote.
+    match farthing_keystore::private_file(&path, &salt, &OsEntropy) {
+        Ok(()) | Err(KeystoreError::Exists(_)) => {
+            std::fs::read(&path).map(Into::into).map_err(|error| broken(&error))
+        }
+        Err(error) => Err(broken(&error)),
     }
 }
 

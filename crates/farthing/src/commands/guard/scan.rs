@@ -23,10 +23,7 @@ pub(super) fn run(args: &ScanArgs, output: Output) -> Result<(), Failure> {
     let within = Duration::from_secs(args.timeout);
     let ServerArgs { upstream, headers, child } = &args.server;
     let tools = match upstream {
-        Some(url) => {
-            drop(rustls::crypto::ring::default_provider().install_default());
-            runtime.block_on(scan_http(url, headers, within))
-        }
+        Some(url) => runtime.block_on(scan_http(url, headers, within)),
         None => runtime.block_on(scan_stdio(child, within)),
     };
     runtime.shutdown_background();

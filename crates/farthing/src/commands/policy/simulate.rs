@@ -17,13 +17,11 @@ use url::Url;
 
 use super::read;
 use crate::cli::SimulateArgs;
+use crate::commands::audit::pages;
 use crate::exit::{Code, Failure};
 use crate::home::{self, Home};
 use crate::output::{BAD, DIM, GOOD, Output, STRONG, WARN, printable, time};
 use crate::session::open_ledger;
-
-/// How many rows of the journal are read at a time.
-const PAGE: u32 = 500;
 
 pub(super) async fn run(home: &Home, args: &SimulateArgs, output: Output) -> Result<(), Failure> {
     let policy = read(&args.file)?;
@@ -195,13 +193,11 @@ async fn recorded(home: &Home) -> Result<Vec<Event>, Failure> {
             what: What::Payment(Box::new(purchase)),
         })
         .collect();
-    let mut after = 0;
-    loop {
-        let rows = ledger.journal(after, PAGE).await?;
-        let Some(last) = rows.last() else { break };
-        after = last.seq;
+    pages(&ledger, 0, async |rows| {
         events.extend(rows.iter().filter_map(recorded_call));
-    }
+        Ok(())
+    })
+    .await?;
     ledger.close().await?;
     Ok(events)
 }
