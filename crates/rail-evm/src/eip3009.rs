@@ -6,6 +6,7 @@ use farthing_protocol::x402;
 
 use crate::hexes::{bytes_of, bytes_up_to, quantity_of};
 use crate::key::{canonical, recover};
+use crate::token::Token;
 
 /// `keccak256("TransferWithAuthorization(address from,address to,uint256 value,uint256 validAfter,uint256
 /// validBefore,bytes32 nonce)")`.
@@ -151,9 +152,7 @@ impl Authorization {
 #[must_use]
 pub fn signed_for(payload: &x402::ExactEvmPayload, asset: &Asset) -> Option<Authorization> {
     let authorization = Authorization::read(&payload.authorization).ok()?;
-    let domain = asset.eip712.as_ref()?;
-    let token = Address::from(bytes_of::<20>(&asset.address)?);
-    let separator = domain_separator(&domain.name, &domain.version, asset.network.evm_chain_id()?, token);
+    let separator = Token::of(asset)?.separator;
     let signature = canonical(&bytes_up_to(&payload.signature, 65)?)?;
     let signer = recover(&authorization.digest(&separator), &signature)?;
     (signer == authorization.from).then_some(authorization)

@@ -1,13 +1,12 @@
 //! Our standard input and output on one side, a server that speaks HTTP on the other.
 
 use std::future::Future;
-use std::io::{self, IoSlice, Read, Write};
+use std::io::{self, Read, Write};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -17,6 +16,7 @@ use super::queue::{Receiver, queue};
 use super::session::Session;
 use super::upstream::Upstream;
 use crate::guard::stdio::lines::{Line, Lines};
+use crate::guard::stdio::outlet::write_line;
 use crate::guard::{Gate, Stream};
 
 /// How long the client may take to read the last answers.
@@ -24,33 +24,10 @@ const LAST_READ: Duration = Duration::from_secs(1);
 /// How often it is asked whether open requests are answered when the client sends no more.
 const TICK: Duration = Duration::from_millis(5);
 
-/// Carries messages between our own standard input and output and the server, until the client closes our input, the
-/// server ends the session, or a signal comes. Gives the exit code for us: 0, or 1 if the server ended it.
+/// Carries messages between the client's input and output and the server, until the client closes the input, the server
+/// ends the session, or `stop` completes. Gives the exit code for us: 0, or 1 if the server ended it.
 ///
-/// When it returns, a thread may still be reading standard input: end the process then.
-///
-/// # Errors
-/// [`HttpError`]: nothing was started.
-pub fn run_bridge(config: BridgeConfig, gate: Arc<dyn Gate>) -> Result<u8, HttpError> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let code = runtime.block_on(async {
-        let (mut terminate, mut hangup) = (signal(SignalKind::terminate())?, signal(SignalKind::hangup())?);
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let stop = async move {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = hangup.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-        };
-        bridge(config, gate, io::stdin(), io::stdout(), stop).await
-    });
-    // A thread may be waiting in a read that nobody can end.
-    runtime.shutdown_background();
-    code
-}
-
-/// As [`run_bridge`], with any input and output, until `stop` completes.
+/// When it returns, a thread may still be reading the input: end the process then.
 ///
 /// # Errors
 /// [`HttpError`]: nothing was started.
@@ -130,7 +107,12 @@ fn write_all(
         let _ends = ends;
         while let Some(out) = messages.next_blocking() {
             match out {
-                Out::Message { data, .. } if write_line(&mut output, &data).is_err() => return,
+                Out::Message { data, .. } => {
+                    let written = write_line(&mut output, &data).and_then(|()| output.flush());
+                    if written.is_err() {
+                        return;
+                    }
+                }
                 Out::Close => return,
                 _ => {}
             }
@@ -138,20 +120,6 @@ fn write_all(
     };
     thread::Builder::new().name("guard-output".to_owned()).spawn(write)?;
     Ok(ended)
-}
-
-fn write_line(output: &mut impl Write, message: &[u8]) -> io::Result<()> {
-    let mut parts = [IoSlice::new(message), IoSlice::new(b"\n")];
-    let mut left = &mut parts[..];
-    while !left.is_empty() {
-        match output.write_vectored(left) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(written) => IoSlice::advance_slices(&mut left, written),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    output.flush()
 }
 
 /// Waits until every request is answered, but no longer than this.

@@ -1,7 +1,7 @@
 //! The guard over HTTP: MCP's streamable HTTP in all its revisions (2025-03-26 to 2026-07-28), and HTTP with SSE of
 //! 2024-11-05, on either side.
 //!
-//! [`run_bridge`] stands between standard input and output and a server; [`serve`] listens for clients, each session of
+//! [`bridge`] stands between standard input and output and a server; [`Server`] listens for clients, each session of
 //! whom has a [`Relay`](super::Relay) and a gate of its own; [`scan_http`] and [`scan_stdio`] ask a server for its
 //! tools.
 //!
@@ -28,7 +28,7 @@ mod sse;
 mod tools;
 mod upstream;
 
-pub use bridge::{bridge, run_bridge};
+pub use bridge::bridge;
 pub use config::{BridgeConfig, HttpError, Secret, ServeConfig, Target, Transport};
-pub use server::{Gates, Server, SessionInfo, serve};
+pub use server::{Gates, Server, SessionInfo};
 pub use tools::{ScanError, scan_http, scan_stdio};

@@ -162,17 +162,14 @@ impl Session {
         }
     }
 
-    /// Tells the server that the session is over, and ends it. Gives the server's word on it, if it gave one.
-    pub(super) async fn close(&self, why: &str) -> Option<http::StatusCode> {
-        let mut said = None;
+    /// Tells the server that the session is over, and ends it.
+    pub(super) async fn close(&self, why: &str) {
         if lock(&self.state).id.is_some() {
             let asked = self.upstream.delete(self.headers(GENERAL));
-            if let Ok(Ok(answer)) = timeout(DELETE, asked).await {
-                said = Some(answer.status());
-            }
+            // Whatever it says, or fails to say: the session is over.
+            let _ = timeout(DELETE, asked).await;
         }
         self.end(why);
-        said
     }
 
     /// Takes messages to the server, in the order in which they come: so far as it matters to the server.

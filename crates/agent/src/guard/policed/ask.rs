@@ -5,6 +5,7 @@ use farthing_policy::ApprovalNeed;
 use farthing_policy::json::Json;
 
 use crate::guard::Client;
+use crate::guard::message::object;
 
 /// Who is recorded as the one who decided.
 const BY: &str = "the client's user (elicitation)";
@@ -45,21 +46,18 @@ fn question(need: &ApprovalNeed) -> Json {
         "The policy's rule `{}` asks for your approval, for this call alone:\n{}",
         need.rule, need.terms
     );
-    let object = |entries: Vec<(&str, Json)>| {
-        Json::Object(entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
-    };
-    let approve = object(vec![
+    let approve = object([
         ("type", Json::from("boolean")),
         ("title", Json::from("Approve")),
         ("description", Json::from("Yes, make exactly this call, once")),
         ("default", Json::from(false)),
     ]);
-    let schema = object(vec![
+    let schema = object([
         ("type", Json::from("object")),
-        ("properties", object(vec![("approve", approve)])),
+        ("properties", object([("approve", approve)])),
         ("required", Json::Array(vec![Json::from("approve")])),
     ]);
-    object(vec![("message", Json::from(message)), ("requestedSchema", schema)])
+    object([("message", Json::from(message)), ("requestedSchema", schema)])
 }
 
 #[cfg(test)]

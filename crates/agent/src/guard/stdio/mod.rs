@@ -5,7 +5,7 @@
 
 mod child;
 pub(super) mod lines;
-mod outlet;
+pub(super) mod outlet;
 
 use std::ffi::OsString;
 use std::fs::File;

@@ -120,7 +120,8 @@ impl Outlet {
     }
 }
 
-fn write_line(pipe: &mut dyn Write, message: &[u8]) -> io::Result<()> {
+/// Writes a message and the end of its line at once.
+pub(in crate::guard) fn write_line(pipe: &mut dyn Write, message: &[u8]) -> io::Result<()> {
     let mut parts = [IoSlice::new(message), IoSlice::new(b"\n")];
     let mut left = &mut parts[..];
     while !left.is_empty() {

@@ -75,19 +75,6 @@ struct Inner {
     next: AtomicU64,
 }
 
-/// Listens for clients, and carries their messages to the server, until `shutdown` completes.
-///
-/// # Errors
-/// [`HttpError`]: nothing was started.
-pub async fn serve(
-    config: ServeConfig,
-    gates: Gates,
-    shutdown: impl Future<Output = ()>,
-) -> Result<(), HttpError> {
-    Server::bind(config, gates).await?.run(shutdown).await;
-    Ok(())
-}
-
 impl Server {
     /// Takes the address; nobody is answered before [`Self::run`].
     ///
