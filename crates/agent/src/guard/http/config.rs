@@ -132,7 +132,7 @@ impl BridgeConfig {
     }
 }
 
-/// What clients of [`serve`](super::serve) speak.
+/// What clients of [`Server`](super::Server) speak.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Transport {
     /// Streamable HTTP (2025-03-26 and later), at `/mcp` and at the path of the server's own URL.
