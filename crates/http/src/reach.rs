@@ -105,7 +105,6 @@ impl Reach {
     }
 
     /// The settings of a client that keeps these bounds for names; [`check`](Self::check) does for the rest.
-    #[must_use]
     pub fn bound(&self, client: reqwest::ClientBuilder) -> reqwest::ClientBuilder {
         match self.0 {
             Some(_) => client.no_proxy().dns_resolver(self.resolver()),
