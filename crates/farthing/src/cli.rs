@@ -6,10 +6,12 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use farthing_money::{Network, Price};
 
+mod discover;
 mod guard;
 mod mcp;
 mod policy;
 
+pub(crate) use discover::{DiscoverArgs, SearchArgs};
 pub(crate) use guard::{Compat, GuardArgs, GuardCommand, ScanArgs, ServerArgs, Transport};
 pub(crate) use mcp::McpArgs;
 pub(crate) use policy::{
@@ -70,6 +72,10 @@ pub(crate) enum Command {
     Fund(FundArgs),
     /// Show what the wallet holds, and what is left of the budgets.
     Balance,
+    /// Show what an origin sells, at which prices, and what is wrong with how it says so. Never pays.
+    Discover(DiscoverArgs),
+    /// Ask indexes who sells what. Never pays.
+    Search(SearchArgs),
     /// Show what a call would cost and what the policy would say. Never pays.
     Check(CheckArgs),
     /// Make a call, paying for it if the seller asks and the policy allows. The body goes to stdout.

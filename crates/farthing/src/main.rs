@@ -99,6 +99,8 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Address => commands::address::run(&session, output),
         Command::Fund(args) => commands::fund::run(&session, args, output).await,
         Command::Balance => commands::balance::run(&session, output).await,
+        Command::Discover(args) => commands::discover::run(&session, args, output).await,
+        Command::Search(args) => commands::search::run(&session, args, output).await,
         Command::Check(args) => commands::check::run(&session, args, output).await,
         Command::Fetch(args) => commands::fetch::run(&session, args, output).await,
         Command::History(args) => commands::history::run(&session, args, output).await,
