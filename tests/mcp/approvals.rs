@@ -22,7 +22,10 @@ async fn without_a_way_to_ask_the_agent_is_told_which_command_a_person_runs() {
     let refused = session.refused("pay", call.clone()).await;
     assert_eq!(refused["code"], "approval_needed", "{refused}");
     let id = refused["denial"]["approval"]["id"].as_str().unwrap();
-    assert!(refused["hint"].as_str().unwrap().contains(&format!("farthing approvals approve {id}")), "{refused}");
+    assert!(
+        refused["hint"].as_str().unwrap().contains(&format!("farthing approvals approve {id}")),
+        "{refused}"
+    );
     assert_eq!(world.earned().await, 0);
     world.wallet.ok(&["approvals", "approve", id]).await;
     let paid = session.ok("pay", call.clone()).await;
@@ -86,5 +89,9 @@ async fn the_newest_revision_asks_by_answering() {
     let asked = session.request("tools/call", params(json!({}))).await["result"].clone();
     let answered = params(json!({"inputResponses": yes, "requestState": asked["requestState"]}));
     let paid = session.request("tools/call", answered).await["result"].clone();
-    assert_eq!((&paid["structuredContent"]["payment"]["state"], world.earned().await), (&json!("paid"), 10_000), "{paid}");
+    assert_eq!(
+        (&paid["structuredContent"]["payment"]["state"], world.earned().await),
+        (&json!("paid"), 10_000),
+        "{paid}"
+    );
 }

@@ -34,7 +34,8 @@ async fn after_that_it_goes_on_and_is_recorded() {
     let world = World::selling(ROUTES, "").await;
     allow(&world);
     let mut session = Session::start(&world.wallet).await;
-    let params = json!({"name": "pay", "arguments": {"url": world.at("/later")}, "_meta": {"progressToken": 1}});
+    let params =
+        json!({"name": "pay", "arguments": {"url": world.at("/later")}, "_meta": {"progressToken": 1}});
     let id = session.begin("tools/call", params).await;
     while session.read().await["params"]["message"] != "paying $0.01" {}
     session.notify("notifications/cancelled", json!({"requestId": id})).await;

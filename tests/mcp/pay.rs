@@ -20,7 +20,10 @@ async fn tools_say_what_they_do() {
         let spends = tool["name"] == "pay";
         assert_eq!(tool["annotations"]["destructiveHint"] == true, spends, "{tool}");
         assert!(!spends || tool["annotations"]["readOnlyHint"] == false, "{tool}");
-        assert!(tool["inputSchema"]["type"] == "object" && tool["outputSchema"]["type"] == "object", "{tool}");
+        assert!(
+            tool["inputSchema"]["type"] == "object" && tool["outputSchema"]["type"] == "object",
+            "{tool}"
+        );
     }
 }
 
@@ -32,7 +35,10 @@ async fn an_agent_checks_pays_and_gets_it_again_for_nothing() {
     let call = json!({"url": world.at("/weather/berlin")});
 
     let checked = session.ok("check", call.clone()).await;
-    assert_eq!((&checked["priced"], &checked["allowed"], &checked["price"]), (&json!(true), &json!(true), &json!("$0.002")));
+    assert_eq!(
+        (&checked["priced"], &checked["allowed"], &checked["price"]),
+        (&json!(true), &json!(true), &json!("$0.002"))
+    );
     assert_eq!(world.earned().await, 0, "looking costs nothing");
 
     let result = session.call("pay", call).await;
@@ -63,7 +69,8 @@ async fn an_agent_checks_pays_and_gets_it_again_for_nothing() {
     let budget = session.ok("budget", json!({})).await;
     assert_eq!(budget["budgets"][0]["rule"], "ever");
 
-    let receipt = session.request("resources/read", json!({"uri": format!("farthing://receipts/{purchase}")})).await;
+    let receipt =
+        session.request("resources/read", json!({"uri": format!("farthing://receipts/{purchase}")})).await;
     let receipt = receipt["result"]["contents"][0]["text"].as_str().unwrap();
     assert!(receipt.contains("\"paid\"") && !receipt.contains("header_value"), "{receipt}");
     let policy = session.request("resources/read", json!({"uri": "farthing://policy"})).await;
@@ -93,7 +100,8 @@ async fn progress_is_told_to_who_asks() {
     assert_eq!(answer["result"]["isError"], false, "{answer}");
     let told: Vec<&str> = session.told.iter().filter_map(|told| told["params"]["message"].as_str()).collect();
     assert!(told.contains(&"asking the seller") && told.contains(&"paying $0.002"), "{told:?}");
-    let steps: Vec<f64> = session.told.iter().filter_map(|told| told["params"]["progress"].as_f64()).collect();
+    let steps: Vec<f64> =
+        session.told.iter().filter_map(|told| told["params"]["progress"].as_f64()).collect();
     assert!(steps.is_sorted(), "{steps:?}");
 }
 

@@ -13,12 +13,17 @@ async fn caps_hold_and_cannot_be_talked_away() {
     let mut session = Session::start(&world.wallet).await;
     let url = world.at("/echo");
     let refused = session.refused("pay", json!({"url": url, "body": "x"})).await;
-    assert_eq!((&refused["code"], &refused["money"]), (&json!("denied"), &json!("nothing_paid")), "{refused}");
+    assert_eq!(
+        (&refused["code"], &refused["money"]),
+        (&json!("denied"), &json!("nothing_paid")),
+        "{refused}"
+    );
     assert_eq!(refused["denial"]["code"], "above_maximum");
     // The caller's own limit only ever narrows.
     let refused = session.refused("pay", json!({"url": url, "body": "x", "max_amount": "$1000"})).await;
     assert_eq!(refused["denial"]["code"], "above_maximum", "{refused}");
-    let refused = session.refused("pay", json!({"url": world.at("/weather/x"), "max_amount": "$0.001"})).await;
+    let refused =
+        session.refused("pay", json!({"url": world.at("/weather/x"), "max_amount": "$0.001"})).await;
     assert_eq!(refused["code"], "denied", "{refused}");
     for more in ["policy", "force", "approve", "max", "budget"] {
         let mut call = json!({"url": url, "body": "x"});
@@ -100,9 +105,16 @@ async fn an_agent_spends_its_own_part_only() {
     let call = json!({"url": world.at("/weather/x")});
     session.ok("pay", call.clone()).await;
     let refused = session.refused("pay", call.clone()).await;
-    assert_eq!((&refused["denial"]["code"], &refused["denial"]["rule"]), (&json!("budget_exceeded"), &json!("own")), "{refused}");
+    assert_eq!(
+        (&refused["denial"]["code"], &refused["denial"]["rule"]),
+        (&json!("budget_exceeded"), &json!("agents.researcher.own")),
+        "{refused}"
+    );
     let budget = session.ok("budget", json!({})).await;
-    assert!(budget["budgets"].as_array().unwrap().iter().any(|budget| budget["rule"] == "own"), "{budget}");
+    assert!(
+        budget["budgets"].as_array().unwrap().iter().any(|budget| budget["rule"] == "agents.researcher.own"),
+        "{budget}"
+    );
     let mut stranger = Session::with(&world.wallet, &["--agent", "nobody"], json!({})).await;
     assert_eq!(stranger.refused("pay", call).await["denial"]["code"], "unknown_agent");
 }

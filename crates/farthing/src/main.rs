@@ -119,7 +119,8 @@ fn level(command: &Command) -> &str {
     match command {
         Command::Gateway(_) | Command::Facilitator(_) => "info",
         Command::Guard(args) => args.log_level.as_deref().unwrap_or("warn"),
-        Command::Mcp(_) => "warn",
+        // The SDK warns of every answer that is an error.
+        Command::Mcp(_) => "warn,rmcp=error",
         _ => "error",
     }
 }

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use farthing_money::Registry;
 use farthing_policy::{Denial, PendingApproval};
 use rmcp::RoleServer;
 use rmcp::model::{
@@ -13,6 +14,7 @@ use rmcp::model::{
     InputRequest, InputRequiredResult, PrimitiveSchemaDefinition, ProtocolVersion,
 };
 use rmcp::service::RequestContext;
+use serde_json::Value;
 
 use super::desk::{Asked, Desk};
 use super::record::digest;
@@ -45,7 +47,10 @@ pub(super) async fn ask(
     let Some((denial, pending)) = needed(&trouble).filter(|_| can_ask) else {
         return Asking::NotApproved(trouble);
     };
-    let question = question(denial);
+    let question = match desk.config.ledger.approval(&pending.id).await {
+        Ok(approval) => question(&denial.rule, &in_words(desk, &approval.terms)),
+        Err(error) => return Asking::NotApproved(error.into()),
+    };
     let modern = context.protocol_version().is_some_and(|version| version >= ProtocolVersion::V_2026_07_28);
     if modern {
         let asked = Asked { approval: pending.id.clone(), arguments: digest(desk, arguments) };
@@ -67,7 +72,7 @@ pub(super) async fn ask(
 
 /// Takes the answer that a client brings back with the same call. What was not asked, or was asked for another call,
 /// decides nothing.
-pub(super) async fn take(desk: &Desk, handle: &str, answer: Option<&serde_json::Value>, arguments: &str) {
+pub(super) async fn take(desk: &Desk, handle: &str, answer: Option<&Value>, arguments: &str) {
     let Some(asked) = desk.answered(handle) else { return };
     if asked.arguments != digest(desk, arguments) {
         tracing::warn!(approval = asked.approval, "the answer to a question came with another call");
@@ -80,7 +85,7 @@ pub(super) async fn take(desk: &Desk, handle: &str, answer: Option<&serde_json::
 }
 
 /// The answer among those that a client brings back.
-pub(super) fn answer(inputs: &rmcp::model::InputResponses) -> Option<&serde_json::Value> {
+pub(super) fn answer(inputs: &rmcp::model::InputResponses) -> Option<&Value> {
     inputs.get(APPROVE)
 }
 
@@ -112,7 +117,23 @@ fn decision(answer: &ElicitResult) -> Option<bool> {
     }
 }
 
-fn question(denial: &Denial) -> ElicitRequestParams {
+/// The terms for a person: the amount in dollars before the terms themselves, as they are recorded.
+fn in_words(desk: &Desk, terms: &str) -> String {
+    dollars(&desk.config.discovery.config().registry, terms)
+        .map_or_else(|| terms.to_owned(), |price| format!("{price}\n{terms}"))
+}
+
+/// `$0.01 in USDC on Base`; none where the token is not a known one.
+fn dollars(registry: &Registry, terms: &str) -> Option<String> {
+    let terms: Value = serde_json::from_str(terms).ok()?;
+    let text = |key: &str| terms.get(key)?.as_str();
+    let asset = registry.get(&text("network")?.parse().ok()?, text("asset")?).ok()?;
+    let price = asset.format(text("amount")?.parse().ok()?);
+    Some(format!("{price} in {} on {}", asset.symbol, asset.network.display_name()))
+}
+
+/// The question, with the exact terms that a yes is good for.
+fn question(rule: &str, terms: &str) -> ElicitRequestParams {
     let approve = BooleanSchema::new()
         .title("Approve")
         .description("Yes, make exactly this payment, once")
@@ -120,7 +141,9 @@ fn question(denial: &Denial) -> ElicitRequestParams {
     let properties = [(APPROVE.to_owned(), PrimitiveSchemaDefinition::Boolean(approve))].into();
     ElicitRequestParams::FormElicitationParams {
         meta: None,
-        message: format!("The wallet's rule `{}` asks for your approval: {}", denial.rule, denial.message),
+        message: format!(
+            "The wallet's rule `{rule}` asks for your approval, for this payment alone:\n{terms}"
+        ),
         requested_schema: ElicitationSchema::new(properties).with_required(vec![APPROVE.to_owned()]),
     }
 }

@@ -5,11 +5,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use farthing_ambient::{Clock, Entropy};
+use farthing_discovery::Discovery;
 use farthing_ledger::{Ledger, Purchase, PurchaseFilter};
 use farthing_money::Network;
 use farthing_policy::PendingApproval;
 use farthing_wallet::{BodyStore, Client, Wallet};
 use tokio_util::task::TaskTracker;
+use url::Url;
 
 use super::record;
 use super::trouble::{Code, Trouble};
@@ -24,6 +26,10 @@ pub struct DeskConfig {
     pub client: Client,
     /// The wallet that the client pays from.
     pub wallet: Arc<dyn Wallet>,
+    /// What looks for priced APIs, bounded like the client.
+    pub discovery: Discovery,
+    /// The indexes that are searched.
+    pub indexes: Vec<Url>,
     /// The policy in force.
     pub policy: Arc<PolicyFile>,
     /// The record.

@@ -36,6 +36,8 @@ pub(super) struct SearchArgs {
 pub(super) struct DiscoverArgs {
     /// The provider's site: "https://api.example.com".
     pub(super) origin: String,
+    /// Only this path, with the schemas of what it takes and gives: "/weather/berlin".
+    pub(super) path: Option<String>,
 }
 
 /// One request.
@@ -230,7 +232,7 @@ mod tests {
     #[test]
     fn amounts_are_exact_or_refused() {
         assert_eq!(dollars(Some("$0.002"), "max_amount").unwrap().unwrap().to_string(), "$0.002");
-        for bad in ["", "1e3", "-1", "NaN", "0.0000000001", "one"] {
+        for bad in ["", "1e3", "-1", "NaN", "one"] {
             assert!(dollars(Some(bad), "max_amount").is_err(), "{bad}");
         }
         let number = json!({"url": "https://a.example/", "max_amount": 0.01});

@@ -19,6 +19,7 @@ mod books;
 mod buy;
 mod content;
 mod desk;
+mod find;
 mod http;
 mod input;
 mod look;

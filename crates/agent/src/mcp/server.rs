@@ -20,7 +20,7 @@ use super::buy::{self, Bought};
 use super::desk::Desk;
 use super::input::{CallArgs, HistoryArgs, NoArgs, PurchaseArgs};
 use super::trouble::{Code, Trouble};
-use super::{books, look, prompts, record, resources, tools};
+use super::{books, find, look, prompts, record, resources, tools};
 
 const INSTRUCTIONS: &str = "Farthing pays for API calls in stablecoins, a call at a time, from a wallet with caps that only \
 its owner can change. Use `check` to see a price before `pay`. When a tool says that approval is needed, tell your human \
@@ -73,6 +73,8 @@ impl AgentServer {
         let desk = &self.desk;
         let answer = match name {
             "pay" => return self.pay(arguments, context).await,
+            "search" => find::search(desk, &read(arguments)?).await?,
+            "discover" => find::discover(desk, &read(arguments)?).await?,
             "check" => look::check(desk, &read::<CallArgs>(arguments)?).await?,
             "fetch_again" => {
                 let args = read::<PurchaseArgs>(arguments)?;

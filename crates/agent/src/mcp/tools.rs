@@ -8,7 +8,7 @@ use rmcp::schemars::JsonSchema;
 use serde_json::{Map, Value, json};
 
 use super::input::{CallArgs, DiscoverArgs, HistoryArgs, NoArgs, PurchaseArgs, SearchArgs};
-use super::output::{Balances, Budgets, Called, Checked, Fund, History};
+use super::output::{Balances, Budgets, Called, Checked, Discovered, Fund, History, Searched};
 use super::trouble::Trouble;
 
 /// What a tool does to the world.
@@ -32,6 +32,20 @@ pub(super) fn all() -> &'static [Tool] {
 
 fn make() -> Vec<Tool> {
     vec![
+        tool::<SearchArgs, Searched>(
+            "search",
+            "Search for APIs",
+            "Find paid APIs by what they do, in the indexes that the wallet's owner has configured. Gives addresses and prices, \
+             as listed.",
+            Effect::LooksOutside,
+        ),
+        tool::<DiscoverArgs, Discovered>(
+            "discover",
+            "Discover a provider",
+            "List what a provider sells: routes with prices, from its own documents. With `path`, one route with the schemas \
+             of what it takes and gives.",
+            Effect::LooksOutside,
+        ),
         tool::<CallArgs, Checked>(
             "check",
             "Check the price",

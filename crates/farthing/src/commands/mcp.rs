@@ -8,6 +8,7 @@ use std::time::Duration;
 use farthing_agent::guard::PolicyFile;
 use farthing_agent::mcp::{Desk, DeskConfig, Funding, HttpConfig, serve_http, serve_stdio};
 use farthing_ambient::{Entropy as _, OsEntropy, SystemClock};
+use farthing_discovery::{self as discovery, Discovery};
 use farthing_policy::Policy;
 use farthing_wallet::LocalWallet;
 use serde_json::json;
@@ -65,6 +66,8 @@ fn desk(
     Ok(Desk::new(DeskConfig {
         client: session.agents_client(wallet.clone())?,
         wallet,
+        discovery: discovery(session)?,
+        indexes: session.config().indexes()?,
         policy,
         salt: agents::salt(&ledger)?,
         ledger,
@@ -77,6 +80,15 @@ fn desk(
         clock: Arc::new(SystemClock),
         entropy: Arc::new(OsEntropy),
     }))
+}
+
+fn discovery(session: &Session) -> Result<Discovery, Failure> {
+    let config = discovery::Config {
+        reach: session.agents_reach(),
+        registry: session.config().registry()?,
+        ..discovery::Config::default()
+    };
+    Discovery::new(config).map_err(|error| Failure::new(Code::Unexpected, error))
 }
 
 fn funding(session: &Session) -> Result<Vec<Funding>, Failure> {
