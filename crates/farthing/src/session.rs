@@ -101,6 +101,7 @@ impl Session {
             bodies: BodyStore::new(self.home.folder(), self.config.max_body_bytes()),
             plain_http_hosts: self.config.plain_http_hosts.clone(),
             reach: Reach::anywhere(),
+            ..ClientConfig::default()
         };
         Ok(Client::new(Arc::new(self.wallet()?), config)?)
     }
