@@ -8,10 +8,12 @@ use farthing_money::{Network, Price};
 
 mod discover;
 mod guard;
+mod mcp;
 mod policy;
 
 pub(crate) use discover::{DiscoverArgs, SearchArgs};
 pub(crate) use guard::{Compat, GuardArgs, GuardCommand, ScanArgs, ServerArgs, Transport};
+pub(crate) use mcp::McpArgs;
 pub(crate) use policy::{
     ApprovalsCommand, AuditCommand, AuditFormat, BoundArgs, ExplainArgs, FreezeArgs, ImportCommand,
     PolicyCommand, SimulateArgs, ThawArgs,
@@ -91,6 +93,8 @@ pub(crate) enum Command {
     Gateway(GatewayArgs),
     /// Verify and settle payments for sellers, over HTTP.
     Facilitator(FacilitatorArgs),
+    /// Let an agent find paid APIs, see prices, pay and get its data: an MCP server.
+    Mcp(McpArgs),
     /// Stand between an MCP client and an MCP server, and ask the policy about every call of a tool.
     Guard(Box<GuardArgs>),
     /// Check a policy, explain it, try it out, and prove what it allows.

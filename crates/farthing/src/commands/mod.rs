@@ -19,6 +19,7 @@ pub(crate) mod guard;
 pub(crate) mod history;
 pub(crate) mod init;
 pub(crate) mod ledger;
+pub(crate) mod mcp;
 pub(crate) mod policy;
 pub(crate) mod receipt;
 pub(crate) mod reconcile;
