@@ -7,9 +7,11 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use farthing_money::{Network, Price};
 
 mod guard;
+mod install;
 mod policy;
 
 pub(crate) use guard::{Compat, GuardArgs, GuardCommand, ScanArgs, ServerArgs, Transport};
+pub(crate) use install::{InstallArgs, UninstallArgs, WhichArgs};
 pub(crate) use policy::{
     ApprovalsCommand, AuditCommand, AuditFormat, BoundArgs, ExplainArgs, FreezeArgs, ImportCommand,
     PolicyCommand, SimulateArgs, ThawArgs,
@@ -100,6 +102,10 @@ pub(crate) enum Command {
     /// Read the record: who called what, what was decided, and what it cost.
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// Put Farthing's MCP server into the configuration of your agents: Claude, Cursor, Codex and others.
+    Install(InstallArgs),
+    /// Take it out again.
+    Uninstall(UninstallArgs),
     /// Look at the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),

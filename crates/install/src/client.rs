@@ -112,7 +112,9 @@ impl Client {
             (Self::Windsurf, _) => {
                 "restart Windsurf, or refresh the MCP servers of Cascade, which show the server"
             }
-            (Self::GeminiCli, _) => "start a new session; `gemini mcp list` or `/mcp` shows the server",
+            (Self::GeminiCli, _) => {
+                "start a new session in a trusted folder; `gemini mcp list` or `/mcp` shows the server"
+            }
             (Self::OpenCode, _) => "start a new session; `opencode mcp list` shows the server",
             (Self::Cline, _) => {
                 "open Cline's MCP servers, which show the server; restart VS Code if they do not"
