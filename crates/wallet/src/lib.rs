@@ -28,6 +28,7 @@
 
 mod appraise;
 mod body;
+mod carry;
 mod client;
 mod error;
 mod funds;
@@ -42,6 +43,7 @@ mod wallet;
 
 pub use appraise::{Appraisal, Shortage, Verdict};
 pub use body::{BodyStore, CutOff, Draft, KeptBody, has_answer};
+pub use carry::Carrier;
 pub use client::{Client, ClientConfig, Fetched, FetchedBody, PaidCall, Probe};
 pub use error::{FetchError, WalletError};
 pub use local::{LocalWallet, LocalWalletConfig};
