@@ -7,9 +7,11 @@
 mod approvals;
 mod bodies;
 mod cancel;
+mod hostile;
 mod http;
 mod pay;
 mod refused;
+mod rows;
 mod session;
 #[path = "../e2e/world.rs"]
 mod world;
