@@ -24,6 +24,17 @@ pub(crate) fn install(home: &Home, args: &InstallArgs, output: Output) -> Result
     }
     let found = |client: Client, _: &Path| work.surroundings().is_installed(client);
     let clients = ask::clients(&work, "installed here", found)?;
+    if clients.is_empty() {
+        return Err(Failure::new(
+            Code::Configuration,
+            "no client is installed here, as far as its folder tells",
+        )
+        .hint("--client names one all the same; `farthing install --list` shows them all"));
+    }
+    for client in clients.iter().filter(|client| !work.surroundings().is_installed(**client)) {
+        output
+            .note(format!("{WARN}note{WARN:#}: {} has no folder here yet; is it installed?", client.title()));
+    }
     work.run(&clients, |client, file| Change::installing(client, file, &work.server))
 }
 
@@ -34,6 +45,9 @@ pub(crate) fn uninstall(args: &UninstallArgs, output: Output) -> Result<(), Fail
     let found =
         |client: Client, file: &Path| !matches!(Status::of(client, file, &work.server), Ok(Status::Absent));
     let clients = ask::clients(&work, "with this server", found)?;
+    if clients.is_empty() {
+        output.note(format!("nothing to do: no client has a server named {}", work.server.name));
+    }
     work.run(&clients, |client, file| Change::uninstalling(client, file, &work.server.name))
 }
 
