@@ -12,7 +12,7 @@ use crate::sqlite::Sqlite;
 use crate::{
     BroadcastRecord, Claim, ClaimState, Claimed, LedgerError, NewClaim, NewPurchase, NewSettlement, Outcome,
     Purchase, PurchaseFilter, PurchaseId, Reserved, ResponseRecord, SettlementRecord, SettlementState,
-    SignedRecord, Started, VerifyReport,
+    SignedRecord, Spending, SpendingBy, Started, VerifyReport,
 };
 
 /// Asks, and takes the one kind of answer that this operation has.
@@ -157,9 +157,18 @@ impl Ledger {
     /// Purchases, newest first.
     ///
     /// # Errors
-    /// [`LedgerError::Database`], [`LedgerError::Corrupt`].
+    /// [`LedgerError::NotFound`] where [`PurchaseFilter::before`] names no purchase; [`LedgerError::Database`],
+    /// [`LedgerError::Corrupt`].
     pub async fn purchases(&self, filter: PurchaseFilter) -> Result<Vec<Purchase>> {
         ask!(self, Op::Read(Read::Purchases(filter)), Answer::Purchases(purchases) => purchases)
+    }
+
+    /// The purchases that the filter selects, added up: what is settled and what is reserved kept apart.
+    ///
+    /// # Errors
+    /// As [`Self::purchases`].
+    pub async fn spending(&self, filter: PurchaseFilter, by: SpendingBy) -> Result<Spending> {
+        ask!(self, Op::Read(Read::Spending { filter, by }), Answer::Spending(spending) => spending)
     }
 
     /// What is used of each limit now, in the order of the limits. Nothing where a limit for first uses does not apply.
