@@ -115,6 +115,7 @@ impl Write {
 
 pub(crate) enum Read {
     Purchase(PurchaseId),
+    PurchaseRow(PurchaseId),
     Purchases(PurchaseFilter),
     Spending { filter: PurchaseFilter, by: SpendingBy },
     Usage(Vec<Limit>),

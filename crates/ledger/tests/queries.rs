@@ -229,3 +229,19 @@ async fn sums_beyond_64_bits_are_exact() {
         usd("$340282366920938463463.374607431768211454")
     );
 }
+
+#[tokio::test]
+async fn a_purchase_has_the_row_by_which_it_last_changed() {
+    let (ledger, _) = memory();
+    for name in ["one", "two"] {
+        let _ = ledger.reserve(purchase(name, "$0.01"), vec![]).await.unwrap();
+    }
+    ledger.signed(&id("one"), signed(1)).await.unwrap();
+    let (row, head) = (ledger.purchase_row(&id("one")).await.unwrap(), ledger.verify().await.unwrap().head);
+    assert_eq!((row.seq, row.kind.as_str(), row.id.as_str()), (3, "signed", "one"));
+    assert_eq!(row.hash, head, "it is the last of all");
+    let before = ledger.purchase_row(&id("two")).await.unwrap();
+    assert_eq!((before.seq, before.hash), (2, row.prev));
+    let missing = ledger.purchase_row(&id("three")).await;
+    assert!(matches!(missing, Err(LedgerError::NotFound { .. })), "{missing:?}");
+}

@@ -108,6 +108,7 @@ impl Sqlite {
         let conn = &self.conn;
         Ok(match question {
             Read::Purchase(id) => Answer::Purchase(Box::new(purchases::get(conn, id)?)),
+            Read::PurchaseRow(id) => Answer::Journal(purchases::row(conn, id)?),
             Read::Purchases(filter) => Answer::Purchases(purchases::list(conn, filter)?),
             Read::Spending { filter, by } => Answer::Spending(spending::add_up(conn, filter, by)?),
             Read::Usage(limits) => {

@@ -6,7 +6,7 @@ use farthing_ambient::Timestamp;
 use farthing_money::Usd;
 use farthing_policy::{Denial, Needs};
 use farthing_protocol::PaymentKey;
-use rusqlite::{Connection, Row, params_from_iter};
+use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
 
 use super::budget::Room;
 use super::host::host;
@@ -14,11 +14,11 @@ use super::journal::Kind;
 use super::select::Selection;
 use super::table::{Cell, PURCHASES, canonical};
 use super::told::{self, Told};
-use super::{Batch, Result, approvals, budget, collect, freeze, json};
+use super::{Batch, Result, approvals, budget, collect, freeze, journal, json};
 use crate::rules::{self, Step};
 use crate::{
-    LedgerError, NewPurchase, Outcome, Purchase, PurchaseFilter, PurchaseId, PurchaseState, Reserved,
-    ResponseRecord, SignedRecord,
+    JournalRow, LedgerError, NewPurchase, Outcome, Purchase, PurchaseFilter, PurchaseId, PurchaseState,
+    Reserved, ResponseRecord, SignedRecord,
 };
 
 pub(super) fn reserve(batch: &mut Batch<'_>, purchase: &NewPurchase, needs: &Needs) -> Result<Reserved> {
@@ -155,6 +155,13 @@ pub(super) fn finish(batch: &mut Batch<'_>, id: &PurchaseId, outcome: &Outcome) 
 
 pub(super) fn get(conn: &Connection, id: &PurchaseId) -> Result<Purchase> {
     find(conn, id)?.map(|(purchase, _)| purchase).ok_or_else(|| missing(id))
+}
+
+/// The journal's row by which it last changed.
+pub(super) fn row(conn: &Connection, id: &PurchaseId) -> Result<Vec<JournalRow>> {
+    let mut statement = conn.prepare_cached("SELECT seq FROM purchases WHERE id = ?1")?;
+    let seq: Option<i64> = statement.query_row([&id.0], |row| row.get(0)).optional()?;
+    journal::rows(conn, seq.ok_or_else(|| missing(id))? - 1, 1)
 }
 
 pub(super) fn missing(id: &PurchaseId) -> LedgerError {
