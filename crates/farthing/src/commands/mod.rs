@@ -21,3 +21,4 @@ pub(crate) mod policy;
 pub(crate) mod receipt;
 pub(crate) mod reconcile;
 pub(crate) mod request;
+pub(crate) mod ui;
