@@ -14,7 +14,7 @@ pub(crate) async fn run(session: &Session, args: &HistoryArgs, output: Output) -
         PurchaseFilter { unresolved: args.unresolved, limit: Some(args.limit), ..PurchaseFilter::default() };
     let purchases = session.ledger()?.purchases(filter).await?;
     if output.json {
-        output.json(&json!({"purchases": purchases.iter().map(super::receipt::to_json).collect::<Vec<_>>()}));
+        output.json(&json!({"purchases": purchases.iter().map(farthing_ledger::Purchase::without_payment).collect::<Vec<_>>()}));
         return Ok(());
     }
     if purchases.is_empty() {
