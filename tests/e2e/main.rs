@@ -13,4 +13,5 @@ mod paid_call;
 mod peers;
 mod rpc_faults;
 mod slow_network;
+mod ui;
 mod world;

@@ -11,6 +11,7 @@ mod guard;
 mod install;
 mod mcp;
 mod policy;
+mod ui;
 
 pub(crate) use discover::{DiscoverArgs, SearchArgs};
 pub(crate) use guard::{Compat, GuardArgs, GuardCommand, ScanArgs, ServerArgs, Transport};
@@ -20,6 +21,7 @@ pub(crate) use policy::{
     ApprovalsCommand, AuditCommand, AuditFormat, BoundArgs, ExplainArgs, FreezeArgs, ImportCommand,
     PolicyCommand, SimulateArgs, ThawArgs,
 };
+pub(crate) use ui::{ReceiptArgs, UiArgs};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Yellow.on_default().bold())
@@ -86,6 +88,8 @@ pub(crate) enum Command {
     History(HistoryArgs),
     /// Show one purchase: terms, payment, settlement, answer.
     Receipt(ReceiptArgs),
+    /// Open a page in the browser: balances, spending, budgets, history, approvals, the freeze.
+    Ui(UiArgs),
     /// Ask the chains about payments whose outcome is unknown.
     Reconcile,
     /// Look after the ledger.
@@ -257,15 +261,6 @@ pub(crate) struct HistoryArgs {
     /// Only purchases whose outcome is not known.
     #[arg(long)]
     pub(crate) unresolved: bool,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct ReceiptArgs {
-    /// The purchase, as `farthing history` lists it; its last characters are enough.
-    pub(crate) id: String,
-    /// Print the body that was paid for instead.
-    #[arg(long)]
-    pub(crate) body: bool,
 }
 
 #[derive(Debug, Subcommand)]

@@ -46,9 +46,7 @@ impl Session {
 
     /// The policy in force. A wallet without the file has the starter's small caps.
     pub(crate) fn policy(&self) -> Result<Policy, Failure> {
-        let path = self.home.policy();
-        let text = home::read_or(&path, Policy::starter())?;
-        Policy::parse(&text).map_err(|error| Failure::new(Code::Configuration, error.in_file(path.display())))
+        policy_at(&self.home.policy())
     }
 
     /// The ledger, opened once.
@@ -169,6 +167,12 @@ impl Session {
         })?;
         chain(network, rpc)
     }
+}
+
+/// The policy in this file; the starter's where there is none.
+pub(crate) fn policy_at(path: &Path) -> Result<Policy, Failure> {
+    let text = home::read_or(path, Policy::starter())?;
+    Policy::parse(&text).map_err(|error| Failure::new(Code::Configuration, error.in_file(path.display())))
 }
 
 /// A network at these endpoints; at its public ones where none is given.

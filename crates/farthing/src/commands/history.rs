@@ -10,7 +10,8 @@ use crate::output::{Output, printable, state, table, time};
 use crate::session::Session;
 
 pub(crate) async fn run(session: &Session, args: &HistoryArgs, output: Output) -> Result<(), Failure> {
-    let filter = PurchaseFilter { unresolved: args.unresolved, limit: Some(args.limit), id_ends_with: None };
+    let filter =
+        PurchaseFilter { unresolved: args.unresolved, limit: Some(args.limit), ..PurchaseFilter::default() };
     let purchases = session.ledger()?.purchases(filter).await?;
     if output.json {
         output.json(&json!({"purchases": purchases.iter().map(farthing_ledger::Purchase::without_payment).collect::<Vec<_>>()}));

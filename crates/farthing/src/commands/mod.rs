@@ -26,3 +26,4 @@ pub(crate) mod receipt;
 pub(crate) mod reconcile;
 pub(crate) mod request;
 pub(crate) mod search;
+pub(crate) mod ui;

@@ -1,6 +1,8 @@
 //! `farthing receipt`.
 
+use farthing_ambient::causes;
 use farthing_ledger::{Outcome, Purchase, PurchaseState};
+use farthing_ui::Receipt;
 use farthing_wallet::{BodyStore, FetchedBody};
 use serde_json::json;
 
@@ -17,12 +19,43 @@ pub(crate) async fn run(session: &Session, args: &ReceiptArgs, output: Output) -
     if args.body {
         return print_body(session, &purchase, output).await;
     }
+    if args.html || args.pdf {
+        return document(session, &purchase, args, output).await;
+    }
     if output.json {
         output.json(&purchase.without_payment());
         return Ok(());
     }
     for (name, value) in lines(&purchase) {
         output.line(format!("{DIM}{name:<12}{DIM:#} {value}"));
+    }
+    Ok(())
+}
+
+/// The receipt as a page, to a file or, what is text, to stdout.
+async fn document(
+    session: &Session,
+    purchase: &Purchase,
+    args: &ReceiptArgs,
+    output: Output,
+) -> Result<(), Failure> {
+    let row = session.ledger()?.purchase_row(&purchase.terms.id).await?;
+    let receipt = Receipt::new(purchase, &row, &session.config().registry()?);
+    let failed = |error| Failure::new(Code::Unexpected, causes(&error));
+    let page = if args.pdf { receipt.pdf() } else { receipt.html().map_err(failed)?.into_bytes() };
+    let Some(file) = &args.output else {
+        let text = String::from_utf8_lossy(&page);
+        match output.json {
+            true => output.json(&json!({"html": text})),
+            false => output.line(text),
+        }
+        return Ok(());
+    };
+    let unwritten = |error| Failure::new(Code::Configuration, format!("{}: {error}", file.display()));
+    tokio::fs::write(file, &page).await.map_err(unwritten)?;
+    match output.json {
+        true => output.json(&json!({"file": file.to_string_lossy()})),
+        false => output.note(format!("written to {}", file.display())),
     }
     Ok(())
 }
