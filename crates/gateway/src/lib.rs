@@ -57,6 +57,7 @@ mod buffers;
 mod charge;
 mod config;
 mod core;
+mod discovery;
 mod error;
 mod exposure;
 mod gateway;
@@ -78,6 +79,7 @@ mod streamed;
 
 pub use answer::{GatewayBody, Held};
 pub use config::{Config, FacilitatorSection, Limits};
+pub use discovery::{Document, DocumentError, Documents, UpstreamDocument, upstream_document};
 pub use error::{ConfigError, GatewayError};
 pub use exposure::PayerLimits;
 pub use gateway::Gateway;
