@@ -66,19 +66,19 @@ impl LiveOffer {
 }
 
 /// Everything that is wrong with a live answer by itself, and beside what is advertised. `challenge` is what a 402 asks
-/// for; `www_authenticate` its header of that name, in which MPP asks.
+/// for; `mpp` whether it asks for MPP as well, where that is known.
 #[must_use]
 pub fn compare(
     advertised: &Advertised<'_>,
     status: u16,
     challenge: Option<&Result<Challenge, ProtocolError>>,
-    www_authenticate: Option<&str>,
+    mpp: Option<bool>,
     registry: &Registry,
 ) -> Vec<Finding> {
     let place = format!("{} {}", advertised.method, advertised.url);
     let mut judge = Judge { advertised, place, registry, found: Vec::new() };
     match (status, challenge) {
-        (402, Some(challenge)) => judge.payment_required(challenge, www_authenticate),
+        (402, Some(challenge)) => judge.payment_required(challenge, mpp),
         _ => judge.no_payment_required(status),
     }
     judge.found
@@ -113,12 +113,7 @@ impl Judge<'_> {
         }
     }
 
-    fn payment_required(
-        &mut self,
-        challenge: &Result<Challenge, ProtocolError>,
-        www_authenticate: Option<&str>,
-    ) {
-        let mpp = www_authenticate.is_some_and(asks_for_payment);
+    fn payment_required(&mut self, challenge: &Result<Challenge, ProtocolError>, mpp: Option<bool>) {
         match self.advertised.auth {
             _ if !self.advertised.documented => self.find(Code::Undocumented, "no document describes it"),
             Some(auth) if !auth.is_paid() => {
@@ -130,7 +125,7 @@ impl Judge<'_> {
         match challenge {
             Ok(challenge) => self.challenge(challenge),
             // MPP alone, without x402, is a 402 like any other.
-            Err(_) if mpp => {}
+            Err(_) if mpp == Some(true) => {}
             Err(error) => self.find(Code::Unreadable402, error.to_string()),
         }
         self.protocols(challenge.is_ok(), mpp);
@@ -216,10 +211,10 @@ impl Judge<'_> {
         }
     }
 
-    fn protocols(&mut self, x402: bool, mpp: bool) {
+    fn protocols(&mut self, x402: bool, mpp: Option<bool>) {
         let offered = |name: &str| match name {
             "x402" => Some(x402),
-            "mpp" => Some(mpp),
+            "mpp" => mpp,
             // Nobody here can tell.
             _ => None,
         };
@@ -232,7 +227,8 @@ impl Judge<'_> {
 }
 
 /// Whether a `WWW-Authenticate` header asks for MPP's scheme, `Payment`.
-fn asks_for_payment(header: &str) -> bool {
+#[must_use]
+pub fn asks_for_mpp(header: &str) -> bool {
     let begins = |challenge: &str| {
         let word = challenge.split_whitespace().next();
         word.is_some_and(|word| word.eq_ignore_ascii_case("payment"))

@@ -42,7 +42,7 @@ pub use call::{Input, Output};
 pub use document::Document;
 pub use finding::{Code, Finding, Severity};
 pub use listing::{Listed, ListedOffer, Listing};
-pub use live::{Advertised, LiveOffer, compare};
+pub use live::{Advertised, LiveOffer, asks_for_mpp, compare};
 pub use operation::Operation;
 pub use path::{fill, matches, normal};
 pub use price::{AdvertisedOffer, AdvertisedPrice, AdvertisedProtocol, PriceMode};
