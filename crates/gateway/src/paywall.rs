@@ -114,6 +114,11 @@ impl Terms {
         Ok(found)
     }
 
+    /// Header and body of the answer to a request without a payment.
+    pub(crate) fn quote(&self, path: &str) -> Result<(HeaderValue, Bytes), ProtocolError> {
+        self.ready.clone().map_or_else(|| self.render(path, None), Ok)
+    }
+
     /// The answer to a request without a payment.
     pub(crate) fn unpaid(&self, path: &str) -> Answer {
         self.answer(StatusCode::PAYMENT_REQUIRED, path, None)
@@ -125,9 +130,9 @@ impl Terms {
     }
 
     fn answer(&self, status: StatusCode, path: &str, error: Option<&str>) -> Answer {
-        let rendered = match (&self.ready, error) {
-            (Some(ready), None) => Ok(ready.clone()),
-            _ => self.render(path, error),
+        let rendered = match error {
+            None => self.quote(path),
+            Some(_) => self.render(path, error),
         };
         let (header, body) = match rendered {
             Ok(rendered) => rendered,

@@ -2,10 +2,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use farthing_money::{Asset, BaseUnits, Network, Price, Registry, Usd};
 use farthing_protocol::x402::Flow;
 use farthing_protocol::{MAX_OFFERS, Object, Requirements};
-use http::Method;
+use http::{HeaderValue, Method};
 use serde_json::json;
 use serde_saphyr::{Location, Spanned};
 
@@ -153,6 +154,16 @@ impl Pricing {
         lines
     }
 
+    /// What a call without a payment is answered, where it costs something: the header `PAYMENT-REQUIRED`, and the 402's
+    /// body. `path` is in the form of [`crate::canonical_path`].
+    #[must_use]
+    pub fn quote(&self, method: &Method, path: &str) -> Option<(HeaderValue, Bytes)> {
+        match &self.route(method, path)?.charge {
+            Charge::Paid(route) => route.terms.quote(path).ok(),
+            Charge::Free { .. } | Charge::Refused => None,
+        }
+    }
+
     /// The terms of every offer, for comparing them with what a facilitator settles.
     pub fn requirements(&self) -> impl Iterator<Item = &Requirements> {
         self.paid().flat_map(|route| route.terms.requirements())
@@ -185,11 +196,7 @@ struct Compiler<'a> {
 
 impl<'a> Compiler<'a> {
     fn new(config: &'a Config) -> Result<Self, ConfigError> {
-        let mut registry = Registry::builtin();
-        for asset in &config.text.assets {
-            let added = registry.add(asset.value.clone());
-            added.map_err(|error| config.error(asset.referenced, error.to_string()))?;
-        }
+        let registry = config.registry()?;
         Ok(Self { config, registry, public_url: config.public_url()?, site: Site::of(config)? })
     }
 

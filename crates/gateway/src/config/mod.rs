@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use farthing_facilitator::InProcessConfig;
-use farthing_money::{Asset, Price, Usd};
+use farthing_money::{Asset, Price, Registry, Usd};
 use serde::{Deserialize, Deserializer, de};
 use serde_saphyr::{Location, Spanned};
 
@@ -368,6 +368,19 @@ impl Config {
             Some(text) => Ok(self.origin(text)?.as_str().trim_end_matches('/').to_owned()),
             None => Ok(format!("http://{}", self.text.listen)),
         }
+    }
+
+    /// The assets that it knows: the built-in ones and its own.
+    ///
+    /// # Errors
+    /// [`ConfigError`] for an asset that cannot be added.
+    pub fn registry(&self) -> Result<Registry, ConfigError> {
+        let mut registry = Registry::builtin();
+        for asset in &self.text.assets {
+            let added = registry.add(asset.value.clone());
+            added.map_err(|error| self.error(asset.referenced, error.to_string()))?;
+        }
+        Ok(registry)
     }
 
     /// Whether this configuration differs from the other only in what can change while it runs.

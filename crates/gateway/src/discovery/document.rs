@@ -28,30 +28,41 @@ impl Kind {
             Self::Llms => "/llms.txt",
         }
     }
+
+    const fn content_type(self) -> HeaderValue {
+        match self {
+            Self::OpenApi | Self::X402 => HeaderValue::from_static("application/json"),
+            Self::Llms => HeaderValue::from_static("text/plain; charset=utf-8"),
+        }
+    }
 }
 
 /// A document as it is given out.
 #[derive(Debug, Clone)]
 pub struct Document {
+    kind: Kind,
     body: Bytes,
-    content_type: HeaderValue,
     etag: HeaderValue,
 }
 
 impl Document {
-    pub(super) fn json(text: String) -> Self {
-        Self::new(text, HeaderValue::from_static("application/json"))
-    }
-
-    pub(super) fn text(text: String) -> Self {
-        Self::new(text, HeaderValue::from_static("text/plain; charset=utf-8"))
-    }
-
-    fn new(text: String, content_type: HeaderValue) -> Self {
+    pub(super) fn new(kind: Kind, text: String) -> Self {
         let digest = hex::encode(&Sha256::digest(text.as_bytes())[..16]);
         // Quotes and hex digits always make a header.
         let etag = HeaderValue::try_from(format!("\"{digest}\"")).unwrap_or(HeaderValue::from_static("\"\""));
-        Self { body: Bytes::from(text), content_type, etag }
+        Self { kind, body: Bytes::from(text), etag }
+    }
+
+    /// Where it is served: `/openapi.json`.
+    #[must_use]
+    pub fn path(&self) -> &'static str {
+        self.kind.path()
+    }
+
+    /// Its media type, for a server that gives it out itself.
+    #[must_use]
+    pub fn content_type(&self) -> HeaderValue {
+        self.kind.content_type()
     }
 
     /// The document itself: UTF-8.
@@ -73,7 +84,7 @@ impl Document {
             *answer.status_mut() = StatusCode::NOT_MODIFIED;
             return answer;
         }
-        headers.insert(CONTENT_TYPE, self.content_type.clone());
+        headers.insert(CONTENT_TYPE, self.content_type());
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         answer
     }

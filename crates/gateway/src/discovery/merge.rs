@@ -67,7 +67,7 @@ fn list(paths: &mut Paths, pricing: &Pricing, upstream: &UpstreamDocument) -> BT
             }
         }
         for (method, operation) in exposed {
-            paths.list(&template, method, || operation);
+            paths.list(&template, method, operation);
         }
     }
     listed
@@ -81,7 +81,12 @@ fn route_of<'a>(pricing: &'a Pricing, method: &str, template: &str) -> Option<(u
     routes.find(|(_, route)| route.pattern.matches(&method, template))
 }
 
-fn with_price(mut operation: Map<String, Value>, method: &str, route: &Route, secured: bool) -> Value {
+fn with_price(
+    mut operation: Map<String, Value>,
+    method: &str,
+    route: &Route,
+    secured: bool,
+) -> Map<String, Value> {
     operation.remove("servers");
     if let Some(schema) = &route.about.input
         && !["requestBody", "parameters"].iter().any(|key| operation.contains_key(*key))
@@ -89,16 +94,16 @@ fn with_price(mut operation: Map<String, Value>, method: &str, route: &Route, se
         put_input(&mut operation, method, schema);
     }
     annotate(&mut operation, route, secured);
-    Value::Object(operation)
+    operation
 }
 
-fn without_price(mut operation: Map<String, Value>, secured: bool) -> Value {
+fn without_price(mut operation: Map<String, Value>, secured: bool) -> Map<String, Value> {
     operation.remove("servers");
     operation.remove("x-payment-info");
     if !secured {
         operation.entry("security").or_insert_with(|| json!([]));
     }
-    Value::Object(operation)
+    operation
 }
 
 /// Takes over what is true of the gateway as well, and the components that are still referred to.

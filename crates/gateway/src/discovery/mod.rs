@@ -6,6 +6,7 @@
 mod bazaar;
 mod document;
 mod merge;
+mod notice;
 mod openapi;
 mod refresh;
 mod site;
@@ -21,6 +22,7 @@ use serde_json::{Map, Value};
 pub(crate) use bazaar::bazaar;
 pub use document::Document;
 pub(crate) use document::Kind;
+pub use notice::Notice;
 pub(crate) use refresh::Follower;
 pub use refresh::upstream_document;
 pub(crate) use site::{About, Site};
@@ -46,9 +48,9 @@ pub struct Documents {
 impl Documents {
     fn of(site: &Site, openapi: &Map<String, Value>) -> Self {
         Self {
-            openapi: Document::json(Value::Object(openapi.clone()).to_string()),
-            x402: Document::json(told::x402(site, openapi).to_string()),
-            llms: Document::text(told::llms(site, openapi)),
+            openapi: Document::new(Kind::OpenApi, Value::Object(openapi.clone()).to_string()),
+            x402: Document::new(Kind::X402, told::x402(site, openapi).to_string()),
+            llms: Document::new(Kind::Llms, told::llms(site, openapi)),
         }
     }
 
@@ -91,8 +93,9 @@ impl Pricing {
         self.discovery.as_ref().map(|discovery| discovery.documents.load_full())
     }
 
-    /// Makes the documents anew, with what the upstream says of its operations.
-    pub(crate) fn describe_with(&self, upstream: &UpstreamDocument) {
+    /// Makes the documents anew, with what the upstream says of its operations. [`crate::SharedPricing::describe_with`]
+    /// does it for prices to come as well.
+    pub fn describe_with(&self, upstream: &UpstreamDocument) {
         let Some(Discovery { site, documents }) = &self.discovery else { return };
         let openapi = merge::merged(site, self, Some(upstream));
         documents.store(Arc::new(Documents::of(site, &openapi)));

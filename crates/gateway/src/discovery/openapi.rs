@@ -46,16 +46,20 @@ impl Paths {
         self.item(template).insert(key.to_owned(), value);
     }
 
-    /// Lists an operation, unless a more specific one stands there.
-    pub(crate) fn list(&mut self, template: &str, method: &str, operation: impl FnOnce() -> Value) {
-        self.item(template).entry(method).or_insert_with(operation);
+    /// Lists an operation, unless a more specific one stands there. One without words is called by its name.
+    pub(crate) fn list(&mut self, template: &str, method: &str, mut operation: Map<String, Value>) {
+        if !["summary", "description"].iter().any(|key| operation.contains_key(*key)) {
+            operation.insert("summary".to_owned(), json!(name(method, template)));
+        }
+        self.item(template).entry(method).or_insert(Value::Object(operation));
     }
 
     /// Lists a route by what the configuration says of it.
     pub(crate) fn list_route(&mut self, route: &Route) {
         let Some(method) = listed_method(route) else { return };
         let template = self.template(&route.pattern.template());
-        self.list(&template, &method, || operation(route, &method, &template));
+        let operation = operation(route, &method, &template);
+        self.list(&template, &method, operation);
     }
 
     fn item(&mut self, template: &str) -> &mut Map<String, Value> {
@@ -65,6 +69,11 @@ impl Paths {
     fn into_value(self) -> Value {
         self.items.into_iter().map(|(template, item)| (template, Value::Object(item))).collect()
     }
+}
+
+/// What an operation is called that has no words of its own: `GET /weather/{city}`.
+pub(crate) fn name(method: &str, template: &str) -> String {
+    format!("{} {template}", method.to_ascii_uppercase())
 }
 
 /// The same text for templates of the same requests.
@@ -85,7 +94,7 @@ fn listed_method(route: &Route) -> Option<String> {
 }
 
 /// An operation by what the configuration says of its route.
-fn operation(route: &Route, method: &str, template: &str) -> Value {
+fn operation(route: &Route, method: &str, template: &str) -> Map<String, Value> {
     let mut operation = Map::new();
     let parameters = path_parameters(route, template);
     if !parameters.is_empty() {
@@ -95,7 +104,7 @@ fn operation(route: &Route, method: &str, template: &str) -> Value {
         put_input(&mut operation, method, schema);
     }
     annotate(&mut operation, route, false);
-    Value::Object(operation)
+    operation
 }
 
 /// Puts a route's input into an operation: as its body, or, where the method has none, as its query.
@@ -119,9 +128,6 @@ pub(crate) fn annotate(operation: &mut Map<String, Value>, route: &Route, secure
         if let Some(text) = text {
             operation.insert(key.to_owned(), json!(text));
         }
-    }
-    if !["summary", "description"].iter().any(|key| operation.contains_key(*key)) {
-        operation.insert("summary".to_owned(), json!(route.pattern.name()));
     }
     if !about.tags.is_empty() {
         operation.insert("tags".to_owned(), json!(about.tags));
@@ -170,8 +176,7 @@ fn query_parameters(schema: &Value) -> Vec<Value> {
 fn answered(route: &Route) -> Value {
     let about = &route.about;
     let mut answer = json!({ "description": "The answer" });
-    if about.mime_type.is_some() || about.output.is_some() {
-        let media = about.mime_type.as_deref().unwrap_or("application/json");
+    if let Some(media) = about.media_type() {
         let schema = about.output.as_ref().map_or_else(|| json!({}), |schema| json!({ "schema": schema }));
         answer["content"] = json!({ media: schema });
     }

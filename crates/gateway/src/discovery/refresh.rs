@@ -44,9 +44,6 @@ pub(crate) struct Follower {
 
 impl Follower {
     pub(crate) fn new(config: &Config) -> Result<Option<Self>, GatewayError> {
-        if !config.text.discovery.enabled {
-            return Ok(None);
-        }
         let Some((source, every)) = config.document_source()? else { return Ok(None) };
         let tls = matches!(&source, Source::Url(url) if url.scheme() == "https");
         let connector = farthing_http::connector(tls, false, config.limits().connect)

@@ -103,13 +103,19 @@ impl About {
         }
     }
 
+    /// What the answer is: JSON where it has a schema and nothing else is said.
+    pub(crate) fn media_type(&self) -> Option<String> {
+        let json = self.output.as_ref().map(|_| "application/json".to_owned());
+        self.mime_type.clone().or(json)
+    }
+
     /// The resource as a 402 describes it, without its URL.
     pub(crate) fn resource(&self, site: Option<&Site>) -> ResourceInfo {
         let tags = self.tags.iter().filter(|tag| tag.len() <= MAX_SERVICE_NAME && is_printable_ascii(tag));
         let tags: Vec<String> = tags.take(MAX_RESOURCE_TAGS).cloned().collect();
         ResourceInfo {
             description: self.description.clone().or_else(|| self.summary.clone()),
-            mime_type: self.mime_type.clone(),
+            mime_type: self.media_type(),
             service_name: site.and_then(Site::service_name),
             tags: Some(tags).filter(|tags| !tags.is_empty()),
             ..ResourceInfo::new("")

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, Value, json};
 
-use super::openapi::METHODS;
+use super::openapi::{METHODS, name};
 use super::{Kind, Site};
 
 /// The longest line about one operation, in characters.
@@ -26,7 +26,9 @@ impl Operation<'_> {
 
     fn summary(&self) -> &str {
         let said = |key| self.of.get(key).and_then(Value::as_str);
-        said("summary").or_else(|| said("description")).unwrap_or("")
+        let said = said("summary").or_else(|| said("description")).unwrap_or("");
+        // What has no words of its own is called by its name.
+        if said == name(&self.method, self.template) { "" } else { said }
     }
 }
 
@@ -104,8 +106,12 @@ fn list(text: &mut String, title: &str, site: &Site, operations: &[Operation<'_>
     for operation in operations {
         let price = operation.prices().map(|prices| format!("{}. ", prices.join(" or "))).unwrap_or_default();
         let Operation { method, template, .. } = operation;
-        let summary = on_one_line(operation.summary());
-        let _ = writeln!(text, "- [{method} {template}]({}): {price}{summary}", site.url_of(template));
+        let line = format!(
+            "- [{method} {template}]({}): {price}{}",
+            site.url_of(template),
+            on_one_line(operation.summary())
+        );
+        let _ = writeln!(text, "{}", line.trim_end_matches([':', ' ']));
     }
 }
 

@@ -7,7 +7,9 @@ use axum::body::Body;
 use axum::routing::get;
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use farthing_gateway::{Config, Pricing, SharedPricing, UpstreamDocument};
+use farthing_protocol::discovery::{Document, WellKnown};
 use http::{Method, StatusCode};
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use crate::lifecycle::{start_selling, start_with};
@@ -116,6 +118,34 @@ async fn openapi_tells_every_call_its_price_and_its_schemas() {
     assert_eq!((&free["security"], free.get("x-payment-info")), (&json!([]), None));
     assert_eq!(free["parameters"][0]["name"], "rest");
     assert_eq!(world.api.served(), 0);
+}
+
+/// The reader that our own buyers use has nothing to say against what our gateway writes, and reads what is charged.
+#[tokio::test]
+async fn our_own_reader_finds_nothing_wrong() {
+    let world = World::selling(
+        &shop().replace("mime_type: image/png\n", "output: {type: object, example: {url: x}}\n"),
+    );
+    let origin = "https://api.example.com";
+    let registry = farthing_money::Registry::builtin();
+    let document = Document::read(&world.ask("/openapi.json").await.body, origin, &registry).unwrap();
+    let found: Vec<_> =
+        document.findings.iter().filter(|finding| !finding.place.contains("either")).collect();
+    assert!(found.is_empty(), "{found:?}");
+    let prices: Vec<_> =
+        document.operations.iter().map(|read| read.price.as_ref().map(ToString::to_string)).collect();
+    let wanted = [Some("$0.03 to $0.04"), Some("$0.05"), None, Some("$0.002")];
+    assert_eq!(prices, wanted.map(|price| price.map(str::to_owned)));
+    let values: Vec<_> =
+        document.operations[0].offers.iter().map(|offer| offer.value.unwrap().to_string()).collect();
+    assert_eq!(values, ["$0.03", "$0.04"]);
+    let well_known = WellKnown::read_x402(&world.ask("/.well-known/x402").await.body, origin).unwrap();
+    let priced = document.operations.iter().filter(|read| read.price.is_some()).map(|read| read.key(origin));
+    let listed = well_known
+        .resources
+        .iter()
+        .map(|entry| format!("{origin} {} {}", entry.method.as_ref().unwrap(), entry.path));
+    assert_eq!(listed.collect::<Vec<_>>(), priced.collect::<Vec<_>>());
 }
 
 /// What is told is what is asked for, in each of the three.
@@ -438,6 +468,72 @@ fn of_an_item_by_reference_the_operations_are_priced() {
     let weather = &document["paths"]["/weather/{c}"]["get"];
     assert_eq!((&weather["operationId"], &weather["security"]), (&json!("w"), &json!([])));
     assert_eq!(weather["x-payment-info"]["price"]["amount"], "0.002");
+}
+
+#[test]
+fn other_prices_keep_the_upstreams_words() {
+    let priced = |yaml: &str| Pricing::new(&Config::parse("gateway.yaml", yaml).unwrap()).unwrap();
+    let pricing = SharedPricing::new(priced(&shop()));
+    pricing.describe_with(UpstreamDocument::parse(UPSTREAM.as_bytes()).unwrap());
+    pricing.replace(priced(&shop().replace("$0.002", "$0.003")));
+    let document: Value = serde_json::from_slice(pricing.documents().unwrap().openapi.body()).unwrap();
+    let weather = &document["paths"]["/weather/{place}"]["get"];
+    assert_eq!(weather["operationId"], "weather");
+    assert_eq!(weather["x-payment-info"]["price"]["amount"], "0.003");
+    let llms = pricing.documents().unwrap().llms.body().clone();
+    assert!(std::str::from_utf8(&llms).unwrap().contains("$0.003"));
+}
+
+/// Any JSON, with the words that mean something to OpenAPI.
+fn any_json() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        Just(json!(7)),
+        Just(json!(true)),
+        "[a-z{}/#]{0,8}".prop_map(Value::from),
+        Just(json!("#/components/schemas/A")),
+        Just(json!("#/components/pathItems/A")),
+    ];
+    let key = prop_oneof![
+        "/[a-z{}/]{0,8}",
+        Just("/weather/{c}".to_owned()),
+        Just("get".to_owned()),
+        Just("post".to_owned()),
+        Just("$ref".to_owned()),
+        Just("parameters".to_owned()),
+        Just("responses".to_owned()),
+        Just("security".to_owned()),
+        Just("x-payment-info".to_owned()),
+        Just("schemas".to_owned()),
+        Just("pathItems".to_owned()),
+        Just("A".to_owned()),
+    ];
+    leaf.prop_recursive(5, 40, 5, move |inner| {
+        prop_oneof![
+            proptest::collection::vec(inner.clone(), 0..3).prop_map(Value::from),
+            proptest::collection::btree_map(key.clone(), inner, 0..5)
+                .prop_map(|map| Value::Object(map.into_iter().collect())),
+        ]
+    })
+}
+
+proptest! {
+    /// Whatever an upstream writes, each priced call is told once, at its price, and the document can be read.
+    #[test]
+    fn no_document_hides_or_changes_a_price(paths in any_json(), components in any_json(), info in any_json(), servers in any_json()) {
+        let paths = if paths.is_object() { paths } else { json!({ "/weather/{c}": paths }) };
+        let upstream = json!({"openapi": "3.1.0", "info": info, "servers": servers, "paths": paths, "components": components});
+        let document = merged(&shop(), &upstream.to_string());
+        let calls = document["paths"].as_object().unwrap().values();
+        let mut prices: Vec<&str> = calls
+            .flat_map(|item| item.as_object().unwrap().values())
+            .filter_map(|operation| operation["x-payment-info"]["offers"][0]["amount"].as_str())
+            .collect();
+        prices.sort_unstable();
+        prop_assert_eq!(prices, ["2000", "30000", "50000"]);
+        let read = Document::read(document.to_string().as_bytes(), "https://api.example.com", &farthing_money::Registry::builtin());
+        prop_assert!(read.is_ok());
+    }
 }
 
 /// With `unmatched: free` everything that the upstream tells can be called.
