@@ -41,3 +41,4 @@
 )]
 
 pub mod guard;
+pub mod mcp;

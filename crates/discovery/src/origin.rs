@@ -179,7 +179,7 @@ impl Origin {
         method: &str,
         url: &Url,
         status: u16,
-        challenge: Option<&Result<Challenge, ProtocolError>>,
+        challenge: Option<Result<&Challenge, &ProtocolError>>,
         mpp: Option<bool>,
         registry: &Registry,
     ) -> Vec<Finding> {

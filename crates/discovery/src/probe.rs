@@ -79,7 +79,13 @@ impl Discovery {
         let mpp = answer.headers.get_all(header::WWW_AUTHENTICATE).iter();
         let mpp = mpp.filter_map(|value| value.to_str().ok()).any(discovery::asks_for_mpp);
         let advertised = origin::advertised(Some(resource), &resource.method, &request.url, request.made_up);
-        let findings = discovery::compare(&advertised, status, challenge.as_ref(), Some(mpp), registry);
+        let findings = discovery::compare(
+            &advertised,
+            status,
+            challenge.as_ref().map(Result::as_ref),
+            Some(mpp),
+            registry,
+        );
         let offers = challenge.and_then(Result::ok).map(|challenge| challenge.offers).unwrap_or_default();
         let offers: Vec<_> = offers.iter().map(|offer| LiveOffer::of(offer, registry)).collect();
         let live = Live::Answered {

@@ -80,7 +80,10 @@ struct Answered {
 impl Discovery {
     /// Asks several indexes at once. One that fails loses nobody else's results.
     pub async fn search(&self, query: &Query, indexes: &[Url]) -> Found {
-        let asking = futures::stream::iter(indexes).map(|index| self.ask_index(query, index));
+        // Futures that are made before the stream is: of a closure over references the compiler cannot tell that what it
+        // makes may move between threads.
+        let asking: Vec<_> = indexes.iter().map(|index| self.ask_index(query, index)).collect();
+        let asking = futures::stream::iter(asking);
         let answers: Vec<Answered> = asking.buffered(self.config().origins_at_once.max(1)).collect().await;
         let mut results = Vec::new();
         let mut asked = Vec::new();

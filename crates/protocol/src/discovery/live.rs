@@ -71,7 +71,7 @@ impl LiveOffer {
 pub fn compare(
     advertised: &Advertised<'_>,
     status: u16,
-    challenge: Option<&Result<Challenge, ProtocolError>>,
+    challenge: Option<Result<&Challenge, &ProtocolError>>,
     mpp: Option<bool>,
     registry: &Registry,
 ) -> Vec<Finding> {
@@ -113,7 +113,7 @@ impl Judge<'_> {
         }
     }
 
-    fn payment_required(&mut self, challenge: &Result<Challenge, ProtocolError>, mpp: Option<bool>) {
+    fn payment_required(&mut self, challenge: Result<&Challenge, &ProtocolError>, mpp: Option<bool>) {
         match self.advertised.auth {
             _ if !self.advertised.documented => self.find(Code::Undocumented, "no document describes it"),
             Some(auth) if !auth.is_paid() => {
