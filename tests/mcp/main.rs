@@ -7,6 +7,7 @@
 mod approvals;
 mod bodies;
 mod cancel;
+mod hostile;
 mod http;
 mod pay;
 mod refused;

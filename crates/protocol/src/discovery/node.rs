@@ -30,6 +30,11 @@ impl Findings {
         self.list.len()
     }
 
+    /// Whether one of these was found since `from`.
+    pub(super) fn has_since(&self, from: usize, codes: &[Code]) -> bool {
+        self.list.iter().skip(from).any(|finding| codes.contains(&finding.code))
+    }
+
     /// Says of everything found since `from` that it is about this resource.
     pub(super) fn about(&mut self, from: usize, key: &str) {
         for finding in self.list.iter_mut().skip(from) {

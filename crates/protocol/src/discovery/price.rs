@@ -16,6 +16,8 @@ const MAX_ENTRIES: usize = 50;
 const NAME: usize = 100;
 /// The most characters that are kept of a description.
 const DESCRIPTION: usize = 500;
+/// Why there may be no price.
+const NO_PRICE: [Code; 3] = [Code::MissingPrice, Code::MalformedPrice, Code::ReversedRange];
 
 /// Whether the price is known before the call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -143,6 +145,7 @@ impl PaymentInfo {
         if !info.is_object(findings) {
             return Self::default();
         }
+        let from = findings.len();
         let offers = read_offers(info, registry, findings);
         let offered = price_of(&offers);
         let said = read_price(info, &offers, findings);
@@ -155,7 +158,10 @@ impl PaymentInfo {
         }
         let protocols = read_protocols(info, &offers, findings);
         let price = said.or(offered);
-        check_price(info, price.as_ref(), &offers, findings);
+        // Why there is none may have been told already.
+        if price.is_some() || !findings.has_since(from, &NO_PRICE) {
+            check_price(info, price.as_ref(), &offers, findings);
+        }
         Self { price, offers, protocols }
     }
 }
@@ -173,9 +179,9 @@ fn check_price(
         Some(price) if price.currency != "USD" => {
             findings.add(Code::UnknownCurrency, &info.at, format!("the price is {price}"));
         }
+        Some(_) => {}
         None if offers.is_empty() => findings.add(Code::MissingPrice, &info.at, "there is no price"),
         None => findings.add(Code::UnknownCurrency, &info.at, "no offer is in a known currency"),
-        Some(_) => {}
     }
 }
 
