@@ -8,6 +8,7 @@ mod attacks_seller;
 mod caps;
 mod crash;
 mod failures;
+mod gateway_check;
 mod output;
 mod paid_call;
 mod peers;

@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use farthing_money::{Network, Price};
 
 mod discover;
+mod gateway;
 mod guard;
 mod install;
 mod mcp;
@@ -14,6 +15,7 @@ mod policy;
 mod ui;
 
 pub(crate) use discover::{DiscoverArgs, SearchArgs};
+pub(crate) use gateway::{GatewayArgs, GatewayCheckArgs, GatewayCommand};
 pub(crate) use guard::{Compat, GuardArgs, GuardCommand, ScanArgs, ServerArgs, Transport};
 pub(crate) use install::{InstallArgs, UninstallArgs, WhichArgs};
 pub(crate) use mcp::McpArgs;
@@ -275,23 +277,6 @@ pub(crate) enum LedgerCommand {
         #[arg(long, value_name = "HASH")]
         expect_head: Option<String>,
     },
-}
-
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  farthing gateway -c gateway.yaml
-  farthing gateway -c gateway.yaml --check   read the configuration, list the prices, exit")]
-pub(crate) struct GatewayArgs {
-    /// The configuration; docs/gateway.md explains every key.
-    #[arg(short, long, default_value = "gateway.yaml", value_name = "FILE")]
-    pub(crate) config: PathBuf,
-    /// Read the configuration, list the prices, and exit.
-    #[arg(long)]
-    pub(crate) check: bool,
-    /// Listen here instead of where the configuration says.
-    #[arg(long, value_name = "ADDR")]
-    pub(crate) listen: Option<std::net::SocketAddr>,
 }
 
 #[derive(Debug, Args)]

@@ -12,6 +12,7 @@ mod attacks;
 mod charging;
 mod configuration;
 mod copies;
+mod discovery;
 mod lifecycle;
 mod paths;
 mod proxying;
