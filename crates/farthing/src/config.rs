@@ -34,6 +34,9 @@ pub(crate) struct Config {
     /// Hosts that are paid over plain http although they are not this machine.
     #[serde(default)]
     pub(crate) plain_http_hosts: Vec<String>,
+    /// Hosts that agents may call although they are on this machine or in a private network.
+    #[serde(default)]
+    pub(crate) private_hosts: Vec<String>,
     /// How many seconds an answer may take to begin.
     #[serde(default, deserialize_with = "number")]
     timeout_seconds: Option<u64>,

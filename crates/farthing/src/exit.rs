@@ -189,6 +189,7 @@ impl From<FetchError> for Failure {
             }
             FetchError::Unanswered { .. } | FetchError::TimedOut { .. } => Code::Unreachable,
             FetchError::BadChallenge { .. } => Code::Unpayable,
+            FetchError::OutOfReach(_) => Code::Refused,
             FetchError::PlainHttp(_) => {
                 return Self::new(Code::Unpayable, error).hint(
                     "nothing was paid; call it with https://, or name the host under `plain_http_hosts` in config.yaml",

@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use farthing_ambient::{OsEntropy, SystemClock, causes};
+use farthing_http::Reach;
 use farthing_keystore::{Keystore, PASSPHRASE_VARIABLE, Unlock};
 use farthing_ledger::Ledger;
 use farthing_money::Network;
@@ -99,6 +100,7 @@ impl Session {
             timeout: timeout_seconds.map_or(self.config.timeout(), Duration::from_secs),
             bodies: BodyStore::new(self.home.folder(), self.config.max_body_bytes()),
             plain_http_hosts: self.config.plain_http_hosts.clone(),
+            reach: Reach::anywhere(),
         };
         Ok(Client::new(Arc::new(self.wallet()?), config)?)
     }

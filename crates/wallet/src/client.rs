@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use farthing_ambient::{causes, fault};
+use farthing_http::Reach;
 use farthing_ledger::{Outcome, Purchase, PurchaseId};
 use farthing_money::Asset;
 use farthing_policy::{Limit, Usage};
@@ -23,15 +24,18 @@ pub struct ClientConfig {
     pub bodies: BodyStore,
     /// Hosts that are paid over plain HTTP although they are not this machine.
     pub plain_http_hosts: Vec<String>,
+    /// What may be called at all: everything where a person says what is called, less where an agent does.
+    pub reach: Reach,
 }
 
 impl Default for ClientConfig {
-    /// 60 seconds; bodies up to 1 GiB under the current folder.
+    /// 60 seconds; bodies up to 1 GiB under the current folder; everything may be called.
     fn default() -> Self {
         Self {
             timeout: Duration::from_secs(60),
             bodies: BodyStore::new(".", 1 << 30),
             plain_http_hosts: Vec::new(),
+            reach: Reach::anywhere(),
         }
     }
 }
@@ -117,7 +121,9 @@ impl Client {
         // The first caller in a process chooses; a second choice of the same provider changes nothing.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let builder = || {
-            reqwest::Client::builder()
+            config
+                .reach
+                .bound(reqwest::Client::builder())
                 .redirect(reqwest::redirect::Policy::none())
                 .user_agent(concat!("farthing/", env!("CARGO_PKG_VERSION")))
                 .connect_timeout(connect_timeout(&config))
@@ -165,6 +171,7 @@ impl Client {
     /// [`FetchError`]
     pub async fn resume(&self, request: Request, purchase: &PurchaseId) -> Result<Fetched, FetchError> {
         request.check_headers()?;
+        self.config.reach.check(&request.url)?;
         self.refuse_plain_http(&request)?;
         self.ready_to_keep().await?;
         let authorization = self.wallet.resume(&request, purchase).await?;
@@ -188,6 +195,7 @@ impl Client {
 
     async fn ask(&self, request: &Request) -> Result<Response, FetchError> {
         request.check_headers()?;
+        self.config.reach.check(&request.url)?;
         self.tell(Step::Asking);
         let url = request.recorded_url();
         let timed_out = |url| FetchError::TimedOut { url, seconds: self.config.timeout.as_secs() };

@@ -1,5 +1,6 @@
 use std::path::PathBuf;
 
+use farthing_http::OutOfReach;
 use farthing_ledger::{LedgerError, Outcome, PurchaseId};
 use farthing_money::Network;
 use farthing_policy::Denial;
@@ -82,6 +83,9 @@ pub enum FetchError {
         /// Why not.
         why: &'static str,
     },
+    /// The address is not to be called from here.
+    #[error(transparent)]
+    OutOfReach(#[from] OutOfReach),
     /// The 402 cannot be read.
     #[error("{url} asks for payment in a way that cannot be read: {source}")]
     BadChallenge {

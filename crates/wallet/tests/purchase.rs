@@ -156,7 +156,7 @@ fn buyer(policy: &str) -> Buyer {
     let config = ClientConfig {
         timeout: Duration::from_secs(2),
         bodies: BodyStore::new(home.path(), 1 << 20),
-        plain_http_hosts: Vec::new(),
+        ..ClientConfig::default()
     };
     Buyer { client: Client::new(Arc::new(wallet), config).unwrap(), ledger, clock, _home: home }
 }

@@ -9,6 +9,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
 use axum::{Router, body::Body};
 use farthing_ambient::{SeededEntropy, TestClock};
+use farthing_http::Reach;
 use farthing_ledger::{Ledger, PurchaseFilter};
 use farthing_money::{BaseUnits, Network, Registry};
 use farthing_policy::Policy;
@@ -56,6 +57,10 @@ async fn sell(uri: Uri, headers: HeaderMap) -> Response {
 }
 
 fn buyer(home: &std::path::Path) -> (Client, Ledger) {
+    buyer_within(Reach::anywhere(), home)
+}
+
+fn buyer_within(reach: Reach, home: &std::path::Path) -> (Client, Ledger) {
     let clock = Arc::new(TestClock::at_unix_second(1_800_000_000));
     let ledger = Ledger::in_memory(clock.clone()).unwrap();
     let secret = secp256k1::SecretKey::from_byte_array([7; 32]).unwrap();
@@ -71,7 +76,8 @@ fn buyer(home: &std::path::Path) -> (Client, Ledger) {
         entropy: Arc::new(SeededEntropy::new(2)),
     });
     let bodies = BodyStore::new(home, 1 << 20);
-    let config = ClientConfig { timeout: Duration::from_millis(500), bodies, plain_http_hosts: Vec::new() };
+    let config =
+        ClientConfig { timeout: Duration::from_millis(500), bodies, reach, ..ClientConfig::default() };
     (Client::new(Arc::new(wallet), config).unwrap(), ledger)
 }
 
@@ -135,4 +141,17 @@ async fn with_a_proxy_in_the_environment() {
     let (client, _) = buyer(home.path());
     let request = Request::get(&format!("{}/free", seller().await)).unwrap();
     assert_eq!(client.fetch(request, CallLimits::default()).await.unwrap().status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn who_may_call_the_internet_only_calls_nothing_on_this_machine() {
+    let home = tempfile::tempdir().unwrap();
+    let seller = seller().await;
+    let host = seller.trim_start_matches("http://").to_owned();
+    let url = format!("{seller}/free");
+    let (outsider, _) = buyer_within(Reach::public(), home.path());
+    let refused = outsider.fetch(Request::get(&url).unwrap(), CallLimits::default()).await;
+    assert!(matches!(refused, Err(FetchError::OutOfReach(_))), "{refused:?}");
+    let (insider, _) = buyer_within(Reach::public().and_hosts([host]), home.path());
+    assert_eq!(insider.fetch(Request::get(&url).unwrap(), CallLimits::default()).await.unwrap().status, 200);
 }

@@ -227,7 +227,7 @@ impl Buyer {
         let config = ClientConfig {
             timeout: Duration::from_secs(1),
             bodies: BodyStore::new(home.path(), max_bytes),
-            plain_http_hosts: Vec::new(),
+            ..ClientConfig::default()
         };
         Self { client: Client::new(Arc::new(wallet), config).unwrap(), ledger, home }
     }
