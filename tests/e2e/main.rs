@@ -11,6 +11,8 @@ mod failures;
 mod output;
 mod paid_call;
 mod peers;
+mod person;
 mod rpc_faults;
+mod send;
 mod slow_network;
 mod world;

@@ -8,12 +8,14 @@ use farthing_money::{Network, Price};
 
 mod guard;
 mod policy;
+mod send;
 
 pub(crate) use guard::{Compat, GuardArgs, GuardCommand, ScanArgs, ServerArgs, Transport};
 pub(crate) use policy::{
     ApprovalsCommand, AuditCommand, AuditFormat, BoundArgs, ExplainArgs, FreezeArgs, ImportCommand,
     PolicyCommand, SimulateArgs, ThawArgs,
 };
+pub(crate) use send::{Amount, SendArgs};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Yellow.on_default().bold())
@@ -76,6 +78,8 @@ pub(crate) enum Command {
     History(HistoryArgs),
     /// Show one purchase: terms, payment, settlement, answer.
     Receipt(ReceiptArgs),
+    /// Send money out, within the policy's caps.
+    Send(SendArgs),
     /// Ask the chains about payments whose outcome is unknown.
     Reconcile,
     /// Look after the ledger.

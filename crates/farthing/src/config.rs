@@ -7,6 +7,7 @@ use std::time::Duration;
 use farthing_keystore::Unlock;
 use farthing_money::{Asset, Network, Registry};
 use serde::{Deserialize, Deserializer};
+use url::Url;
 
 use crate::exit::{Code, Failure};
 use crate::home;
@@ -47,6 +48,18 @@ pub(crate) struct Config {
     pub(crate) unlock: Option<Unlock>,
     /// Who is told that an approval waits.
     pub(crate) approvals: Option<ApprovalsConfig>,
+    /// Who brings transfers onto the chain; the wallet itself, out of its own ETH, where nobody is named.
+    pub(crate) facilitator: Option<FacilitatorAt>,
+}
+
+/// A facilitator of somebody else's.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct FacilitatorAt {
+    /// Its address.
+    pub(crate) url: Url,
+    /// The environment variable that holds the key by which it knows us.
+    pub(crate) bearer_env: Option<String>,
 }
 
 /// One network.

@@ -102,6 +102,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Fetch(args) => commands::fetch::run(&session, args, output).await,
         Command::History(args) => commands::history::run(&session, args, output).await,
         Command::Receipt(args) => commands::receipt::run(&session, args, output).await,
+        Command::Send(args) => commands::send::run(&session, args, output).await,
         Command::Reconcile => commands::reconcile::run(&session, output).await,
         Command::Ledger(command) => commands::ledger::run(&session, command, output).await,
         Command::Config(ConfigCommand::Show) => commands::config::show(&session, output),

@@ -36,6 +36,7 @@ mod progress;
 mod reconcile;
 mod request;
 mod room;
+mod transfer;
 mod wallet;
 
 pub use appraise::{Appraisal, Shortage, Verdict};
@@ -45,4 +46,5 @@ pub use error::{FetchError, WalletError};
 pub use local::{LocalWallet, LocalWalletConfig};
 pub use progress::{Observer, Step};
 pub use request::Request;
+pub use transfer::Transfer;
 pub use wallet::{Authorization, Balance, CallLimits, PurchaseResult, Reconciled, StillOpen, Wallet};
