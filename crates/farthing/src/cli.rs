@@ -13,6 +13,7 @@ mod install;
 mod mcp;
 mod policy;
 mod ui;
+mod send;
 
 pub(crate) use discover::{DiscoverArgs, SearchArgs};
 pub(crate) use gateway::{GatewayArgs, GatewayCheckArgs, GatewayCommand};
@@ -24,6 +25,7 @@ pub(crate) use policy::{
     PolicyCommand, SimulateArgs, ThawArgs,
 };
 pub(crate) use ui::{ReceiptArgs, UiArgs};
+pub(crate) use send::{Amount, SendArgs};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Yellow.on_default().bold())
@@ -92,6 +94,8 @@ pub(crate) enum Command {
     Receipt(ReceiptArgs),
     /// Open a page in the browser: balances, spending, budgets, history, approvals, the freeze.
     Ui(UiArgs),
+    /// Send money out, within the policy's caps.
+    Send(SendArgs),
     /// Ask the chains about payments whose outcome is unknown.
     Reconcile,
     /// Look after the ledger.

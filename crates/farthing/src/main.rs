@@ -108,6 +108,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::History(args) => commands::history::run(&session, args, output).await,
         Command::Receipt(args) => commands::receipt::run(&session, args, output).await,
         Command::Ui(args) => commands::ui::run(&session, args, output).await,
+        Command::Send(args) => commands::send::run(&session, args, output).await,
         Command::Reconcile => commands::reconcile::run(&session, output).await,
         Command::Mcp(args) => commands::mcp::run(&session, args, output).await,
         Command::Ledger(command) => commands::ledger::run(&session, command, output).await,

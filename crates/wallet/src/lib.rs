@@ -39,6 +39,7 @@ mod progress;
 mod reconcile;
 mod request;
 mod room;
+mod transfer;
 mod wallet;
 
 pub use appraise::{Appraisal, Shortage, Verdict};
@@ -50,4 +51,5 @@ pub use local::{LocalWallet, LocalWalletConfig};
 pub use pass::{PaidBody, Passed, PassedBody};
 pub use progress::{Observer, Step};
 pub use request::Request;
+pub use transfer::Transfer;
 pub use wallet::{Authorization, Balance, CallLimits, PurchaseResult, Reconciled, StillOpen, Wallet};

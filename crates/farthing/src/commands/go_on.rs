@@ -80,7 +80,7 @@ pub(crate) fn get_answer(purchase: &Purchase, home: &Home) -> String {
 }
 
 /// A command of ours for this wallet.
-fn command(arguments: &str, home: &Home) -> String {
+pub(crate) fn command(arguments: &str, home: &Home) -> String {
     let named = home.named().map(|folder: &Path| format!(" --home {}", quoted(&folder.to_string_lossy())));
     format!("`farthing {arguments}{}`", named.unwrap_or_default())
 }

@@ -117,7 +117,7 @@ async fn ask(
     };
     let registry = &discovery.config().registry;
     let challenge = (status == 402).then_some(challenge);
-    let findings = origin.judge(&resource.method, &url, status, challenge.as_ref(), None, registry);
+    let findings = origin.judge(&resource.method, &url, status, challenge.as_ref().map(Result::as_ref), None, registry);
     let offers = challenge.and_then(Result::ok).map(|challenge| challenge.offers).unwrap_or_default();
     let offers: Vec<_> = offers.iter().map(|offer| LiveOffer::of(offer, registry)).collect();
     let price = offers.iter().filter_map(|offer| offer.value).min();
