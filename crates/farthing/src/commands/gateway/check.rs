@@ -82,5 +82,5 @@ fn ask(origin: &str, pricing: &Pricing, operation: &Operation, registry: &Regist
         protocols: &operation.protocols,
     };
     let challenge = Challenge::read(Some(header.as_bytes()), &body);
-    Some(compare(&advertised, 402, Some(&challenge), None, registry))
+    Some(compare(&advertised, 402, Some(challenge.as_ref()), None, registry))
 }
