@@ -25,8 +25,7 @@ pub(crate) struct Asker {
 #[derive(Debug, Clone)]
 pub(crate) struct Question {
     pub(crate) url: Url,
-    /// HEAD in the place of GET.
-    pub(crate) head: bool,
+    pub(crate) method: Method,
     pub(crate) accept: &'static str,
     /// How many bytes of the body are read.
     pub(crate) most: usize,
@@ -103,8 +102,11 @@ impl Asker {
         };
         self.config.reach.check(url).map_err(out_of_reach)?;
         let client = if url.scheme() == "http" && is_this_machine(url) { &self.direct } else { &self.http };
-        let method = if question.head { Method::HEAD } else { Method::GET };
-        let sent = client.request(method, url.clone()).header(header::ACCEPT, question.accept).send().await;
+        let sent = client
+            .request(question.method.clone(), url.clone())
+            .header(header::ACCEPT, question.accept)
+            .send()
+            .await;
         sent.map_err(unreachable)
     }
 }

@@ -15,9 +15,9 @@ const URL: &str = "farthing-resource:url";
 /// What an unpaid 402 says; replaced by the reason where a payment was refused.
 const UNPAID: &str = r#""error":"Payment required""#;
 
-/// The longest `PAYMENT-REQUIRED` header with extensions, in bytes, before the resource's URL is filled in: proxies let
-/// 8 KB of headers through, some only 4 KB of them at all.
-const MAX_EXTENDED_HEADER: usize = 7000;
+/// The longest `PAYMENT-REQUIRED` header with extensions, in bytes, before the resource's URL is filled in. Many proxies
+/// take 8 KB of headers at most, and a buyer sends all of it back with his payment beside it.
+const MAX_EXTENDED_HEADER: usize = 5500;
 
 /// A priced route's terms in every form that a request needs.
 #[derive(Debug)]

@@ -76,10 +76,18 @@ pub(crate) fn name(method: &str, template: &str) -> String {
     format!("{} {template}", method.to_ascii_uppercase())
 }
 
-/// The same text for templates of the same requests.
+/// The same text for templates of the same requests: without the names of parameters.
 fn shape(template: &str) -> String {
-    let segment = |part: &str| if part.contains('{') { "{}".to_owned() } else { part.to_ascii_lowercase() };
-    template.split('/').map(segment).collect::<Vec<_>>().join("/")
+    let mut shape = String::new();
+    let mut rest = template;
+    while let Some((before, after)) = rest.split_once('{') {
+        shape.push_str(before);
+        shape.push_str("{}");
+        rest = after.split_once('}').map_or("", |(_, after)| after);
+    }
+    shape.push_str(rest);
+    shape.make_ascii_lowercase();
+    shape
 }
 
 /// The method that a route is listed under; none for what is of no use to buyers, or has no word in OpenAPI. A route

@@ -13,6 +13,7 @@ mod charging;
 mod configuration;
 mod copies;
 mod discovery;
+mod documents;
 mod lifecycle;
 mod paths;
 mod proxying;
