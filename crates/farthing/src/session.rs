@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use farthing_ambient::{OsEntropy, SystemClock, causes};
 use farthing_http::Reach;
-use farthing_keystore::{Keys, Keystore, PASSPHRASE_VARIABLE, Unlock};
+use farthing_keystore::{Keys, Keystore, PASSPHRASE_VARIABLE, Passphrase, Unlock};
 use farthing_ledger::Ledger;
 use farthing_money::Network;
 use farthing_policy::Policy;
@@ -90,7 +90,11 @@ impl Session {
     }
 
     /// A wallet of this payer's, under this policy.
-    pub(crate) fn wallet_of(&self, payer: Arc<dyn Payer>, policy: Arc<Policy>) -> Result<LocalWallet, Failure> {
+    pub(crate) fn wallet_of(
+        &self,
+        payer: Arc<dyn Payer>,
+        policy: Arc<Policy>,
+    ) -> Result<LocalWallet, Failure> {
         Ok(LocalWallet::new(LocalWalletConfig {
             payers: vec![payer],
             registry: self.config.registry()?,
@@ -150,6 +154,12 @@ impl Session {
         unlock(self.config.unlock.as_ref(), keystore).map_err(|error| WalletError::from(error).into())
     }
 
+    /// The passphrase that the environment or the configuration gives, or that somebody is asked for.
+    pub(crate) fn passphrase(&self, keystore: &Keystore) -> Result<Passphrase, Failure> {
+        let given = passphrase(self.config.unlock.as_ref(), keystore);
+        given.map_err(|error| WalletError::from(error).into())
+    }
+
     /// Pays from these keys, which stay encrypted until the first signature.
     pub(crate) fn payer(&self, keystore: Keystore) -> Result<Arc<dyn Payer>, Failure> {
         let address = keystore.info().evm.to_checksum(None);
@@ -190,12 +200,16 @@ pub(crate) fn policy_at(path: &Path) -> Result<Policy, Failure> {
 }
 
 fn unlock(configured: Option<&Unlock>, keystore: &Keystore) -> Result<Keys, RailError> {
+    let passphrase = passphrase(configured, keystore)?;
+    keystore.unlock(&passphrase).map_err(|error| RailError::Locked(causes(&error)))
+}
+
+fn passphrase(configured: Option<&Unlock>, keystore: &Keystore) -> Result<Passphrase, RailError> {
     // Somebody may be asked now, on a line of its own.
     crate::output::clear_status();
-    let locked = |error: &dyn std::error::Error| RailError::Locked(causes(error));
     let environment = std::env::var_os(PASSPHRASE_VARIABLE);
     let passphrase = Unlock::passphrase(configured, keystore.info().evm, environment);
-    keystore.unlock(&passphrase.map_err(|error| locked(&error))?).map_err(|error| locked(&error))
+    passphrase.map_err(|error| RailError::Locked(causes(&error)))
 }
 
 /// A network at these endpoints; at its public ones where none is given.

@@ -107,7 +107,7 @@ mod tests {
 
     fn hint(arguments: &str) -> String {
         let cli = Cli::try_parse_from(arguments.split(' ')).unwrap();
-        let Command::Fetch(args) = cli.command else { panic!("no fetch") };
+        let Some(Command::Fetch(args)) = cli.command else { panic!("no fetch") };
         let home = Home::locate(cli.home.as_deref()).unwrap();
         GoOn::new(&home, &args).resume(&PurchaseId("01ID".into()))
     }

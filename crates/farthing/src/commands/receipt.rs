@@ -3,7 +3,7 @@
 use farthing_ambient::causes;
 use farthing_ledger::{Outcome, Purchase, PurchaseState};
 use farthing_ui::Receipt;
-use farthing_wallet::{BodyStore, FetchedBody};
+use farthing_wallet::{BodyStore, FetchedBody, has_answer};
 use serde_json::json;
 
 use super::body::{body_json, write_body};
@@ -106,7 +106,9 @@ async fn print_body(session: &Session, purchase: &Purchase, output: Output) -> R
     let nothing = || {
         let failure = Failure::new(Code::Configuration, "no body was kept for this purchase");
         match purchase.state {
-            PurchaseState::Paid => failure.hint(get_answer(purchase, session.home())),
+            PurchaseState::Paid if !has_answer(purchase) => {
+                failure.hint(get_answer(purchase, session.home()))
+            }
             _ => failure,
         }
     };

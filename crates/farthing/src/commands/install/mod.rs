@@ -11,7 +11,7 @@ use farthing_ambient::OsEntropy;
 use farthing_install::{Change, Client, InstallError, Os, Scope, Server, Status, Surroundings};
 use serde_json::{Value, json};
 
-use crate::cli::{InstallArgs, UninstallArgs, WhichArgs};
+use crate::cli::{InstallArgs, UninstallArgs, WhichClientArgs};
 use crate::exit::{Code, Failure};
 use crate::home::Home;
 use crate::output::{BAD, DIM, GOOD, Output, STRONG, WARN, printable};
@@ -53,7 +53,7 @@ pub(crate) fn uninstall(args: &UninstallArgs, output: Output) -> Result<(), Fail
 
 /// What one run of the command is about.
 pub(super) struct Work<'a> {
-    which: &'a WhichArgs,
+    which: &'a WhichClientArgs,
     scope: Scope,
     server: Server,
     user_home: PathBuf,
@@ -77,7 +77,7 @@ enum Done {
 }
 
 impl<'a> Work<'a> {
-    fn new(which: &'a WhichArgs, server: Server, output: Output) -> Result<Self, Failure> {
+    fn new(which: &'a WhichClientArgs, server: Server, output: Output) -> Result<Self, Failure> {
         let user_home = Home::user()?;
         let project = std::env::current_dir().map_err(|error| {
             Failure::new(Code::Configuration, format!("this folder cannot be told: {error}"))

@@ -3,7 +3,7 @@
 //! A transfer is an `exact` payment whose payee is the receiver. Who brings it onto the chain, this wallet with its own ETH
 //! or a facilitator, can neither change nor repeat it; so it is sent at most once, whichever way it is tried.
 
-pub(super) mod confirm;
+mod confirm;
 mod plan;
 mod settle;
 
@@ -19,6 +19,7 @@ use serde_json::json;
 use super::check::find_purchase;
 use super::freeze::person;
 use super::go_on::{command, tail};
+use super::person::typed_unlock;
 use crate::cli::SendArgs;
 use crate::exit::{Code, Failure};
 use crate::output::{DIM, GOOD, Output, STRONG, printable};
@@ -72,7 +73,7 @@ fn unlock(session: &Session, plan: &Plan, args: &SendArgs) -> Result<Keys, Failu
     if !args.beyond_policy {
         return session.unlock(&plan.keystore);
     }
-    super::typed_unlock(&plan.keystore)
+    typed_unlock(&plan.keystore)
 }
 
 /// Decides, reserves and signs, under the policy in force, or under one that allows this transfer alone.
