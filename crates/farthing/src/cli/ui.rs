@@ -12,7 +12,7 @@ Examples:
 Enter prints another link, Ctrl-C ends the page and every session.")]
 pub(crate) struct UiArgs {
     /// Listen on this port of 127.0.0.1; any free one by default.
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, hide_default_value = true)]
     pub(crate) port: u16,
     /// Open the link in the browser as well.
     #[arg(long)]

@@ -90,7 +90,7 @@ fn open(link: &str, output: Output) {
 
 /// Prints another link whenever somebody at the terminal presses Enter.
 async fn more_links(ui: &Ui, output: Output) -> std::convert::Infallible {
-    if std::io::stdin().is_terminal() && !output.json {
+    if is_at_terminal() && !output.json {
         output.note(format!("{DIM}Enter prints another link.{DIM:#}"));
         let mut lines = BufReader::new(tokio::io::stdin()).lines();
         while let Ok(Some(_)) = lines.next_line().await {
@@ -101,6 +101,14 @@ async fn more_links(ui: &Ui, output: Output) -> std::convert::Infallible {
         }
     }
     std::future::pending().await
+}
+
+/// Whether somebody can press Enter: in the background, to read would stop the process.
+fn is_at_terminal() -> bool {
+    let stdin = std::io::stdin();
+    let in_front =
+        || rustix::termios::tcgetpgrp(&stdin).is_ok_and(|group| group == rustix::process::getpgrp());
+    stdin.is_terminal() && in_front()
 }
 
 fn failed(error: UiError) -> Failure {
