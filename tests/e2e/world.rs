@@ -34,6 +34,10 @@ pub(crate) const ROUTES: &str = r#"
   - {match: "GET /upfront", price: "$0.01", flow: upfront}
 "#;
 
+const PIXEL: &[u8] =
+    b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x06\0\0\0\x1f\x15\xc4\x89\0\0\0\x0dIDATx\x9cc\
+\xf8\xff\xff?\0\x05\xfe\x02\xfe\xa75\x81\x84\0\0\0\0IEND\xaeB`\x82";
+
 /// What the API behind the gateway saw.
 #[derive(Debug, Clone)]
 pub(crate) struct Upstream {
@@ -89,6 +93,13 @@ async fn handle(State(api): State<Api>, request: Request<Body>) -> Response {
             let body = axum::body::to_bytes(request.into_body(), 1 << 20).await.unwrap();
             ([("content-type", "application/octet-stream")], body).into_response()
         }
+        "/later" => {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            "better late".into_response()
+        }
+        // One transparent pixel.
+        "/image" => ([("content-type", "image/png")], PIXEL).into_response(),
+        "/long" => ([("content-type", "text/plain")], "0123456789".repeat(20_000)).into_response(),
         // In pieces, of no length that is known beforehand.
         "/stream" | "/stream/upfront" => {
             let pieces = (0..64_u8).map(|n| Ok::<_, std::convert::Infallible>(vec![n; 4096]));

@@ -42,6 +42,7 @@
 )]
 
 pub mod guard;
+pub mod mcp;
 mod names;
 pub mod proxy;
 mod stamp;

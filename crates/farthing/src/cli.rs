@@ -6,10 +6,14 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use farthing_money::{Network, Price};
 
+mod discover;
 mod guard;
+mod mcp;
 mod policy;
 
+pub(crate) use discover::{DiscoverArgs, SearchArgs};
 pub(crate) use guard::{Compat, GuardArgs, GuardCommand, ScanArgs, ServerArgs, Transport};
+pub(crate) use mcp::McpArgs;
 pub(crate) use policy::{
     ApprovalsCommand, AuditCommand, AuditFormat, BoundArgs, ExplainArgs, FreezeArgs, ImportCommand,
     PolicyCommand, SimulateArgs, ThawArgs,
@@ -68,6 +72,10 @@ pub(crate) enum Command {
     Fund(FundArgs),
     /// Show what the wallet holds, and what is left of the budgets.
     Balance,
+    /// Show what an origin sells, at which prices, and what is wrong with how it says so. Never pays.
+    Discover(DiscoverArgs),
+    /// Ask indexes who sells what. Never pays.
+    Search(SearchArgs),
     /// Show what a call would cost and what the policy would say. Never pays.
     Check(CheckArgs),
     /// Make a call, paying for it if the seller asks and the policy allows. The body goes to stdout.
@@ -85,6 +93,8 @@ pub(crate) enum Command {
     Gateway(GatewayArgs),
     /// Verify and settle payments for sellers, over HTTP.
     Facilitator(FacilitatorArgs),
+    /// Let an agent find paid APIs, see prices, pay and get its data: an MCP server.
+    Mcp(McpArgs),
     /// Stand between an MCP client and an MCP server, and ask the policy about every call of a tool.
     Guard(Box<GuardArgs>),
     /// Check a policy, explain it, try it out, and prove what it allows.

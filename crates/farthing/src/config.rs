@@ -7,9 +7,11 @@ use std::time::Duration;
 use farthing_keystore::Unlock;
 use farthing_money::{Asset, Network, Registry};
 use serde::{Deserialize, Deserializer};
+use url::Url;
 
 use crate::exit::{Code, Failure};
 use crate::home;
+use crate::output::printable;
 use crate::webhook::ApprovalsConfig;
 
 /// What `init` writes.
@@ -37,6 +39,8 @@ pub(crate) struct Config {
     /// Hosts that agents may call although they are on this machine or in a private network.
     #[serde(default)]
     pub(crate) private_hosts: Vec<String>,
+    /// The indexes that `search` asks.
+    indexes: Option<Vec<String>>,
     /// How many seconds an answer may take to begin.
     #[serde(default, deserialize_with = "number")]
     timeout_seconds: Option<u64>,
@@ -112,6 +116,7 @@ impl Config {
             crate::session::chain(network, &config.rpc).map_err(|failure| failure.message)?;
         }
         self.registry().map_err(|failure| failure.message)?;
+        self.indexes().map_err(|failure| failure.message)?;
         Ok(())
     }
 
@@ -123,6 +128,13 @@ impl Config {
             registry.add(asset.clone()).map_err(refused)?;
         }
         Ok(registry)
+    }
+
+    /// The indexes that are asked: the user's, or public ones that need no key.
+    pub(crate) fn indexes(&self) -> Result<Vec<Url>, Failure> {
+        let public = || farthing_discovery::DEFAULT_INDEXES.map(str::to_owned).to_vec();
+        let texts = self.indexes.clone().unwrap_or_else(public);
+        texts.iter().map(|text| index(text, "`indexes`")).collect()
     }
 
     /// The networks that may be paid on, each with its endpoints.
@@ -140,6 +152,13 @@ impl Config {
     pub(crate) fn max_body_bytes(&self) -> u64 {
         self.max_body_bytes.unwrap_or(1 << 30)
     }
+}
+
+/// An index's address. `place` says where it was given.
+pub(crate) fn index(text: &str, place: &str) -> Result<Url, Failure> {
+    let url = text.parse::<Url>().ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+    let message = || format!("{place}: `{}` is no http or https address", printable(text));
+    url.ok_or_else(|| Failure::new(Code::Configuration, message()))
 }
 
 /// "3:10: `timeout_seconds`: what is wrong", as an editor reads it.
@@ -212,6 +231,8 @@ mod tests {
             ("networks: {base: {rpc: [\"not an address\"]}}", "no http or https"),
             ("networks: {mars: {}}", "mars"),
             ("unlock: {command: []}", "unlock.command"),
+            ("indexes: [\"ftp://a.example\"]", "`indexes`"),
+            ("indexes: https://a.example", "1:10: `indexes`"),
             ("approvals: {webhook: \"http://a.example\", secret_env: X}", "no https address"),
             ("approvals: {webhook: \"https://a.example\"}", "secret_env"),
             ("prefer: [base]\nprefer: [base]", "prefer"),

@@ -1,6 +1,7 @@
 //! The `farthing` command: arguments in, the crates below, output out.
 #![forbid(unsafe_code)]
 
+mod agents;
 mod cli;
 mod commands;
 mod config;
@@ -98,11 +99,14 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Address => commands::address::run(&session, output),
         Command::Fund(args) => commands::fund::run(&session, args, output).await,
         Command::Balance => commands::balance::run(&session, output).await,
+        Command::Discover(args) => commands::discover::run(&session, args, output).await,
+        Command::Search(args) => commands::search::run(&session, args, output).await,
         Command::Check(args) => commands::check::run(&session, args, output).await,
         Command::Fetch(args) => commands::fetch::run(&session, args, output).await,
         Command::History(args) => commands::history::run(&session, args, output).await,
         Command::Receipt(args) => commands::receipt::run(&session, args, output).await,
         Command::Reconcile => commands::reconcile::run(&session, output).await,
+        Command::Mcp(args) => commands::mcp::run(&session, args, output).await,
         Command::Ledger(command) => commands::ledger::run(&session, command, output).await,
         Command::Config(ConfigCommand::Show) => commands::config::show(&session, output),
         // Done above, without a wallet.
@@ -115,6 +119,8 @@ fn level(command: &Command) -> &str {
     match command {
         Command::Gateway(_) | Command::Facilitator(_) => "info",
         Command::Guard(args) => args.log_level.as_deref().unwrap_or("warn"),
+        // The SDK warns of every answer that is an error.
+        Command::Mcp(_) => "warn,rmcp=error",
         _ => "error",
     }
 }

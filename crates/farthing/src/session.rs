@@ -12,7 +12,7 @@ use farthing_money::Network;
 use farthing_policy::Policy;
 use farthing_rail::{Payer, RailError};
 use farthing_rail_evm::{ChainConfig, EvmPayer};
-use farthing_wallet::{BodyStore, Client, ClientConfig, LocalWallet, LocalWalletConfig};
+use farthing_wallet::{BodyStore, Client, ClientConfig, LocalWallet, LocalWalletConfig, Wallet};
 use url::Url;
 
 use crate::config::Config;
@@ -83,10 +83,15 @@ impl Session {
 
     /// A wallet. Its key stays encrypted until the first signature.
     pub(crate) fn wallet(&self) -> Result<LocalWallet, Failure> {
+        self.wallet_under(self.policy()?.into())
+    }
+
+    /// A wallet with a policy that may be replaced later.
+    pub(crate) fn wallet_under(&self, policy: Arc<Policy>) -> Result<LocalWallet, Failure> {
         Ok(LocalWallet::new(LocalWalletConfig {
             payers: vec![self.payer()?],
             registry: self.config.registry()?,
-            policy: self.policy()?,
+            policy,
             ledger: self.ledger()?,
             preference: self.config.prefer.clone(),
             clock: Arc::new(SystemClock),
@@ -96,14 +101,40 @@ impl Session {
 
     /// A client that pays out of this wallet.
     pub(crate) fn client(&self, timeout_seconds: Option<u64>) -> Result<Client, Failure> {
-        let config = ClientConfig {
-            timeout: timeout_seconds.map_or(self.config.timeout(), Duration::from_secs),
-            bodies: BodyStore::new(self.home.folder(), self.config.max_body_bytes()),
-            plain_http_hosts: self.config.plain_http_hosts.clone(),
-            reach: Reach::anywhere(),
-            ..ClientConfig::default()
-        };
+        let timeout = timeout_seconds.map_or(self.config.timeout(), Duration::from_secs);
+        let config = ClientConfig { timeout, ..self.client_config(Reach::anywhere()) };
         Ok(Client::new(Arc::new(self.wallet()?), config)?)
+    }
+
+    /// A client for what agents want to call: neither this machine nor the network around it, but for what config.yaml
+    /// allows.
+    pub(crate) fn agents_client(
+        &self,
+        wallet: Arc<dyn Wallet>,
+        timeout_seconds: Option<u64>,
+    ) -> Result<Client, Failure> {
+        let timeout = timeout_seconds.map_or(self.config.timeout(), Duration::from_secs);
+        Ok(Client::new(wallet, ClientConfig { timeout, ..self.client_config(self.agents_reach()) })?)
+    }
+
+    /// What agents may be led to.
+    pub(crate) fn agents_reach(&self) -> Reach {
+        Reach::public().and_hosts(self.config.private_hosts.iter().cloned())
+    }
+
+    /// Where bodies are kept.
+    pub(crate) fn bodies(&self) -> BodyStore {
+        BodyStore::new(self.home.folder(), self.config.max_body_bytes())
+    }
+
+    fn client_config(&self, reach: Reach) -> ClientConfig {
+        ClientConfig {
+            timeout: self.config.timeout(),
+            bodies: self.bodies(),
+            plain_http_hosts: self.config.plain_http_hosts.clone(),
+            reach,
+            ..ClientConfig::default()
+        }
     }
 
     fn keystore(&self) -> Result<Keystore, Failure> {

@@ -34,6 +34,7 @@
 #![forbid(unsafe_code)]
 
 mod challenge;
+pub mod discovery;
 mod error;
 mod json;
 mod offer;

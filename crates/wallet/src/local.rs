@@ -33,8 +33,8 @@ pub struct LocalWalletConfig {
     pub payers: Vec<Arc<dyn Payer>>,
     /// The known assets.
     pub registry: Registry,
-    /// The caps.
-    pub policy: Policy,
+    /// The caps; [`LocalWallet::set_policy`] replaces them.
+    pub policy: Arc<Policy>,
     /// The record.
     pub ledger: Ledger,
     /// The user's order of networks, for offers of the same price.
@@ -63,13 +63,13 @@ impl LocalWallet {
     #[must_use]
     pub fn new(config: LocalWalletConfig) -> Self {
         let LocalWalletConfig { payers, registry, policy, ledger, preference, clock, entropy } = config;
-        let (policy, funds) = (RwLock::new(Arc::new(policy)), Funds::default());
+        let (policy, funds) = (RwLock::new(policy), Funds::default());
         Self { payers, registry, policy, ledger, preference, clock, entropy, funds }
     }
 
     /// Replaces the policy, for the decisions from now on.
-    pub fn set_policy(&self, policy: Policy) {
-        *self.policy.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::new(policy);
+    pub fn set_policy(&self, policy: Arc<Policy>) {
+        *self.policy.write().unwrap_or_else(std::sync::PoisonError::into_inner) = policy;
     }
 
     fn policy(&self) -> Arc<Policy> {

@@ -64,7 +64,7 @@ fn wallet(held: [Option<u128>; 2], preference: Vec<Network>) -> LocalWallet {
     LocalWallet::new(LocalWalletConfig {
         payers: vec![Arc::new(Holding(payer, held))],
         registry: Registry::builtin(),
-        policy: Policy::parse("version: 1\npayments: {max: \"$1\"}\n").unwrap(),
+        policy: Policy::parse("version: 1\npayments: {max: \"$1\"}\n").unwrap().into(),
         ledger: Ledger::in_memory(clock.clone()).unwrap(),
         preference,
         clock,

@@ -88,7 +88,7 @@ fn buyer(script: &[Says]) -> Buyer {
     let wallet = LocalWallet::new(LocalWalletConfig {
         payers: vec![Arc::new(Scripted(payer, Arc::clone(&script)))],
         registry: Registry::builtin(),
-        policy: Policy::parse("version: 1\npayments: {max: \"$1\"}\n").unwrap(),
+        policy: Policy::parse("version: 1\npayments: {max: \"$1\"}\n").unwrap().into(),
         ledger: ledger.clone(),
         preference: Vec::new(),
         clock: clock.clone(),

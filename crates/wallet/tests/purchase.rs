@@ -147,7 +147,7 @@ fn buyer(policy: &str) -> Buyer {
     let wallet = LocalWallet::new(LocalWalletConfig {
         payers: vec![Arc::new(payer)],
         registry: Registry::builtin(),
-        policy: Policy::parse(policy).unwrap(),
+        policy: Policy::parse(policy).unwrap().into(),
         ledger: ledger.clone(),
         preference: Vec::new(),
         clock: clock.clone(),

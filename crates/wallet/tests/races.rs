@@ -93,7 +93,7 @@ fn buyer(chain: &Arc<Chain>) -> Buyer {
     let wallet = LocalWallet::new(LocalWalletConfig {
         payers: vec![Arc::new(OnChain(chain.clone()))],
         registry: Registry::builtin(),
-        policy: Policy::parse(policy).unwrap(),
+        policy: Policy::parse(policy).unwrap().into(),
         ledger: ledger.clone(),
         preference: Vec::new(),
         clock: clock.clone(),

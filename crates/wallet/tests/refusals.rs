@@ -69,7 +69,7 @@ fn buyer_within(reach: Reach, home: &std::path::Path) -> (Client, Ledger) {
     let wallet = LocalWallet::new(LocalWalletConfig {
         payers: vec![Arc::new(payer)],
         registry: Registry::builtin(),
-        policy: Policy::parse("version: 1\npayments: {max: \"$1\"}\n").unwrap(),
+        policy: Policy::parse("version: 1\npayments: {max: \"$1\"}\n").unwrap().into(),
         ledger: ledger.clone(),
         preference: Vec::new(),
         clock,

@@ -35,7 +35,7 @@ fn buyer(unlocks_in: Duration) -> Buyer {
     let wallet = LocalWallet::new(LocalWalletConfig {
         payers: vec![Arc::new(EvmPayer::locked(&address, unlock, &chain, &entropy).unwrap())],
         registry: Registry::builtin(),
-        policy: Policy::parse("version: 1\npayments: {max: \"$1\"}\n").unwrap(),
+        policy: Policy::parse("version: 1\npayments: {max: \"$1\"}\n").unwrap().into(),
         ledger: Ledger::in_memory(clock.clone()).unwrap(),
         preference: Vec::new(),
         clock: clock.clone(),

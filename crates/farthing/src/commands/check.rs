@@ -9,6 +9,7 @@ use farthing_wallet::{Appraisal, FetchError, Probe, Request, Verdict};
 use http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 
+use super::described::{self, Described};
 use super::request;
 use crate::cli::{CheckArgs, RequestArgs};
 use crate::exit::{Code, Failure};
@@ -19,7 +20,45 @@ use crate::session::Session;
 
 pub(crate) async fn run(session: &Session, args: &CheckArgs, output: Output) -> Result<(), Failure> {
     let call = request::request(&args.request, &args.url, &Fence::around(session))?;
-    probe(session, &call, &args.request, output).await
+    let limits = request::limits(&args.request)?;
+    let watch = Arc::new(Watch::new(&call));
+    let client = session.client(args.request.timeout)?.observed_by(watch.clone());
+    let asking = async { tokio::join!(client.probe(&call, &limits), described::origin_of(session, &call)) };
+    let (probe, origin) = progress::shown(output, || watch.doing(), asking).await;
+    let probe = probe?;
+    let described = origin?.map(|origin| Described::new(session, &origin, &call, &probe)).transpose()?;
+    let unsaid = args.request.method.is_none() && args.request.data.is_none();
+    let other =
+        described.as_ref().filter(|_| unsaid).and_then(|described| described.other_methods(&call.method));
+    match (probe, other) {
+        (Probe::Free(status, _), Some(methods)) if !status.is_success() => {
+            show_other_methods(status, &methods, described.as_ref(), output);
+            Ok(())
+        }
+        (probe, _) => show(probe, described.as_ref(), output),
+    }
+}
+
+/// The route is sold under another method, which is not sent unasked: its document says at which price.
+fn show_other_methods(status: StatusCode, methods: &str, described: Option<&Described>, output: Output) {
+    if output.json {
+        let value = json!({"priced": false, "status": status.as_u16(), "listed_under": methods});
+        return output.json(&with_document(value, described));
+    }
+    if let Some(described) = described {
+        described.print(output);
+    }
+    output.note(format!(
+        "{DIM}GET was answered {status}; the price of {methods} is what the document says. `-X METHOD` and `-d BODY` ask \
+         for the live one{DIM:#}"
+    ));
+}
+
+fn with_document(mut value: Value, described: Option<&Described>) -> Value {
+    if let Some(described) = described {
+        value["document"] = described.to_json();
+    }
+    value
 }
 
 /// Asks for the price and prints what the wallet thinks of it.
@@ -33,25 +72,34 @@ pub(crate) async fn probe(
     let watch = Arc::new(Watch::new(call));
     let client = session.client(args.timeout)?.observed_by(watch.clone());
     let probe = progress::shown(output, || watch.doing(), client.probe(call, &limits)).await?;
-    show(probe, output)
+    show(probe, None, output)
 }
 
 /// Prints a probe. A call that the wallet would refuse is an error, so that scripts can ask.
-fn show(probe: Probe, output: Output) -> Result<(), Failure> {
+fn show(probe: Probe, described: Option<&Described>, output: Output) -> Result<(), Failure> {
     let (challenge, appraisal, refused) = match probe {
-        Probe::Free(status, headers) => return show_unpriced(status, &headers, output),
+        Probe::Free(status, headers) => return show_unpriced(status, &headers, described, output),
         Probe::Priced { challenge, appraisal, refused } => (challenge, appraisal, refused),
     };
     let ending = verdict(&appraisal, refused);
     if output.json {
-        return output.json_ending(to_json(&challenge, &appraisal, ending.is_ok()), ending);
+        let value = with_document(to_json(&challenge, &appraisal, ending.is_ok()), described);
+        return output.json_ending(value, ending);
     }
     print(&challenge, &appraisal, ending.is_ok(), output);
+    if let Some(described) = described {
+        described.print(output);
+    }
     ending
 }
 
 /// Only what was served is free: an error or a redirect says nothing about the price.
-fn show_unpriced(status: StatusCode, headers: &HeaderMap, output: Output) -> Result<(), Failure> {
+fn show_unpriced(
+    status: StatusCode,
+    headers: &HeaderMap,
+    described: Option<&Described>,
+    output: Output,
+) -> Result<(), Failure> {
     let location = headers.get("location").map(|value| String::from_utf8_lossy(value.as_bytes()));
     let ending = if status.is_client_error() || status.is_server_error() {
         Err(Failure::new(Code::SellerError, format!("the seller answered {status} and named no price")))
@@ -60,7 +108,7 @@ fn show_unpriced(status: StatusCode, headers: &HeaderMap, output: Output) -> Res
     };
     if output.json {
         let value = json!({"priced": false, "status": status.as_u16(), "location": location});
-        return output.json_ending(value, ending);
+        return output.json_ending(with_document(value, described), ending);
     }
     if status.is_success() {
         output.line(format!("{GOOD}free{GOOD:#}: the seller answered {status} and asked for nothing"));
@@ -69,6 +117,9 @@ fn show_unpriced(status: StatusCode, headers: &HeaderMap, output: Output) -> Res
         output.line(format!(
             "{WARN}no price{WARN:#}: the seller answered {status}{place}; redirects are not followed"
         ));
+    }
+    if let Some(described) = described {
+        described.print(output);
     }
     ending
 }

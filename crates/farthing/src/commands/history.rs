@@ -13,7 +13,7 @@ pub(crate) async fn run(session: &Session, args: &HistoryArgs, output: Output) -
     let filter = PurchaseFilter { unresolved: args.unresolved, limit: Some(args.limit), id_ends_with: None };
     let purchases = session.ledger()?.purchases(filter).await?;
     if output.json {
-        output.json(&json!({"purchases": purchases.iter().map(super::receipt::to_json).collect::<Vec<_>>()}));
+        output.json(&json!({"purchases": purchases.iter().map(farthing_ledger::Purchase::without_payment).collect::<Vec<_>>()}));
         return Ok(());
     }
     if purchases.is_empty() {

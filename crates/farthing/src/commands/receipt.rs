@@ -2,7 +2,7 @@
 
 use farthing_ledger::{Outcome, Purchase, PurchaseState};
 use farthing_wallet::{BodyStore, FetchedBody};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::body::{body_json, write_body};
 use super::check::find_purchase;
@@ -18,7 +18,7 @@ pub(crate) async fn run(session: &Session, args: &ReceiptArgs, output: Output) -
         return print_body(session, &purchase, output).await;
     }
     if output.json {
-        output.json(&to_json(&purchase));
+        output.json(&purchase.without_payment());
         return Ok(());
     }
     for (name, value) in lines(&purchase) {
@@ -66,24 +66,6 @@ fn lines(purchase: &Purchase) -> Vec<(&'static str, String)> {
     }
     lines.push(("policy", terms.policy_hash.clone()));
     lines
-}
-
-/// The purchase as the ledger has it, but for the signed bytes: they are worth money until they expire.
-pub(crate) fn to_json(purchase: &Purchase) -> Value {
-    let mut value = serde_json::to_value(purchase).unwrap_or_default();
-    if let Some(signed) = value.get_mut("signed").and_then(Value::as_object_mut) {
-        signed.remove("header_value");
-        signed.remove("header_name");
-    }
-    for place in ["/offer", "/response/settlement"] {
-        // They stand in the ledger as they came.
-        if let Some(text) = value.pointer_mut(place)
-            && let Some(parsed) = text.as_str().and_then(|raw| serde_json::from_str::<Value>(raw).ok())
-        {
-            *text = parsed;
-        }
-    }
-    value
 }
 
 /// Prints what was kept, as `fetch` did. What is not what was paid for is said to be not.

@@ -5,6 +5,7 @@ use farthing_money::{BaseUnits, Network, Usd};
 use farthing_policy::{Denial, Limit, Usage};
 use farthing_protocol::PaymentKey;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// A purchase's identity: a ULID, made before anything is signed, so that a retry can name it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -181,6 +182,27 @@ pub struct Purchase {
     pub response: Option<ResponseRecord>,
     /// How it ended.
     pub outcome: Option<Outcome>,
+}
+
+impl Purchase {
+    /// As JSON without the signed bytes: they are worth money until they expire. What stands in the record as a text of
+    /// JSON is JSON here.
+    #[must_use]
+    pub fn without_payment(&self) -> Value {
+        let mut value = serde_json::to_value(self).unwrap_or_default();
+        if let Some(signed) = value.get_mut("signed").and_then(Value::as_object_mut) {
+            signed.remove("header_value");
+            signed.remove("header_name");
+        }
+        for place in ["/offer", "/response/settlement"] {
+            if let Some(text) = value.pointer_mut(place)
+                && let Some(parsed) = text.as_str().and_then(|raw| serde_json::from_str::<Value>(raw).ok())
+            {
+                *text = parsed;
+            }
+        }
+        value
+    }
 }
 
 /// The answer to a wish to reserve.

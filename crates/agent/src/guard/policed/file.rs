@@ -69,6 +69,21 @@ impl PolicyFile {
         })
     }
 
+    /// Reads the policy; while there is no such file, `default` is in force.
+    ///
+    /// # Errors
+    /// [`PolicyFileError`]
+    pub fn open_or(path: &Path, default: &str) -> Result<Self, PolicyFileError> {
+        // A link to nowhere is a mistake: its rules must not be replaced by milder ones.
+        match std::fs::symlink_metadata(path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            _ => return Self::open(path),
+        }
+        let wrong = |error| PolicyFileError::Wrong { path: path.to_owned(), error };
+        let policy = Policy::parse(default).map_err(wrong)?;
+        Ok(Self { path: path.to_owned(), current: ArcSwap::from_pointee(policy), seen: Mutex::new(None) })
+    }
+
     /// The policy in force.
     #[must_use]
     pub fn current(&self) -> Arc<Policy> {

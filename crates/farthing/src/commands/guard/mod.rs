@@ -9,18 +9,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use farthing_agent::guard::stdio::{self, StdioConfig};
-use farthing_agent::guard::{
-    Limits, Notify, Policed, PolicedConfig, PolicyFile, PolicyFileError, Reloaded, Words, payment_host,
-};
-use farthing_ambient::{Clock as _, Entropy as _, OsEntropy, SystemClock, causes};
-use farthing_keystore::KeystoreError;
-use farthing_ledger::{Ledger, PolicyChange};
+use farthing_agent::guard::{Limits, Notify, Policed, PolicedConfig, PolicyFile, Words, payment_host};
+use farthing_ambient::{OsEntropy, SystemClock, causes};
+use farthing_ledger::Ledger;
 use farthing_policy::Policy;
 use farthing_policy::tools::validation_errors;
 use sha2::{Digest as _, Sha256};
 use tokio::runtime::{Handle, Runtime};
 use url::Url;
 
+use crate::agents;
 use crate::cli::{Compat, GuardArgs, GuardCommand, ServerArgs, Transport};
 use crate::config::Config;
 use crate::exit::{Code, Failure};
@@ -28,8 +26,6 @@ use crate::home::{self, Home};
 use crate::output::{self, GOOD, Output};
 use crate::session::ledger_in;
 
-/// How often the policy file is looked at.
-const LOOK: Duration = Duration::from_millis(500);
 /// How long the last records may take when everything else has ended.
 const LEAVING: Duration = Duration::from_secs(5);
 
@@ -86,15 +82,11 @@ fn policy_path(home: &Home, args: &GuardArgs) -> PathBuf {
 }
 
 fn guard(home: &Home, args: &GuardArgs) -> Result<u8, Failure> {
-    let refused = |error: PolicyFileError| {
-        Failure::new(Code::Configuration, error)
-            .hint("docs/policy.md explains every key; `farthing policy check FILE` checks one")
-    };
-    let policy = Arc::new(PolicyFile::open(&policy_path(home, args)).map_err(refused)?);
+    let policy = Arc::new(PolicyFile::open(&policy_path(home, args)).map_err(agents::no_policy)?);
     let ledger = ledger(home, args)?;
     let runtime = runtime()?;
     let server = args.name.clone().unwrap_or_else(|| server_name(&args.server));
-    runtime.spawn(follow(policy.clone(), ledger.clone(), server.clone()));
+    runtime.spawn(agents::follow(policy.clone(), ledger.clone(), server.clone(), |_| {}));
     let config = Config::load(&home.config())?;
     let gate = gate(&config, args, (server, policy), ledger.clone(), runtime.handle())?;
     let ends = gate.clone();
@@ -147,8 +139,9 @@ fn gate(
     ledger: Ledger,
     runtime: &Handle,
 ) -> Result<Policed, Failure> {
-    let salt = salt(&ledger)?;
-    let notify = notify(config, &ledger, runtime)?;
+    let salt = agents::salt(&ledger)?;
+    let tell = agents::notify(config, &ledger, runtime)?;
+    let notify = tell.map(|tell| Arc::new(move |id: &str, _: &_| tell(id)) as Notify);
     Ok(Policed::new(PolicedConfig {
         policy,
         ledger,
@@ -158,7 +151,7 @@ fn gate(
         agent: args.agent.clone(),
         session: match &args.session {
             Some(session) => session.clone(),
-            None => new_session()?,
+            None => agents::new_session()?,
         },
         words: match args.compat {
             Some(Compat::Intercept) => Words::Intercept,
@@ -170,45 +163,6 @@ fn gate(
         entropy: Arc::new(OsEntropy),
         runtime: runtime.clone(),
     }))
-}
-
-/// Tells the configured receiver, without keeping the call waiting.
-fn notify(config: &Config, ledger: &Ledger, runtime: &Handle) -> Result<Option<Notify>, Failure> {
-    let Some(approvals) = &config.approvals else { return Ok(None) };
-    let (webhook, ledger, runtime) = (approvals.webhook()?, ledger.clone(), runtime.clone());
-    Ok(Some(Arc::new(move |id: &str, _: &_| {
-        let (webhook, ledger, id) = (webhook.clone(), ledger.clone(), id.to_owned());
-        runtime.spawn(async move { webhook.tell(&ledger, &id).await });
-    })))
-}
-
-fn new_session() -> Result<String, Failure> {
-    let mut random = [0; 8];
-    OsEntropy.fill(&mut random).map_err(|error| Failure::new(Code::Unexpected, error))?;
-    let second = SystemClock.now().as_second();
-    Ok(format!("{second:x}-{:016x}", u64::from_be_bytes(random)))
-}
-
-/// The salt of the record's digests, made once, beside the ledger.
-fn salt(ledger: &Ledger) -> Result<Arc<[u8]>, Failure> {
-    let broken = |error: &dyn std::error::Error| {
-        Failure::new(Code::Configuration, format!("the record's salt: {}", causes(error)))
-    };
-    let Some(path) = ledger.beside(".salt") else { return Ok(Arc::new([])) };
-    match std::fs::read(&path) {
-        Ok(salt) => return Ok(salt.into()),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-        Err(error) => return Err(broken(&error)),
-    }
-    let mut salt = [0; 32];
-    OsEntropy.fill(&mut salt).map_err(|error| Failure::new(Code::Unexpected, error))?;
-    // Of two processes that begin at once, one writes, and both read what it wrote.
-    match farthing_keystore::private_file(&path, &salt, &OsEntropy) {
-        Ok(()) | Err(KeystoreError::Exists(_)) => {
-            std::fs::read(&path).map(Into::into).map_err(|error| broken(&error))
-        }
-        Err(error) => Err(broken(&error)),
-    }
 }
 
 /// A name that tells servers apart: a package's own; else that of the script or program, with a digest of the whole
@@ -232,31 +186,4 @@ fn server_name(args: &ServerArgs) -> String {
     let digest = Sha256::digest(words.join("\0"));
     let digest: String = digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
     format!("{base}-{digest}")
-}
-
-/// Puts every change of the file in force, as long as the guard runs, and has it recorded.
-async fn follow(policy: Arc<PolicyFile>, ledger: Ledger, server: String) {
-    let record = async |change: PolicyChange| {
-        if let Err(error) = ledger.policy_read(server.clone(), change).await {
-            tracing::warn!(%error, "a change of the policy was not recorded");
-        }
-    };
-    record(PolicyChange::Loaded { hash: policy.current().hash().to_owned() }).await;
-    loop {
-        tokio::time::sleep(LOOK).await;
-        let file = policy.clone();
-        // The file may lie on a slow disk.
-        match tokio::task::spawn_blocking(move || file.reload()).await {
-            Ok(Reloaded::Changed(policy)) => {
-                tracing::info!(hash = policy.hash(), "another policy is in force");
-                record(PolicyChange::Loaded { hash: policy.hash().to_owned() }).await;
-            }
-            Ok(Reloaded::Refused(error)) => {
-                tracing::error!(%error, "the policy before stays in force");
-                let hash = policy.current().hash().to_owned();
-                record(PolicyChange::Refused { hash, why: error.to_string() }).await;
-            }
-            Ok(Reloaded::Unchanged) | Err(_) => {}
-        }
-    }
 }

@@ -1,0 +1,149 @@
+//! A value with its place, and what is found on the way.
+
+use serde_json::{Map, Value};
+
+use super::{Code, Finding, MAX_DOCUMENT_BYTES, MAX_FINDINGS};
+use crate::StrictValue;
+use crate::error::printable;
+use crate::json::without_bom;
+
+/// What is wrong with one document.
+#[derive(Debug)]
+pub(super) struct Findings {
+    document: &'static str,
+    list: Vec<Finding>,
+}
+
+impl Findings {
+    pub(super) fn of(document: &'static str) -> Self {
+        Self { document, list: Vec::new() }
+    }
+
+    /// Notes something at a JSON pointer, as long as there is room.
+    pub(super) fn add(&mut self, code: Code, at: &str, message: impl Into<String>) {
+        if self.list.len() < MAX_FINDINGS {
+            self.list.push(Finding::new(code, format!("{}#{at}", self.document), message));
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    /// Says of everything found since `from` that it is about this resource.
+    pub(super) fn about(&mut self, from: usize, key: &str) {
+        for finding in self.list.iter_mut().skip(from) {
+            finding.resource = Some(key.to_owned());
+        }
+    }
+
+    pub(super) fn into_list(self) -> Vec<Finding> {
+        self.list
+    }
+}
+
+/// Reads a document's JSON. What strict readers refuse is read all the same, as JavaScript does, and noted.
+pub(super) fn json(bytes: &[u8], findings: &mut Findings) -> Result<Value, Finding> {
+    let refused = |code, message: String| Finding::new(code, findings.document, message);
+    if bytes.len() > MAX_DOCUMENT_BYTES {
+        let message = format!("it has {} bytes; at most {MAX_DOCUMENT_BYTES} are read", bytes.len());
+        return Err(refused(Code::TooLarge, message));
+    }
+    let bytes = without_bom(bytes);
+    let strict = match serde_json::from_slice::<StrictValue>(bytes) {
+        Ok(StrictValue(value)) => return Ok(value),
+        Err(error) => error.to_string(),
+    };
+    match serde_json::from_slice(bytes) {
+        Ok(value) => {
+            findings.add(Code::DuplicateKey, "", strict);
+            Ok(value)
+        }
+        Err(error) => Err(refused(Code::NotJson, error.to_string())),
+    }
+}
+
+/// A value and where it stands.
+#[derive(Debug, Clone)]
+pub(super) struct Node<'a> {
+    pub(super) value: &'a Value,
+    /// A JSON pointer (RFC 6901).
+    pub(super) at: String,
+}
+
+impl<'a> Node<'a> {
+    pub(super) fn root(value: &'a Value) -> Self {
+        Self { value, at: String::new() }
+    }
+
+    /// What stands under the key. `null` is nothing.
+    pub(super) fn get(&self, key: &str) -> Option<Self> {
+        let value = self.value.get(key).filter(|value| !value.is_null())?;
+        Some(Self { value, at: self.at_key(key) })
+    }
+
+    /// Where the key stands or would stand.
+    pub(super) fn at_key(&self, key: &str) -> String {
+        format!("{}/{}", self.at, key.replace('~', "~0").replace('/', "~1"))
+    }
+
+    /// Whether it is an object; if not, that is noted.
+    pub(super) fn is_object(&self, findings: &mut Findings) -> bool {
+        self.object(findings).is_some()
+    }
+
+    pub(super) fn object(&self, findings: &mut Findings) -> Option<&'a Map<String, Value>> {
+        let object = self.value.as_object();
+        if object.is_none() {
+            self.wrong(findings, "an object");
+        }
+        object
+    }
+
+    /// The object under the key. Something else there is noted.
+    pub(super) fn get_object(&self, key: &str, findings: &mut Findings) -> Option<Self> {
+        self.get(key).filter(|node| node.is_object(findings))
+    }
+
+    /// The entries of an object, each with its place; none where it is something else.
+    pub(super) fn entries(&self) -> impl Iterator<Item = (&'a str, Self)> + use<'a> {
+        let here = Self { value: self.value, at: self.at.clone() };
+        let entries = self.value.as_object().into_iter().flatten();
+        entries.map(move |(key, value)| (key.as_str(), Self { value, at: here.at_key(key) }))
+    }
+
+    /// The items of the list under the key. Something else there is noted.
+    pub(super) fn items(&self, key: &str, findings: &mut Findings) -> Vec<Self> {
+        let Some(list) = self.get(key) else { return Vec::new() };
+        match list.value.as_array() {
+            Some(items) => {
+                let node = |(index, value)| Self { value, at: format!("{}/{index}", list.at) };
+                items.iter().enumerate().map(node).collect()
+            }
+            None => {
+                list.wrong(findings, "a list");
+                Vec::new()
+            }
+        }
+    }
+
+    /// The text under the key, cut to so many characters. Something else there is noted.
+    pub(super) fn text(&self, key: &str, most: usize, findings: &mut Findings) -> Option<String> {
+        let node = self.get(key)?;
+        let text = node.value.as_str();
+        if text.is_none() {
+            node.wrong(findings, "a text");
+        }
+        text.map(|text| cut(text, most))
+    }
+
+    pub(super) fn wrong(&self, findings: &mut Findings, expected: &str) {
+        let shown = printable(&self.value.to_string());
+        findings.add(Code::WrongType, &self.at, format!("expected {expected}, found {shown}"));
+    }
+}
+
+/// The beginning of a text.
+pub(super) fn cut(text: &str, most: usize) -> String {
+    text.chars().take(most).collect()
+}

@@ -1,0 +1,63 @@
+//! The same over streamable HTTP.
+
+use std::process::Stdio;
+
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::Child;
+
+use crate::world::{Wallet, World};
+
+struct Server {
+    _child: Child,
+    url: String,
+    token: String,
+}
+
+async fn start(wallet: &Wallet) -> Server {
+    let mut command = wallet.command(&["mcp", "--listen", "127.0.0.1:0", "--json"]);
+    command.stdout(Stdio::piped()).kill_on_drop(true);
+    let mut child = command.spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let said: Value = serde_json::from_str(&lines.next_line().await.unwrap().unwrap()).unwrap();
+    let text = |key: &str| said[key].as_str().unwrap().to_owned();
+    Server { url: text("url"), token: text("token"), _child: child }
+}
+
+fn hello() -> Value {
+    json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {"protocolVersion": "2025-11-25",
+        "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}})
+}
+
+async fn post(server: &Server, headers: &[(&str, &str)]) -> u16 {
+    drop(rustls::crypto::ring::default_provider().install_default());
+    let mut request = reqwest::Client::new()
+        .post(&server.url)
+        .header("accept", "application/json, text/event-stream")
+        .json(&hello());
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    request.send().await.unwrap().status().as_u16()
+}
+
+#[tokio::test]
+async fn only_who_shows_the_token_gets_in_and_no_web_page_does() {
+    let world = World::start().await;
+    let server = start(&world.wallet).await;
+    let bearer = format!("Bearer {}", server.token);
+    let good = ("authorization", bearer.as_str());
+    assert_eq!(post(&server, &[good]).await, 200);
+    assert_eq!(post(&server, &[]).await, 401);
+    assert_eq!(post(&server, &[("authorization", "Bearer x")]).await, 401);
+    assert_eq!(post(&server, &[("authorization", "Bearer ")]).await, 401);
+    assert_eq!(post(&server, &[good, ("origin", "https://evil.example")]).await, 403);
+    assert_eq!(post(&server, &[good, ("host", "evil.example")]).await, 403);
+}
+
+#[tokio::test]
+async fn it_listens_on_this_machine_only() {
+    let world = World::start().await;
+    let refused = world.wallet.json(&["mcp", "--listen", "0.0.0.0:0"], 2).await;
+    assert!(refused["error"]["message"].as_str().unwrap().contains("this machine"), "{refused}");
+}

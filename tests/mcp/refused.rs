@@ -1,0 +1,120 @@
+//! What an agent cannot do.
+
+use serde_json::json;
+
+use crate::session::{Session, allow};
+use crate::world::World;
+
+#[tokio::test]
+async fn caps_hold_and_cannot_be_talked_away() {
+    let world = World::start().await;
+    allow(&world);
+    world.wallet.policy("version: 1\npayments: {max: \"$0.005\"}\n");
+    let mut session = Session::start(&world.wallet).await;
+    let url = world.at("/echo");
+    let refused = session.refused("pay", json!({"url": url, "body": "x"})).await;
+    assert_eq!(
+        (&refused["code"], &refused["money"]),
+        (&json!("denied"), &json!("nothing_paid")),
+        "{refused}"
+    );
+    assert_eq!(refused["denial"]["code"], "above_maximum");
+    // The caller's own limit only ever narrows.
+    let refused = session.refused("pay", json!({"url": url, "body": "x", "max_amount": "$1000"})).await;
+    assert_eq!(refused["denial"]["code"], "above_maximum", "{refused}");
+    let refused =
+        session.refused("pay", json!({"url": world.at("/weather/x"), "max_amount": "$0.001"})).await;
+    assert_eq!(refused["code"], "denied", "{refused}");
+    for more in ["policy", "force", "approve", "max", "budget"] {
+        let mut call = json!({"url": url, "body": "x"});
+        call[more] = json!("$1000");
+        let refused = session.refused("pay", call).await;
+        assert_eq!(refused["code"], "bad_arguments", "{refused}");
+    }
+    assert_eq!(world.earned().await, 0);
+    assert!(session.leave().await.success());
+    let audit = String::from_utf8(world.wallet.ok(&["audit", "export"]).await).unwrap();
+    assert!(audit.contains("above_maximum") && audit.contains("\"pay\""), "{audit}");
+}
+
+#[tokio::test]
+async fn a_forced_network_that_nobody_offers_pays_nothing() {
+    let world = World::start().await;
+    allow(&world);
+    let mut session = Session::start(&world.wallet).await;
+    let refused = session.refused("pay", json!({"url": world.at("/weather/x"), "network": "base"})).await;
+    assert_eq!(refused["code"], "unpayable", "{refused}");
+    let refused = session.refused("pay", json!({"url": world.at("/weather/x"), "network": "mars"})).await;
+    assert_eq!(refused["code"], "bad_arguments", "{refused}");
+    assert_eq!(world.earned().await, 0);
+}
+
+#[tokio::test]
+async fn this_machine_and_the_network_around_it_are_out_of_reach() {
+    let world = World::start().await;
+    let mut session = Session::start(&world.wallet).await;
+    for url in [
+        world.at("/weather/x"),
+        "http://localhost:1/".to_owned(),
+        "http://169.254.169.254/latest/meta-data/".to_owned(),
+        "http://[::ffff:10.0.0.1]/".to_owned(),
+        "https://2130706433/".to_owned(),
+    ] {
+        for tool in ["pay", "check"] {
+            let refused = session.refused(tool, json!({"url": url})).await;
+            assert_eq!(refused["code"], "out_of_reach", "{tool} {url}: {refused}");
+        }
+    }
+    assert_eq!(world.upstream.served(), 0);
+    assert!(session.leave().await.success());
+    let audit = String::from_utf8(world.wallet.ok(&["audit", "export"]).await).unwrap();
+    assert!(audit.contains("out-of-reach"), "{audit}");
+}
+
+#[tokio::test]
+async fn a_freeze_and_a_new_policy_hold_at_once() {
+    let world = World::start().await;
+    allow(&world);
+    let mut session = Session::start(&world.wallet).await;
+    let call = json!({"url": world.at("/weather/x")});
+    session.ok("pay", call.clone()).await;
+    world.wallet.ok(&["freeze", "enough"]).await;
+    let refused = session.refused("pay", call.clone()).await;
+    assert_eq!(refused["denial"]["code"], "frozen", "{refused}");
+    let budget = session.ok("budget", json!({})).await;
+    assert!(budget["frozen"].as_str().unwrap().contains("enough"), "{budget}");
+    world.wallet.ok(&["thaw"]).await;
+    session.ok("pay", call.clone()).await;
+    world.wallet.policy("version: 1\npayments: {max: \"$0.001\"}\n");
+    // The file is looked at twice a second, once nobody is writing to it.
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while session.call("pay", call.clone()).await["isError"] == false {
+        assert!(std::time::Instant::now() < deadline, "the new policy is not in force");
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+}
+
+#[tokio::test]
+async fn an_agent_spends_its_own_part_only() {
+    let world = World::start().await;
+    allow(&world);
+    world.wallet.policy(
+        "version: 1\npayments: {max: \"$1\"}\nagents:\n  researcher:\n    payments: {budgets: [{name: own, max: \"$0.003\", per: lifetime}]}\n",
+    );
+    let mut session = Session::with(&world.wallet, &["--agent", "researcher"], json!({})).await;
+    let call = json!({"url": world.at("/weather/x")});
+    session.ok("pay", call.clone()).await;
+    let refused = session.refused("pay", call.clone()).await;
+    assert_eq!(
+        (&refused["denial"]["code"], &refused["denial"]["rule"]),
+        (&json!("budget_exceeded"), &json!("agents.researcher.own")),
+        "{refused}"
+    );
+    let budget = session.ok("budget", json!({})).await;
+    assert!(
+        budget["budgets"].as_array().unwrap().iter().any(|budget| budget["rule"] == "agents.researcher.own"),
+        "{budget}"
+    );
+    let mut stranger = Session::with(&world.wallet, &["--agent", "nobody"], json!({})).await;
+    assert_eq!(stranger.refused("pay", call).await["denial"]["code"], "unknown_agent");
+}
