@@ -115,8 +115,13 @@ impl Session {
 
     /// A client for what agents want to call: neither this machine nor the network around it, but for what config.yaml
     /// allows.
-    pub(crate) fn agents_client(&self, wallet: Arc<dyn Wallet>) -> Result<Client, Failure> {
-        Ok(Client::new(wallet, self.client_config(self.agents_reach()))?)
+    pub(crate) fn agents_client(
+        &self,
+        wallet: Arc<dyn Wallet>,
+        timeout_seconds: Option<u64>,
+    ) -> Result<Client, Failure> {
+        let timeout = timeout_seconds.map_or(self.config.timeout(), Duration::from_secs);
+        Ok(Client::new(wallet, ClientConfig { timeout, ..self.client_config(self.agents_reach()) })?)
     }
 
     /// What agents may be led to.
