@@ -13,6 +13,7 @@ mod guard;
 mod http1;
 mod inside;
 mod load;
+mod mcp;
 mod process;
 mod seller;
 mod stub;
@@ -42,6 +43,8 @@ enum Benchmark {
     Cli(cli::Options),
     /// What the guard adds to a call of a tool, beside the same server without it
     Guard(guard::Options),
+    /// How soon the MCP server is there, what it holds, and what `pay` adds to a call, beside agentcash
+    Mcp(mcp::Options),
     /// The server of the guard's benchmark
     #[command(hide = true)]
     EchoServer,
@@ -59,6 +62,7 @@ fn main() -> ExitCode {
         Benchmark::Facilitator(options) => facilitator::run(&options),
         Benchmark::Cli(options) => cli::run(&options),
         Benchmark::Guard(options) => guard::run(&options),
+        Benchmark::Mcp(options) => mcp::run(&options),
         Benchmark::EchoServer => guard::echo(),
         Benchmark::Settler(options) => inside::run(&options),
         Benchmark::Seller(options) => seller::run(&options),

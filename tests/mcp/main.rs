@@ -11,6 +11,7 @@ mod hostile;
 mod http;
 mod pay;
 mod refused;
+mod rows;
 mod session;
 #[path = "../e2e/world.rs"]
 mod world;

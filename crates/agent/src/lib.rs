@@ -1,7 +1,8 @@
 //! What agents touch.
 //!
 //! What this crate is for: the [`guard`] stands between an MCP client and an MCP server that it need not trust with
-//! everything, and asks a [`Gate`](guard::Gate) about each call of a tool before the server sees it.
+//! everything, and asks a [`Gate`](guard::Gate) about each call of a tool before the server sees it. The [`proxy`] stands
+//! between any HTTP client and priced APIs, and pays on the way.
 //!
 //! What it promises: what the gate saw is what the server gets; every member of a batch is judged; every request is
 //! answered, whatever dies; large results pass as the bytes they came in.
@@ -42,3 +43,6 @@
 
 pub mod guard;
 pub mod mcp;
+mod names;
+pub mod proxy;
+mod stamp;

@@ -8,11 +8,13 @@ use farthing_money::{Network, Price};
 
 mod discover;
 mod guard;
+mod install;
 mod mcp;
 mod policy;
 
 pub(crate) use discover::{DiscoverArgs, SearchArgs};
 pub(crate) use guard::{Compat, GuardArgs, GuardCommand, ScanArgs, ServerArgs, Transport};
+pub(crate) use install::{InstallArgs, UninstallArgs, WhichArgs};
 pub(crate) use mcp::McpArgs;
 pub(crate) use policy::{
     ApprovalsCommand, AuditCommand, AuditFormat, BoundArgs, ExplainArgs, FreezeArgs, ImportCommand,
@@ -110,6 +112,10 @@ pub(crate) enum Command {
     /// Read the record: who called what, what was decided, and what it cost.
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// Put Farthing's MCP server into the configuration of your agents: Claude, Cursor, Codex and others.
+    Install(InstallArgs),
+    /// Take it out again.
+    Uninstall(UninstallArgs),
     /// Look at the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),

@@ -92,6 +92,8 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Thaw(_) => return commands::freeze::thaw(&home, output).await,
         Command::Approvals(command) => return commands::approvals::run(&home, command, output).await,
         Command::Audit(command) => return commands::audit::run(&home, command, output).await,
+        Command::Install(args) => return commands::install::install(&home, args, output),
+        Command::Uninstall(args) => return commands::install::uninstall(args, output),
         _ => {}
     }
     let session = Session::new(home)?;

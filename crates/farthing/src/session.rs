@@ -128,6 +128,7 @@ impl Session {
             bodies: self.bodies(),
             plain_http_hosts: self.config.plain_http_hosts.clone(),
             reach,
+            ..ClientConfig::default()
         }
     }
 

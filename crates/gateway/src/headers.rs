@@ -1,10 +1,7 @@
 //! What a proxy takes away from messages that pass it.
 
 use farthing_protocol::x402;
-use http::header::{
-    CONNECTION, FORWARDED, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING,
-    UPGRADE,
-};
+use http::header::{FORWARDED, HOST};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// Tells the upstream who paid.
@@ -17,19 +14,6 @@ pub(crate) const ASSET: HeaderName = HeaderName::from_static("farthing-asset");
 pub(crate) const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 pub(crate) const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 pub(crate) const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-
-/// About one connection, never about what is behind it (RFC 9110, section 7.6.1).
-const HOP_BY_HOP: [HeaderName; 9] = [
-    CONNECTION,
-    PROXY_AUTHENTICATE,
-    PROXY_AUTHORIZATION,
-    TE,
-    TRAILER,
-    TRANSFER_ENCODING,
-    UPGRADE,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-];
 
 /// By these a client could have the upstream serve another method or path than was paid for.
 const OVERRIDES: [&str; 7] = [
@@ -78,12 +62,7 @@ pub(crate) fn clean_response(headers: &mut HeaderMap) {
 }
 
 fn clean(headers: &mut HeaderMap) {
-    for name in named_by_connection(headers) {
-        headers.remove(name);
-    }
-    HOP_BY_HOP.iter().for_each(|name| {
-        headers.remove(name);
-    });
+    farthing_http::remove_hop_by_hop(headers);
     x402::HEADERS.iter().for_each(|name| {
         headers.remove(*name);
     });
@@ -92,11 +71,6 @@ fn clean(headers: &mut HeaderMap) {
     for name in ours {
         headers.remove(name);
     }
-}
-
-fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
-    let values = headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| value.split(',')).filter_map(|name| name.trim().parse().ok()).collect()
 }
 
 /// Adds a value to a comma-separated header.

@@ -42,10 +42,12 @@
 #![forbid(unsafe_code)]
 
 mod client;
+mod hops;
 mod reach;
 mod server;
 mod turn;
 
 pub use client::{TlsError, connector};
+pub use hops::remove_hop_by_hop;
 pub use reach::{OutOfReach, Reach};
 pub use server::{Limits, Peer, serve};

@@ -76,7 +76,10 @@ pub fn private_file(path: &Path, bytes: &[u8], entropy: &dyn Entropy) -> Result<
 }
 
 /// Puts other contents in the place of an existing private file, at once.
-pub(crate) fn replace(path: &Path, bytes: &[u8], entropy: &dyn Entropy) -> Result<(), KeystoreError> {
+///
+/// # Errors
+/// [`KeystoreError::Io`], and where no random name is to be had.
+pub fn replace_private_file(path: &Path, bytes: &[u8], entropy: &dyn Entropy) -> Result<(), KeystoreError> {
     let draft = Draft::write(path, bytes, entropy)?;
     fs::rename(&draft.0, path).map_err(KeystoreError::io("replace", path))?;
     fault::point("keystore.renamed");

@@ -138,7 +138,7 @@ impl Keystore {
         not_empty(new)?;
         let keys = self.unlock(old)?;
         let file = KeyFile::seal(&keys, new, self.file.kdf.cost.max(Cost::default()), entropy)?;
-        folder::replace(&self.info.path, &file.text()?, entropy)?;
+        folder::replace_private_file(&self.info.path, &file.text()?, entropy)?;
         Ok(Self { info: self.info.clone(), file })
     }
 }

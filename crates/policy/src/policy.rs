@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use crate::agents::{Agent, Agents};
 use crate::category::Categories;
 use crate::json::{Json, Object};
-use crate::payments::{Facts, Payments, above};
+use crate::payments::{Facts, Payments, Target, above};
 use crate::tools::{Call, Recording, Tools, Traced};
 use crate::{ApprovalNeed, CallPlan, Denial, DenialCode, Limit, Needs, PolicyWarning};
 
@@ -51,6 +51,17 @@ pub struct Terms<'a> {
     pub advertised: Option<Usd>,
     /// The time.
     pub now: Timestamp,
+}
+
+/// Where a call goes, before anybody knows what it costs.
+#[derive(Debug, Clone, Copy)]
+pub struct Destination<'a> {
+    /// The host that is asked, as in [`Terms`].
+    pub host: &'a str,
+    /// The request's method, in capitals.
+    pub method: &'a str,
+    /// The URL that is asked for, with its query.
+    pub resource: &'a str,
 }
 
 /// A payment that the policy allows, if the ledger finds room in every limit.
@@ -121,6 +132,24 @@ impl Policy {
             sections.iter().filter_map(|section| section.approval_for(facts, value)).collect();
         let valid = asked.iter().map(|need| need.valid).min()?;
         asked.into_iter().next().map(|need| ApprovalNeed { valid, ..need })
+    }
+
+    /// Whether an agent may call an address at all, whatever it costs: for a proxy, which must not even ask for a price
+    /// elsewhere. The lists of hosts, resources and categories decide, of all sections that hold for the agent.
+    ///
+    /// # Errors
+    /// The [`Denial`] of `kill:`, of the agent, of a policy without payments, or of a list.
+    pub fn admit_destination(
+        &self,
+        going: &Destination<'_>,
+        agent: Option<&str>,
+        now: Timestamp,
+    ) -> Result<(), Denial> {
+        self.alive()?;
+        let chain = self.chain(agent)?;
+        chain.iter().try_for_each(|agent| agent.admit(now))?;
+        let target = Target::of(self, going)?;
+        self.sections(&chain)?.iter().try_for_each(|section| section.admit_target(&target))
     }
 
     /// Whether an agent may call a tool, as far as `kill:` and `agents:` say; the rules for the tool itself stand beside.

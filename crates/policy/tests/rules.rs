@@ -3,10 +3,13 @@
 #![allow(clippy::result_large_err, reason = "as in the crate")]
 
 use farthing_money::{Asset, BaseUnits, Network, Registry};
-use farthing_policy::{Clearance, Denial, DenialCode, Measure, Period, Policy, Terms, Usage, Window};
+use farthing_policy::{
+    Clearance, Denial, DenialCode, Destination, Measure, Period, Policy, Terms, Usage, Window,
+};
 use proptest::prelude::*;
 use proptest::sample::select;
 
+const NOW: &str = "2026-03-04T12:00:00Z";
 const PAYEE: &str = "0x209693Bc6afc0C5328bA36FaF03C514EF312287C";
 
 fn policy(payments: &str) -> Policy {
@@ -29,7 +32,7 @@ fn decide(policy: &Policy, change: impl FnOnce(&mut Terms<'_>)) -> Result<Cleara
         session: None,
         tool: None,
         advertised: None,
-        now: "2026-03-04T12:00:00Z".parse().unwrap(),
+        now: NOW.parse().unwrap(),
     };
     change(&mut terms);
     policy.check(&terms)
@@ -330,5 +333,40 @@ proptest! {
         if let Err(denial) = decide(&policy, |terms| terms.amount = BaseUnits::new(amount)) {
             prop_assert!(never.iter().any(|rule| denial.rule == format!("payments.{rule}")), "{denial:?}");
         }
+    }
+}
+
+#[test]
+fn where_one_may_go_at_all_is_decided_without_a_price() {
+    let policy = Policy::parse(
+        "version: 1\npayments:\n  max: \"$1\"\n  hosts: {allow: [\"*.example.com\"]}\n  resources: {deny: [\"https://a.example.com/admin\"]}\n\
+         agents:\n  narrow: {payments: {hosts: {allow: [\"a.example.com\"]}}}\n  late: {expires: \"2020-01-01T00:00:00Z\"}\n",
+    )
+    .unwrap();
+    let says = |host: &str, path: &str, agent: Option<&str>| {
+        let resource = format!("https://{host}{path}");
+        let going = Destination { host, method: "GET", resource: &resource };
+        policy.admit_destination(&going, agent, NOW.parse().unwrap()).map_err(|denial| denial.code)
+    };
+    for (host, path, agent, said) in [
+        ("a.example.com", "/", None, Ok(())),
+        ("b.example.com:8443", "/x?y", None, Ok(())),
+        ("example.org", "/", None, Err(DenialCode::HostNotAllowed)),
+        ("example.com", "/", None, Err(DenialCode::HostNotAllowed)),
+        ("a.example.com", "/admin", None, Err(DenialCode::ResourceNotAllowed)),
+        ("a.example.com", "/", Some("narrow"), Ok(())),
+        ("b.example.com", "/", Some("narrow"), Err(DenialCode::HostNotAllowed)),
+        ("a.example.com", "/", Some("late"), Err(DenialCode::AgentExpired)),
+        ("a.example.com", "/", Some("nobody"), Err(DenialCode::UnknownAgent)),
+    ] {
+        assert_eq!(says(host, path, agent), said, "{host}{path} {agent:?}");
+    }
+    let going = Destination { host: "a.example.com", method: "GET", resource: "https://a.example.com/" };
+    for (policy, code) in [
+        ("version: 1\nhide: [a]\n", DenialCode::PaymentsNotAllowed),
+        ("version: 1\npayments: {max: \"$1\"}\nkill: true\n", DenialCode::Frozen),
+    ] {
+        let said = Policy::parse(policy).unwrap().admit_destination(&going, None, NOW.parse().unwrap());
+        assert_eq!(said.map_err(|denial| denial.code), Err(code));
     }
 }

@@ -12,8 +12,11 @@ use farthing_protocol::{Challenge, MAX_BODY_BYTES};
 use futures::StreamExt as _;
 use http::{HeaderMap, StatusCode};
 use reqwest::Response;
+use tokio_util::task::TaskTracker;
 
-use crate::{Appraisal, BodyStore, CallLimits, CutOff, FetchError, Observer, Request, Step, Wallet};
+use crate::{
+    Appraisal, Authorization, BodyStore, CallLimits, CutOff, FetchError, Observer, Request, Step, Wallet,
+};
 
 /// How the client speaks HTTP.
 #[derive(Debug, Clone)]
@@ -26,16 +29,19 @@ pub struct ClientConfig {
     pub plain_http_hosts: Vec<String>,
     /// What may be called at all: everything where a person says what is called, less where an agent does.
     pub reach: Reach,
+    /// For how long the rest of a paid body that is passed on ([`Client::pass`]) is still read when its reader has left.
+    pub rest_timeout: Duration,
 }
 
 impl Default for ClientConfig {
-    /// 60 seconds; bodies up to 1 GiB under the current folder; everything may be called.
+    /// 60 seconds; bodies up to 1 GiB under the current folder; everything may be called; five minutes for the rest.
     fn default() -> Self {
         Self {
             timeout: Duration::from_secs(60),
             bodies: BodyStore::new(".", 1 << 30),
             plain_http_hosts: Vec::new(),
             reach: Reach::anywhere(),
+            rest_timeout: Duration::from_secs(300),
         }
     }
 }
@@ -50,6 +56,8 @@ pub struct Client {
     direct: reqwest::Client,
     pub(crate) config: ClientConfig,
     observer: Option<Arc<dyn Observer>>,
+    /// Paid calls that go on whether anybody waits for them or not.
+    pub(crate) passing: TaskTracker,
 }
 
 /// An answer.
@@ -112,6 +120,14 @@ pub enum Probe {
     },
 }
 
+/// How a call begins.
+pub(crate) enum Opened {
+    /// Nothing is asked for: this is the answer.
+    Free(Response),
+    /// A payment is signed, and not sent yet.
+    Authorized(Box<Authorization>),
+}
+
 impl Client {
     /// Sets up the HTTP side. It follows no redirects: a 3xx is the answer.
     ///
@@ -132,7 +148,7 @@ impl Client {
         let failed = |error: reqwest::Error| FetchError::Setup(causes(&error));
         let http = builder().build().map_err(failed)?;
         let direct = builder().no_proxy().tls_certs_only([]).build().map_err(failed)?;
-        Ok(Self { wallet, http, direct, config, observer: None })
+        Ok(Self { wallet, http, direct, config, observer: None, passing: TaskTracker::new() })
     }
 
     /// The same client, which tells how far its calls have come.
@@ -152,17 +168,25 @@ impl Client {
     /// # Errors
     /// [`FetchError`]; it says whether a payment left the machine.
     pub async fn fetch(&self, request: Request, limits: CallLimits) -> Result<Fetched, FetchError> {
-        let answer = self.ask(&request).await?;
-        if answer.status() != StatusCode::PAYMENT_REQUIRED {
-            return Ok(free(answer));
+        match self.open(&request, &limits).await? {
+            Opened::Free(answer) => Ok(free(answer)),
+            Opened::Authorized(authorization) => self.pay(&request, *authorization).await,
         }
-        self.refuse_plain_http(&request)?;
-        let challenge = self.read_challenge(&request, answer).await?;
+    }
+
+    /// Asks, and has a payment signed if one is asked for.
+    pub(crate) async fn open(&self, request: &Request, limits: &CallLimits) -> Result<Opened, FetchError> {
+        let answer = self.ask(request).await?;
+        if answer.status() != StatusCode::PAYMENT_REQUIRED {
+            return Ok(Opened::Free(answer));
+        }
+        self.refuse_plain_http(request)?;
+        let challenge = self.read_challenge(request, answer).await?;
         fault::point("wallet.asked");
         self.ready_to_keep().await?;
         self.tell(Step::Deciding);
-        let authorization = self.wallet.authorize(&request, &challenge, &limits).await?;
-        self.pay(&request, authorization).await
+        let authorization = self.wallet.authorize(request, &challenge, limits).await?;
+        Ok(Opened::Authorized(Box::new(authorization)))
     }
 
     /// Sends the payment of an earlier purchase of the same request again.

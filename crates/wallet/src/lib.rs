@@ -10,7 +10,8 @@
 //! - one purchase pays at most once: there is no fallback to another offer after signing;
 //! - a paid request follows no redirect, and goes to the very URL that asked;
 //! - what is ambiguous stays reserved until [`Wallet::reconcile`] has asked the chain;
-//! - a paid body is kept, whole or cut off, whatever its type.
+//! - a paid body is kept, whole or cut off, whatever its type, also when it is passed on while it comes and its reader
+//!   leaves ([`Client::pass`]).
 //!
 //! ```no_run
 //! # async fn example(wallet: std::sync::Arc<dyn farthing_wallet::Wallet>) -> Result<(), Box<dyn std::error::Error>> {
@@ -31,6 +32,7 @@ mod client;
 mod error;
 mod funds;
 mod local;
+mod pass;
 mod pay;
 mod progress;
 mod reconcile;
@@ -43,6 +45,7 @@ pub use body::{BodyStore, CutOff, Draft, KeptBody, has_answer};
 pub use client::{Client, ClientConfig, Fetched, FetchedBody, PaidCall, Probe};
 pub use error::{FetchError, WalletError};
 pub use local::{LocalWallet, LocalWalletConfig};
+pub use pass::{PaidBody, Passed, PassedBody};
 pub use progress::{Observer, Step};
 pub use request::Request;
 pub use wallet::{Authorization, Balance, CallLimits, PurchaseResult, Reconciled, StillOpen, Wallet};

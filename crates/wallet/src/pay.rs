@@ -11,6 +11,7 @@ use http::{HeaderMap, StatusCode};
 use reqwest::Response;
 
 use crate::client::{Fetched, FetchedBody, PaidCall};
+use crate::pass::{Arriving, Reader};
 use crate::{Authorization, Client, FetchError, KeptBody, PurchaseResult, Request, Step};
 
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
@@ -27,26 +28,56 @@ const LONGEST_WORDS: usize = 300;
 /// The pauses before the same payment is sent again after a broken connection.
 const RESEND_AFTER: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(1)];
 
+/// The head of the answer to a payment; its body is still on its way.
+pub(crate) struct Answered {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    /// How it stands by the head.
+    pub(crate) payment: PaidCall,
+    answer: Response,
+}
+
 impl Client {
     pub(crate) async fn pay(
         &self,
         request: &Request,
         authorization: Authorization,
     ) -> Result<Fetched, FetchError> {
-        let id = authorization.purchase.terms.id.clone();
+        let answered = self.answered(request, authorization).await?;
+        self.keep(answered, None).await
+    }
+
+    /// Sends the payment, and writes down what the head of the answer says of the money: a long body may break off, or
+    /// be broken off.
+    pub(crate) async fn answered(
+        &self,
+        request: &Request,
+        authorization: Authorization,
+    ) -> Result<Answered, FetchError> {
         fault::point("wallet.before_send");
-        match self.send_paid(request, &authorization).await {
-            Ok(answer) => self.keep(answer, authorization).await,
-            Err(why) => {
-                let outcome = Outcome::Unknown { why: format!("no answer: {why}") };
-                if let Err(error) = self.wallet.record(&id, PurchaseResult { response: None, outcome }).await
-                {
-                    // Signed is as good as unknown: it stays reserved, and can be resumed and reconciled.
-                    tracing::warn!(purchase = %id, %error, "the lost answer could not be recorded");
-                }
-                Err(FetchError::Lost { purchase: id, why })
-            }
+        let sent = self.send_paid(request, &authorization).await;
+        let Authorization { purchase, asset, used, .. } = authorization;
+        let answer = match sent {
+            Ok(answer) => answer,
+            Err(why) => return Err(self.lost(purchase.terms.id, why).await),
+        };
+        fault::point("wallet.answered");
+        let (status, headers) = (answer.status(), answer.headers().clone());
+        let settlement = read_settlement(&headers);
+        let outcome = judge(&purchase, status, settlement.as_ref(), None);
+        let payment = PaidCall { purchase, asset, outcome, settlement, used };
+        self.record_settled(&payment).await;
+        Ok(Answered { status, headers, payment, answer })
+    }
+
+    /// No answer came: what was signed is out.
+    async fn lost(&self, id: PurchaseId, why: String) -> FetchError {
+        let outcome = Outcome::Unknown { why: format!("no answer: {why}") };
+        if let Err(error) = self.wallet.record(&id, PurchaseResult { response: None, outcome }).await {
+            // Signed is as good as unknown: it stays reserved, and can be resumed and reconciled.
+            tracing::warn!(purchase = %id, %error, "the lost answer could not be recorded");
         }
+        FetchError::Lost { purchase: id, why }
     }
 
     /// Sends the request with its payment, and the same bytes again while the seller asks for it.
@@ -103,23 +134,25 @@ impl Client {
         paid.header(IDEMPOTENCY_KEY, &authorization.purchase.terms.id.0)
     }
 
-    /// Keeps what came back and writes it down: first what the headers say of the money, because a long body may break
-    /// off or be broken off; then the body.
-    async fn keep(&self, answer: Response, authorization: Authorization) -> Result<Fetched, FetchError> {
-        let Authorization { purchase, asset, used, .. } = authorization;
+    /// Keeps the body and writes down what came back. `reader` gets the body while it comes.
+    pub(crate) async fn keep(
+        &self,
+        answered: Answered,
+        reader: Option<Reader>,
+    ) -> Result<Fetched, FetchError> {
+        let Answered { status, headers, payment, answer } = answered;
+        let PaidCall { purchase, settlement, .. } = &payment;
         let id = purchase.terms.id.clone();
-        let (status, headers) = (answer.status(), answer.headers().clone());
-        fault::point("wallet.answered");
-        let settlement = read_settlement(&headers);
-        self.record_settled(&purchase, status, settlement.as_ref()).await;
-        let kept = self.keep_body(&id, answer).await;
+        // The reader's end comes when all is written down.
+        let mut arriving = Arriving::new(answer, reader, self.config.rest_timeout);
+        let kept = self.keep_body(&id, &mut arriving).await;
         fault::point("wallet.kept");
         let refusal = self.refusal(status, &headers, &kept).await;
-        let outcome = judge(&purchase, status, settlement.as_ref(), refusal);
+        let outcome = judge(purchase, status, settlement.as_ref(), refusal);
         let response = kept
             .as_ref()
             .ok()
-            .filter(|_| stands_in_receipt(&purchase, status))
+            .filter(|_| stands_in_receipt(purchase, status))
             .map(|kept| response_record(status, &headers, kept, settlement.as_ref()));
         let path = |kept: &KeptBody| self.config.bodies.path(&kept.file);
         let outcome = match self.wallet.record(&id, PurchaseResult { response, outcome }).await {
@@ -134,37 +167,37 @@ impl Client {
             Err(error) => return Err(FetchError::NotKept { purchase: id, outcome, why: error.to_string() }),
         };
         let body = FetchedBody::Kept { path: path(&kept), bytes: kept.bytes, cut_off: kept.cut_off };
-        let payment = Some(PaidCall { purchase, asset, outcome, settlement, used });
-        Ok(Fetched { status, headers, body, payment })
+        Ok(Fetched { status, headers, body, payment: Some(PaidCall { outcome, ..payment }) })
     }
 
     /// Writes the settlement down that the headers tell of. What is not told in them is told with the body.
-    async fn record_settled(
-        &self,
-        purchase: &Purchase,
-        status: StatusCode,
-        settlement: Option<&SettleResponse>,
-    ) {
-        let outcome = judge(purchase, status, settlement, None);
+    async fn record_settled(&self, payment: &PaidCall) {
+        let (id, outcome) = (&payment.purchase.terms.id, payment.outcome.clone());
         if !matches!(outcome, Outcome::Paid { .. }) {
             return;
         }
-        let id = &purchase.terms.id;
         if let Err(error) = self.wallet.record(id, PurchaseResult { response: None, outcome }).await {
             // It is tried again with the body, and then it is an error.
             tracing::warn!(purchase = %id, %error, "the settlement could not be recorded");
         }
     }
 
-    async fn keep_body(&self, id: &PurchaseId, answer: Response) -> std::io::Result<KeptBody> {
-        let draft = self.config.bodies.begin(id).await?;
-        self.tell(Step::Keeping(&draft.path()));
-        let mut came = 0u64;
-        let body = answer.bytes_stream().inspect_ok(|chunk| {
-            came = came.saturating_add(chunk.len() as u64);
-            self.tell(Step::Receiving(came));
-        });
-        draft.keep(body.map_err(|error| causes(&error.without_url()))).await
+    async fn keep_body(&self, id: &PurchaseId, arriving: &mut Arriving) -> std::io::Result<KeptBody> {
+        let kept = match self.config.bodies.begin(id).await {
+            Ok(draft) => {
+                self.tell(Step::Keeping(&draft.path()));
+                let mut came = 0u64;
+                let body = arriving.pieces().inspect_ok(|piece| {
+                    came = came.saturating_add(piece.len() as u64);
+                    self.tell(Step::Receiving(came));
+                });
+                draft.keep(body).await
+            }
+            Err(error) => Err(error),
+        };
+        // What could not be kept, or not all of it, still goes to whom it is for.
+        arriving.pass_the_rest().await;
+        kept
     }
 
     /// Why a seller who answers a payment with 402 again did not take it, in his words.

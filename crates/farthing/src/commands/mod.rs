@@ -18,6 +18,7 @@ mod go_on;
 pub(crate) mod guard;
 pub(crate) mod history;
 pub(crate) mod init;
+pub(crate) mod install;
 pub(crate) mod ledger;
 pub(crate) mod mcp;
 pub(crate) mod policy;

@@ -6,7 +6,7 @@ use crate::host::HostName;
 use crate::json::{Json, Object};
 use crate::resource::Resource;
 use crate::subject::Payee;
-use crate::{Denial, DenialCode, Policy, Terms};
+use crate::{Denial, DenialCode, Destination, Policy, Terms};
 
 /// What stands in a scope for a payment that has no agent, no tool or no category: such payments count together.
 const NOBODY: &str = "-";
@@ -14,15 +14,30 @@ const NOBODY: &str = "-";
 /// The longest text from outside that stands in a scope as it is.
 const MAX_SCOPE: usize = 200;
 
-/// The terms, with everything in them read once.
-pub(crate) struct Facts<'a> {
-    pub(super) terms: &'a Terms<'a>,
+/// Where a call goes, read once.
+pub(crate) struct Target<'a> {
     pub(super) host: HostName,
-    pub(super) payee: Payee,
+    pub(super) method: &'a str,
     /// The address, or why it cannot be compared.
     pub(super) resource: Result<Resource, String>,
     /// Every category of the host.
     pub(super) categories: Vec<&'a str>,
+}
+
+impl<'a> Target<'a> {
+    pub(crate) fn of(policy: &'a Policy, going: &Destination<'a>) -> Result<Self, Denial> {
+        let host = HostName::parse(going.host)
+            .map_err(|why| Denial::new(DenialCode::HostNotAllowed, "payments.hosts", why))?;
+        let categories = policy.categories.of(&host);
+        Ok(Self { host, method: going.method, resource: Resource::parse(going.resource), categories })
+    }
+}
+
+/// The terms, with everything in them read once.
+pub(crate) struct Facts<'a> {
+    pub(super) terms: &'a Terms<'a>,
+    pub(super) target: Target<'a>,
+    pub(super) payee: Payee,
     /// The agent and those above it, from the bottom up.
     agents: Vec<&'a str>,
 }
@@ -30,16 +45,15 @@ pub(crate) struct Facts<'a> {
 impl<'a> Facts<'a> {
     /// Reads the terms of a payment by the first of `agents`, which stands under the others.
     pub(crate) fn of(policy: &'a Policy, terms: &'a Terms<'a>, agents: Vec<&'a str>) -> Result<Self, Denial> {
-        let host = HostName::parse(terms.host)
-            .map_err(|why| Denial::new(DenialCode::HostNotAllowed, "payments.hosts", why))?;
+        let going = Destination { host: terms.host, method: terms.method, resource: terms.resource };
+        let target = Target::of(policy, &going)?;
         let network = &terms.asset.network;
         let payee = Payee::of_offer(network, terms.payee).ok_or_else(|| {
             let payee = crate::error::printable(terms.payee);
             let message = format!("`{payee}` is not an address on {}", network.display_name());
             Denial::new(DenialCode::PayeeNotAllowed, "payments.payees", message)
         })?;
-        let categories = policy.categories.of(&host);
-        Ok(Self { terms, host, payee, resource: Resource::parse(terms.resource), categories, agents })
+        Ok(Self { terms, target, payee, agents })
     }
 
     /// The scopes in which a cap of this kind counts the payment, in the section of `owner`.
@@ -48,7 +62,7 @@ impl<'a> Facts<'a> {
         match each {
             Each::All => one("all".to_owned()),
             // Without the port, or a seller with many ports would have many budgets.
-            Each::Host => one(format!("host:{}", self.host.name)),
+            Each::Host => one(format!("host:{}", self.target.host.name)),
             Each::Payee => one(self.payee_scope()),
             Each::Network => one(format!("network:{}", self.terms.asset.network)),
             Each::Resource => one(format!("resource:{}", short(&self.named_resource()))),
@@ -56,8 +70,8 @@ impl<'a> Facts<'a> {
             Each::Same => one(format!("same:{}", digest(&self.repeated()))),
             Each::NewPayee => one("new-payees".to_owned()),
             Each::Agent => self.below(owner).iter().map(|agent| format!("agent:{agent}")).collect(),
-            Each::Category if self.categories.is_empty() => one(format!("category:{NOBODY}")),
-            Each::Category => self.categories.iter().map(|name| format!("category:{name}")).collect(),
+            Each::Category if self.target.categories.is_empty() => one(format!("category:{NOBODY}")),
+            Each::Category => self.target.categories.iter().map(|name| format!("category:{name}")).collect(),
         }
     }
 
@@ -81,7 +95,7 @@ impl<'a> Facts<'a> {
 
     /// Method and address without the query: `GET https://api.example.com/v1`.
     fn named_resource(&self) -> String {
-        match &self.resource {
+        match &self.target.resource {
             Ok(resource) => format!("{} {resource}", self.terms.method.to_ascii_uppercase()),
             Err(_) => self.repeated(),
         }
@@ -99,7 +113,7 @@ impl<'a> Facts<'a> {
         terms.set("agent", self.terms.agent.map_or(Json::Null, |agent| text(agent.to_owned())));
         terms.set("amount", text(self.terms.amount.to_string()));
         terms.set("asset", text(self.terms.asset.address.clone()));
-        terms.set("host", text(self.host.to_string()));
+        terms.set("host", text(self.target.host.to_string()));
         terms.set("network", text(self.terms.asset.network.to_string()));
         terms.set("payee", text(self.payee.to_string()));
         terms.set("resource", text(self.repeated()));

@@ -1,7 +1,7 @@
 //! Holds a payment against one section's rules.
 use farthing_money::Usd;
 
-use super::{Cap, Facts, Payments};
+use super::{Cap, Facts, Payments, Target};
 use crate::{ApprovalNeed, Denial, DenialCode, Limit, Usage};
 
 /// What the rules in shadow mode would have denied.
@@ -12,13 +12,10 @@ impl Payments {
     /// for payments.
     pub(crate) fn admit_parties(&self, facts: &Facts<'_>, shadowed: &mut Shadowed) -> Result<(), Denial> {
         let asset = facts.terms.asset;
-        let (host, payee, network) = (&facts.host, &facts.payee, &asset.network);
+        let (payee, network) = (&facts.payee, &asset.network);
         let asset_name = format_args!("{} on {}", asset.symbol, network.display_name());
         let judged = [
-            (
-                self.hosts.shadow,
-                self.hosts.admit(DenialCode::HostNotAllowed, host, |entry| entry.covers(host)),
-            ),
+            (self.hosts.shadow, self.admit_host(&facts.target)),
             (
                 self.payees.shadow,
                 self.payees.admit(DenialCode::PayeeNotAllowed, payee, |entry| entry == payee),
@@ -31,20 +28,36 @@ impl Payments {
                 self.assets.shadow,
                 self.assets.admit(DenialCode::AssetNotAllowed, asset_name, |entry| entry.covers(asset)),
             ),
-            (self.resources.shadow, self.admit_resource(facts)),
-            (self.categories.shadow, self.admit_category(facts)),
+            (self.resources.shadow, self.admit_resource(&facts.target)),
+            (self.categories.shadow, self.admit_category(&facts.target)),
             (false, self.admit_time(facts)),
         ];
         judged.into_iter().try_for_each(|(shadow, judged)| unless(shadow, judged, shadowed))
     }
 
-    fn admit_resource(&self, facts: &Facts<'_>) -> Result<(), Denial> {
+    /// Whether a call may go there at all, free or not: hosts, resources, categories.
+    pub(crate) fn admit_target(&self, target: &Target<'_>) -> Result<(), Denial> {
+        let judged = [
+            (self.hosts.shadow, self.admit_host(target)),
+            (self.resources.shadow, self.admit_resource(target)),
+            (self.categories.shadow, self.admit_category(target)),
+        ];
+        // Nothing is recorded of a call that costs nothing.
+        judged.into_iter().try_for_each(|(shadow, judged)| unless(shadow, judged, &mut Vec::new()))
+    }
+
+    fn admit_host(&self, target: &Target<'_>) -> Result<(), Denial> {
+        let host = &target.host;
+        self.hosts.admit(DenialCode::HostNotAllowed, host, |entry| entry.covers(host))
+    }
+
+    fn admit_resource(&self, target: &Target<'_>) -> Result<(), Denial> {
         if self.resources.is_open() {
             return Ok(());
         }
-        match &facts.resource {
+        match &target.resource {
             Ok(resource) => {
-                let method = facts.terms.method;
+                let method = target.method;
                 self.resources.admit(
                     DenialCode::ResourceNotAllowed,
                     format_args!("{} {resource}", crate::error::printable(method)),
@@ -55,12 +68,12 @@ impl Payments {
         }
     }
 
-    fn admit_category(&self, facts: &Facts<'_>) -> Result<(), Denial> {
-        let subject = match facts.categories.as_slice() {
-            [] => format!("{} (in no category)", facts.host),
-            of => format!("{} ({})", facts.host, of.join(", ")),
+    fn admit_category(&self, target: &Target<'_>) -> Result<(), Denial> {
+        let subject = match target.categories.as_slice() {
+            [] => format!("{} (in no category)", target.host),
+            of => format!("{} ({})", target.host, of.join(", ")),
         };
-        let covers = |entry: &super::Category| facts.categories.contains(&entry.0.as_str());
+        let covers = |entry: &super::Category| target.categories.contains(&entry.0.as_str());
         self.categories.admit(DenialCode::CategoryNotAllowed, subject, covers)
     }
 

@@ -19,7 +19,7 @@ use crate::subject::{AssetPattern, Payee};
 
 pub(crate) use amounts::Factor;
 pub(crate) use caps::{Cap, Each, Span};
-pub(crate) use facts::Facts;
+pub(crate) use facts::{Facts, Target};
 pub(crate) use judge::above;
 pub(crate) use lists::{Listed, Pattern, covered_entries};
 pub(crate) use read::Reading;

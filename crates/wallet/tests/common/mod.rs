@@ -212,6 +212,11 @@ impl Buyer {
 
     /// A buyer that keeps so many bytes of a body.
     pub(crate) fn keeping(policy: &str, max_bytes: u64) -> Self {
+        Self::waiting(policy, max_bytes, Duration::from_secs(60))
+    }
+
+    /// A buyer that reads on for so long when whoever a paid body is for has left.
+    pub(crate) fn waiting(policy: &str, max_bytes: u64, rest_timeout: Duration) -> Self {
         let home = tempfile::tempdir().unwrap();
         let clock = Arc::new(TestClock::at_unix_second(1_800_000_000));
         let ledger = Ledger::in_memory(clock.clone()).unwrap();
@@ -227,6 +232,7 @@ impl Buyer {
         let config = ClientConfig {
             timeout: Duration::from_secs(1),
             bodies: BodyStore::new(home.path(), max_bytes),
+            rest_timeout,
             ..ClientConfig::default()
         };
         Self { client: Client::new(Arc::new(wallet), config).unwrap(), ledger, home }

@@ -9,6 +9,8 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use farthing_policy::{Policy, PolicyError};
 
+use crate::stamp::Stamp;
+
 /// For how long a file must not have been written to before it is read again.
 const SETTLED: Duration = Duration::from_millis(200);
 
@@ -51,29 +53,6 @@ pub enum PolicyFileError {
         /// What is wrong with it, and where.
         error: PolicyError,
     },
-}
-
-/// What tells one state of the file from another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Stamp {
-    device: u64,
-    inode: u64,
-    bytes: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
-}
-
-impl Stamp {
-    fn of(metadata: &Metadata) -> Self {
-        use std::os::unix::fs::MetadataExt as _;
-        Self {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-            bytes: metadata.len(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-            changed: (metadata.ctime(), metadata.ctime_nsec()),
-        }
-    }
 }
 
 impl PolicyFile {

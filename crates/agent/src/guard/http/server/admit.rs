@@ -1,37 +1,33 @@
 //! Who may come in. A web page may send requests to this machine, and a name of the attacker's may point here (DNS
 //! rebinding): so the names by which we are called, and the pages that call, are checked before anything else.
 
-use std::net::IpAddr;
-
-use http::header::{AUTHORIZATION, HOST, ORIGIN};
+use http::header::{AUTHORIZATION, ORIGIN};
 use http::{HeaderMap, Request, StatusCode};
 use sha2::{Digest as _, Sha256};
 
 use super::super::config::{Secret, ServeConfig};
+use crate::names::{Names, is_loopback, without_port};
 
 /// What is asked of each request.
 #[derive(Debug)]
 pub(super) struct Door {
-    bind: IpAddr,
-    hosts: Vec<String>,
+    names: Names,
     origins: Vec<String>,
     token: Option<Secret>,
 }
 
 impl Door {
     pub(super) fn new(config: &ServeConfig) -> Self {
-        let lower = |names: &[String]| names.iter().map(|name| name.to_ascii_lowercase()).collect();
         Self {
-            bind: config.bind.ip(),
-            hosts: lower(&config.allow_hosts),
-            origins: lower(&config.allow_origins),
+            names: Names::new(config.bind.ip(), &config.allow_hosts),
+            origins: config.allow_origins.iter().map(|origin| origin.to_ascii_lowercase()).collect(),
             token: config.token.clone(),
         }
     }
 
     /// Whether the request may come in; otherwise why not.
     pub(super) fn admit<B>(&self, request: &Request<B>) -> Result<(), (StatusCode, &'static str)> {
-        if !self.knows_host(request) {
+        if !self.names.know(request.headers(), request.uri()) {
             return Err((StatusCode::FORBIDDEN, "the Host is not one of ours; see --allow-host"));
         }
         if !self.knows_origin(request.headers()) {
@@ -45,54 +41,13 @@ impl Door {
         }
     }
 
-    fn knows_host<B>(&self, request: &Request<B>) -> bool {
-        let mut named = request.headers().get_all(HOST).iter();
-        let host = match (named.next(), named.next(), request.uri().authority()) {
-            (Some(_), Some(_), _) => return false,
-            (Some(host), None, _) => host.to_str().unwrap_or_default(),
-            (None, _, Some(authority)) => authority.as_str(),
-            (None, ..) => return false,
-        };
-        let host = host.to_ascii_lowercase();
-        let name = without_port(&host);
-        if self.hosts.iter().any(|known| *known == host || known == name) {
-            return true;
-        }
-        match address(name) {
-            // Nobody's name server can make an address mean something else.
-            Some(address) => address.is_loopback() || address == self.bind || self.bind.is_unspecified(),
-            None => name == "localhost",
-        }
-    }
-
     fn knows_origin(&self, headers: &HeaderMap) -> bool {
         headers.get_all(ORIGIN).iter().all(|origin| {
             let origin = origin.to_str().unwrap_or_default().to_ascii_lowercase();
             let page = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
-            let local = page.is_some_and(|page| {
-                let name = without_port(page);
-                name == "localhost" || address(name).is_some_and(|address| address.is_loopback())
-            });
+            let local = page.is_some_and(|page| is_loopback(without_port(page)));
             local || self.origins.contains(&origin)
         })
-    }
-}
-
-/// The host of `host:port`. What stands behind the colon must be a port.
-fn without_port(host: &str) -> &str {
-    match host.rsplit_once(':') {
-        Some((name, port)) if !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()) => {
-            // An address of IPv6 has its own colons, and stands in brackets.
-            if name.contains(':') && !name.ends_with(']') { host } else { name }
-        }
-        _ => host,
-    }
-}
-
-fn address(name: &str) -> Option<IpAddr> {
-    match name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
-        Some(inner) => inner.parse().ok().map(IpAddr::V6),
-        None => name.parse().ok().map(IpAddr::V4),
     }
 }
 
