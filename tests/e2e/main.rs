@@ -7,6 +7,7 @@ mod attacks_buyer;
 mod attacks_seller;
 mod caps;
 mod crash;
+mod discovery;
 mod failures;
 mod gateway_check;
 mod json_shapes;

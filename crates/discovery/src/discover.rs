@@ -68,8 +68,9 @@ impl Discovery {
                 origin
             }
         };
-        let asking = futures::stream::iter(sites).map(one);
-        asking.buffered(self.config().origins_at_once.max(1)).collect().await
+        // As in `search`: made before the stream is, so that all of it may move between threads.
+        let asking: Vec<_> = sites.iter().map(one).collect();
+        futures::stream::iter(asking).buffered(self.config().origins_at_once.max(1)).collect().await
     }
 
     /// Asks an origin for its documents: /openapi.json, /.well-known/x402 and /.well-known/mpp at once, then llms.txt.

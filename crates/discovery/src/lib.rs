@@ -41,6 +41,6 @@ pub use discover::{Discovery, Step};
 pub use farthing_protocol::discovery::{
     AdvertisedPrice, AuthMode, Code, Finding, Input, Listed, LiveOffer, Output, Severity,
 };
-pub use origin::{Contact, Guidance, Live, Origin, Read, ReadState, Resource};
+pub use origin::{Guidance, Live, Origin, Read, ReadState, Resource};
 pub use search::{AskedIndex, DEFAULT_INDEXES, Found, Hit, Query};
 pub use site::{BadSite, Site};

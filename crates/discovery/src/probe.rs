@@ -33,18 +33,15 @@ impl Discovery {
         order.sort_by_key(|&index| !origin.resources[index].is_priced());
         let (readable, other): (Vec<_>, Vec<_>) =
             order.into_iter().partition(|&index| self.may_ask(&origin.resources[index]));
-        let site = origin.origin.clone();
-        let asked = &readable[..readable.len().min(config.max_probes)];
-        let probing = futures::stream::iter(asked).map(|&index| {
-            let resource = &origin.resources[index];
-            let site = &site;
-            async move { (index, self.probe_one(site, resource).await) }
-        });
-        let mut done: Vec<(usize, Probed)> = probing.buffered(config.probes_at_once.max(1)).collect().await;
+        let (asked, beyond) = readable.split_at(readable.len().min(config.max_probes));
+        // As in `search`: made before the stream is, so that all of it may move between threads.
+        let probing: Vec<_> =
+            asked.iter().map(|&index| self.probe_one(&origin.origin, &origin.resources[index])).collect();
+        let probing = futures::stream::iter(probing).buffered(config.probes_at_once.max(1));
+        let probed: Vec<Probed> = probing.collect().await;
+        let mut done: Vec<(usize, Probed)> = asked.iter().copied().zip(probed).collect();
         let why = format!("more than {} routes", config.max_probes);
-        done.extend(
-            readable[asked.len()..].iter().map(|&index| (index, origin.resources[index].not_asked(&why))),
-        );
+        done.extend(beyond.iter().map(|&index| (index, origin.resources[index].not_asked(&why))));
         done.extend(other.into_iter().map(|index| {
             let resource = &origin.resources[index];
             (index, resource.not_asked(&format!("{} is never sent unasked", resource.method)))

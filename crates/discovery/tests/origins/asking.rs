@@ -126,3 +126,20 @@ async fn several_origins_are_told_of_as_they_are_done() {
     assert_eq!(told.iter().map(|(done, ..)| *done).collect::<Vec<_>>(), (1..=12).collect::<Vec<_>>());
     assert!(told.iter().all(|(_, of, _)| *of == 12));
 }
+
+/// Servers do their work on several threads.
+#[test]
+fn its_work_may_move_between_threads() {
+    fn movable<F: Send>(work: F) -> F {
+        work
+    }
+    let (discovery, site) = (impatient(), Site::parse("a.example").unwrap());
+    let sites = [site.clone()];
+    drop(movable(discovery.discover_all(&sites, true, &|_| {})));
+    drop(movable(async {
+        let mut origin = discovery.discover(&site).await;
+        discovery.probe(&mut origin).await;
+    }));
+    let query = Query { text: String::new(), limit: 1, max_price: None, network: None };
+    drop(movable(discovery.search(&query, &[])));
+}

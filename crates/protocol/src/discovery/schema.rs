@@ -114,6 +114,8 @@ impl<'a> Resolver<'a> {
         let bytes = match value {
             Value::String(text) => 2 + text.len(),
             Value::Array(items) => 2 + 4 * items.len(),
+            // Too many keys to be counted are too many.
+            Value::Object(object) if object.len() > self.left => object.len(),
             Value::Object(object) => 2 + object.keys().map(|key| 4 + key.len()).sum::<usize>(),
             _ => 8,
         };

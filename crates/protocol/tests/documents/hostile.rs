@@ -140,6 +140,36 @@ fn long_lists_are_cut() {
     assert!(bytes < 1 << 20, "{bytes}");
 }
 
+/// What is large stands once in the document, and behind thousands of references.
+#[test]
+fn what_is_large_is_not_told_again_and_again() {
+    let text = "x".repeat(1_000_000);
+    let many: serde_json::Map<_, _> = (0..100_000).map(|n| (format!("s{n}"), json!([]))).collect();
+    for (key, large) in [
+        ("get", json!(text)),
+        ("get", json!({"x-payment-info": {"price": {"mode": "fixed", "amount": vec![1; 500_000]}}})),
+        ("get", json!({"parameters": vec![1; 500_000], "security": []})),
+        ("get", json!({"security": [many]})),
+        ("parameters", json!(vec![1; 500_000])),
+        (&text, json!({})),
+    ] {
+        let reference = json!({"$ref": "#/x"});
+        let mut paths: serde_json::Map<_, _> =
+            (0..2_000).map(|n| (format!("/{n}"), reference.clone())).collect();
+        paths.insert(format!("/{text}"), json!({"get": {"x-payment-info": {}}, "post": {"summary": 7}}));
+        let mut item = json!({"post": {"security": []}});
+        item[key] = large;
+        let began = Instant::now();
+        let read = read(
+            &json!({"openapi": "3.1.0", "info": {"title": "T", "version": "1"}, "paths": paths, "x": item}),
+        );
+        let shown: usize = read.findings.iter().map(|finding| json!(finding).to_string().len()).sum();
+        assert!(shown < 2 << 20, "{key:.10}: {shown}");
+        assert!(began.elapsed() < Duration::from_secs(30), "{key:.10}: {:?}", began.elapsed());
+        assert!(read.operations.len() >= 400, "{key:.10}: {}", read.operations.len());
+    }
+}
+
 #[test]
 fn counts_and_sizes_are_bounded() {
     let paths: serde_json::Map<_, _> =

@@ -209,10 +209,15 @@ const CODES: [(&str, &str); 8] = [
 
 #[test]
 fn what_the_reference_warns_of_is_found() {
+    const SHORT: &str = "mpp-specs says that the short form is as good as the list";
     let differences = Differences(&[
         ("fixed without an amount", "a price that cannot be read does not take the protocols along"),
         ("fixed as a number", "it is told what is wrong with the price, not that there is none"),
         ("an unknown mode", "it is told what is wrong with the price, not that there is none"),
+        ("no protocols", "the price is there all the same"),
+        ("one offer in short", SHORT),
+        ("one offer in short, open", SHORT),
+        ("one session in short", SHORT),
         ("a bearer key", "a bearer token is a key like any other"),
         ("a list of one", "mpp-specs' list of offers is read"),
         ("a list of two prices", "mpp-specs' list of offers is read"),
