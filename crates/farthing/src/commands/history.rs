@@ -16,6 +16,9 @@ use crate::session::Session;
 
 /// What the columns before the call take, with the gaps between them.
 const BEFORE_THE_CALL: usize = 62;
+/// On terminals narrower than this the time stands without year and seconds, and takes so much less.
+const WIDE: usize = 100;
+const SAVED: usize = 8;
 /// The narrowest that a call is cut to.
 const NARROWEST_CALL: usize = 18;
 
@@ -61,21 +64,32 @@ fn print(purchases: &[Purchase], output: Output) {
         output.note("no such purchase; nothing was bought yet, or it was bought otherwise than asked for");
         return;
     }
-    let calls = draw::columns().map(|columns| columns.saturating_sub(BEFORE_THE_CALL).max(NARROWEST_CALL));
-    let rows: Vec<Vec<String>> = purchases.iter().map(|purchase| row(purchase, calls)).collect();
+    let columns = draw::columns();
+    let rows: Vec<Vec<String>> = purchases.iter().map(|purchase| row(purchase, columns)).collect();
     output.line(table(&["PURCHASE", "WHEN (UTC)", "AMOUNT", "NETWORK", "STATE", "CALL"], &rows));
 }
 
-fn row(purchase: &Purchase, width: Option<usize>) -> Vec<String> {
+/// A line of the table, cut to the terminal's width.
+fn row(purchase: &Purchase, columns: Option<usize>) -> Vec<String> {
     let terms = &purchase.terms;
+    let is_narrow = columns.is_some_and(|columns| columns < WIDE);
+    let before = if is_narrow { BEFORE_THE_CALL - SAVED } else { BEFORE_THE_CALL };
+    let at = purchase.created_at;
     let call = call(purchase);
     vec![
         tail(&terms.id.0).to_owned(),
-        time(purchase.created_at),
+        if is_narrow { at.strftime("%m-%d %H:%M").to_string() } else { time(at) },
         terms.value.to_string(),
         terms.network.display_name().to_owned(),
         plain_state(purchase.state),
-        width.map_or_else(|| call.clone(), |width| draw::cut(&call, width)),
+        match columns {
+            None => call,
+            Some(columns) => {
+                // What is cut off is cut where it says least: every address begins alike.
+                let call = call.replacen("https://", "", 1).replacen("http://", "", 1);
+                draw::cut(&call, columns.saturating_sub(before).max(NARROWEST_CALL))
+            }
+        },
     ]
 }
 

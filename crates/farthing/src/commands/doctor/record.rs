@@ -60,10 +60,8 @@ async fn open(ledger: &Ledger) -> Looked {
         (count, 0) => Some(Check::ok("open", format!("{count} open, and may still be settled"))),
         (count, over) => Some(Check::warn(
             "open",
-            format!(
-                "{count} open, of which {over} are over: what is reserved for them counts in the budgets"
-            ),
-            "`farthing reconcile` asks the chains, and gives back what was not paid",
+            format!("{count} open; of {over} the time is over, and they are still reserved"),
+            "`farthing reconcile` gives back what was not paid",
         )),
     })
 }
