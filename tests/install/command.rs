@@ -1,5 +1,8 @@
 //! Commands with their answers in arguments: what a script or an agent's developer runs.
 
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::Stdio;
+
 use serde_json::{Value, json};
 
 use crate::scratch::{CODEX, CURSOR, FARTHING, GOOSE, Scratch};
@@ -37,6 +40,11 @@ fn every_client_is_written_and_given_back() {
     );
 
     scratch.json(&["uninstall", "--all", "--yes"], 0);
+    assert_eq!(
+        scratch.json(&["uninstall", "--all", "--yes"], 0)["changes"],
+        json!([]),
+        "nothing is left to do"
+    );
     let mut after = scratch.files();
     after.retain(|(path, _)| !path.to_str().unwrap().contains(".farthing-backup."));
     assert_eq!(after, before, "byte for byte, and no file that was not there");
@@ -199,4 +207,36 @@ fn names_are_checked_and_two_entries_live_side_by_side() {
     let text = scratch.read(".cursor/mcp.json");
     assert!(text.contains("\"farthing-two\"") && !text.contains("\"farthing\""), "{text}");
     assert!(text.contains("// mine") && text.contains("\"docs\""), "{text}");
+}
+
+#[test]
+fn what_is_written_starts_a_server() {
+    let scratch = Scratch::new();
+    let wallet = scratch.path("wallet");
+    let in_wallet = |args: &[&str]| {
+        let mut command = scratch.command(args);
+        command.env("FARTHING_HOME", &wallet).env("FARTHING_PASSPHRASE", "correct horse");
+        assert!(command.output().unwrap().status.success(), "{args:?}");
+    };
+    in_wallet(&["init", "--yes"]);
+    in_wallet(&["install", "--client", "claude", "--yes"]);
+    let file = scratch.read(".config/Claude/claude_desktop_config.json");
+    let entry = serde_json::from_str::<Value>(&file).unwrap()["mcpServers"]["farthing"].clone();
+    let args: Vec<&str> = entry["args"].as_array().unwrap().iter().map(|arg| arg.as_str().unwrap()).collect();
+
+    // As a desktop starts it: nothing of the shell's environment.
+    let mut server = std::process::Command::new(entry["command"].as_str().unwrap());
+    server.args(args).env_clear().env("HOME", scratch.path("")).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut server = server.spawn().unwrap();
+    let hello = json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {
+        "protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}
+    }});
+    let mut stdin = server.stdin.take().unwrap();
+    writeln!(stdin, "{hello}").unwrap();
+    let mut line = String::new();
+    BufReader::new(server.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let answer: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
+    assert_eq!(answer["result"]["serverInfo"]["name"], "farthing", "{answer}");
+    drop(stdin);
+    server.wait().unwrap();
 }

@@ -25,14 +25,15 @@ struct Probed {
 }
 
 impl Discovery {
-    /// Asks an origin's routes for their live price, and compares. Only what a document lists under GET or HEAD is asked;
-    /// what is priced comes first, and no more routes are asked than [`crate::Config::max_probes`].
+    /// Asks an origin's routes for their live price, and compares. Only what a document lists under GET or HEAD is asked,
+    /// unless [`crate::Config::all_methods`] is set; what is priced comes first, and no more routes are asked than
+    /// [`crate::Config::max_probes`].
     pub async fn probe(&self, origin: &mut Origin) {
         let config = self.config();
         let mut order: Vec<usize> = (0..origin.resources.len()).collect();
         order.sort_by_key(|&index| !origin.resources[index].is_priced());
         let (readable, other): (Vec<_>, Vec<_>) =
-            order.into_iter().partition(|&index| is_read(&origin.resources[index].method));
+            order.into_iter().partition(|&index| self.may_ask(&origin.resources[index]));
         let (asked, beyond) = readable.split_at(readable.len().min(config.max_probes));
         // As in `search`: made before the stream is, so that all of it may move between threads.
         let probing: Vec<_> =
@@ -52,11 +53,16 @@ impl Discovery {
         }
     }
 
+    /// What only reads may be asked by anybody. What does not, and costs nothing, would be done.
+    fn may_ask(&self, resource: &Resource) -> bool {
+        matches!(&*resource.method, "GET" | "HEAD") || (self.config().all_methods && resource.is_priced())
+    }
+
     async fn probe_one(&self, site: &Site, resource: &Resource) -> Probed {
         let request = request(site, resource);
         let question = Question {
             url: request.url.clone(),
-            head: resource.method == "HEAD",
+            method: resource.method.parse().unwrap_or_default(),
             accept: "application/json",
             most: MAX_BODY_BYTES,
         };
@@ -104,11 +110,6 @@ impl Resource {
         };
         Probed { live: Live::Unknown { why: why.to_owned() }, findings }
     }
-}
-
-/// Whether a method only reads.
-fn is_read(method: &str) -> bool {
-    matches!(method, "GET" | "HEAD")
 }
 
 fn challenge(answer: &Answer) -> Result<Challenge, ProtocolError> {

@@ -125,7 +125,7 @@ impl Client {
             }
             (Self::Goose, _) => "start a new session; its extensions show the server",
             (Self::Warp, Scope::User) => {
-                "Warp starts it at once; Settings > Agents > MCP servers shows the server. A Warp of before 2026 reads no file: paste the text of the file there, under + Add"
+                "Warp starts it at once; Settings > Agents > MCP servers shows the server. A Warp that reads no files yet takes the text of the file there, under + Add"
             }
             (Self::Warp, Scope::Project) => {
                 "Settings > Agents > MCP servers shows the server: approve it there"

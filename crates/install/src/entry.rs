@@ -42,7 +42,7 @@ impl Client {
     /// file is nothing but what [`with`](Self::with) makes of none.
     ///
     /// `earlier` are texts that the file had before. One that the entry alone sets apart from today's is given back
-    /// as it was. Without it, what remains says the same, but a map that held this entry only is gone.
+    /// as it was. Without it, what remains says the same, but a map that held this entry only, and no comment, is gone.
     ///
     /// # Errors
     /// [`EditError`], as for [`with`](Self::with).

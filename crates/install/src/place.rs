@@ -111,8 +111,8 @@ impl Surroundings<'_> {
         }
     }
 
-    /// Extension and command line share a file since 2026; the extension moves there what an older one left in VS
-    /// Code's storage, which is written only where there is no newer one.
+    /// Extension and command line share a file; the extension moves there what an older one left in VS Code's storage,
+    /// which is written only where the shared folder is missing.
     fn cline(&self) -> PathBuf {
         const FILE: &str = "settings/cline_mcp_settings.json";
         if let Some(file) = self.path("CLINE_MCP_SETTINGS_PATH") {

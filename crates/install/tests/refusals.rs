@@ -101,6 +101,29 @@ fn names_of_others_that_look_alike_are_not_ours() {
 }
 
 #[test]
+fn comments_around_the_entry_outlive_it() {
+    for (client, text, left) in [
+        (
+            Client::Claude,
+            "{\n  \"mcpServers\": { // all of them\n    \"farthing\": {\"command\": \"x\"} // pays\n  }\n}\n",
+            "{\n  \"mcpServers\": { // all of them\n     // pays\n  }\n}\n",
+        ),
+        (
+            Client::Goose,
+            "extensions: # all of them\n  # pays\n  farthing: {cmd: x}\nA: b\n",
+            "extensions: # all of them\n  # pays\nA: b\n",
+        ),
+        (
+            Client::Codex,
+            "[mcp_servers] # all of them\n\n# pays\n[mcp_servers.farthing]\ncommand = \"x\"\n# the end\n",
+            "[mcp_servers] # all of them\n\n# pays\n# the end\n",
+        ),
+    ] {
+        assert_eq!(client.without(text, "farthing", &[]).unwrap().as_deref(), Some(left), "{client}");
+    }
+}
+
+#[test]
 fn an_escaped_key_is_the_same_key() {
     let text = "{\"mcpServers\": {\"f\\u0061rthing\": {\"command\": \"farthing\", \"args\": [\"mcp\"], \"type\": \"stdio\"}}}";
     assert_eq!(Client::Cursor.with(Some(text), &server()).unwrap(), text);

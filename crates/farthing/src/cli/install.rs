@@ -16,7 +16,7 @@ Examples:
 docs/install.md says what is written where.")]
 pub(crate) struct InstallArgs {
     #[command(flatten)]
-    pub(crate) which: WhichArgs,
+    pub(crate) which: WhichClientArgs,
     /// Who calls: one of the policy's agents.
     #[arg(long, value_name = "NAME")]
     pub(crate) agent: Option<String>,
@@ -36,12 +36,12 @@ Examples:
   farthing uninstall --all --yes        everywhere where it is installed")]
 pub(crate) struct UninstallArgs {
     #[command(flatten)]
-    pub(crate) which: WhichArgs,
+    pub(crate) which: WhichClientArgs,
 }
 
 /// Which clients, and how far without a question.
 #[derive(Debug, Args)]
-pub(crate) struct WhichArgs {
+pub(crate) struct WhichClientArgs {
     /// A client: claude-code, claude, cursor, codex, windsurf, gemini-cli, opencode, cline, zed, goose or warp. May be
     /// given again.
     #[arg(long = "client", value_name = "NAME", conflicts_with = "all")]

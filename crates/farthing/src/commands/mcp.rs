@@ -64,7 +64,7 @@ fn desk(
     let ledger = session.ledger()?;
     let tell = agents::notify(session.config(), &ledger, &Handle::current())?;
     Ok(Desk::new(DeskConfig {
-        client: session.agents_client(wallet.clone())?,
+        client: session.agents_client(wallet.clone(), None)?,
         wallet,
         discovery: discovery(session)?,
         indexes: session.config().indexes()?,

@@ -124,7 +124,7 @@ pub(crate) fn put(text: &str, target: &Target<'_>, fields: &[Field]) -> Result<S
     change(text, target, |source| putting(source, target, fields))
 }
 
-/// The text without the entry, and without a map that it leaves empty. The same text, when there is none.
+/// The text without the entry, and without a map that it leaves with nothing, not even a comment. The same text, when there is none.
 pub(crate) fn take(text: &str, target: &Target<'_>) -> Result<String, EditError> {
     match change(text, target, |source| taking(source, target, true)) {
         // In YAML a comment of the emptied map may become part of the text above it: the map stays then.
@@ -246,13 +246,21 @@ fn taking(source: &dyn Source, target: &Target<'_>, with_emptied: bool) -> Edite
         way.push((map, map.pairs().iter().position(|other| std::ptr::eq(other, pair)).unwrap_or(0)));
         map = &pair.value;
     }
-    while let [.., _, (inner, _)] = way.as_slice()
+    while let [.., (outer, at), (inner, _)] = way.as_slice()
         && with_emptied
-        && inner.pairs().len() == 1
+        && is_empty_besides(source.text(), &outer.pairs()[*at], inner)
     {
         way.pop();
     }
     way.last().map_or(Ok(Vec::new()), |(map, index)| source.remove(map, *index))
+}
+
+/// Whether the map that is the value of `owner` has one pair only, and no comment around it.
+fn is_empty_besides(text: &str, owner: &Pair, map: &Node) -> bool {
+    let [pair] = map.pairs() else { return false };
+    let around = [owner.key_span.end..pair.key_span.start, pair.value.span.end..owner.value.span.end];
+    // Besides comments there are only white space, brackets and marks.
+    around.into_iter().all(|range| !text.get(range).unwrap_or_default().contains(['#', '/']))
 }
 
 fn check_map(source: &dyn Source, node: &Node) -> Result<(), EditError> {

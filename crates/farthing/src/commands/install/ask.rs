@@ -9,7 +9,8 @@ use super::{Work, shown};
 use crate::exit::{Code, Failure};
 use crate::output::{DIM, STRONG};
 
-/// The clients that are named, or all that are `found`, or those that the person chooses among them.
+/// The clients that are named, or all that are `found`, or those that the person chooses among them. None, when none is
+/// named and none found.
 pub(super) fn clients(
     work: &Work<'_>,
     found_word: &str,
@@ -20,11 +21,7 @@ pub(super) fn clients(
     }
     let is_found = |client: &Client| work.file(*client).is_some_and(|file| found(*client, &file));
     let all: Vec<Client> = Client::ALL.into_iter().filter(is_found).collect();
-    if all.is_empty() {
-        let what = format!("there is no client {found_word}");
-        return Err(Failure::new(Code::Configuration, what).hint("`farthing install --list` shows them all"));
-    }
-    if work.which.all {
+    if all.is_empty() || work.which.all {
         return Ok(all);
     }
     if work.which.yes || work.output.json || !is_person() {

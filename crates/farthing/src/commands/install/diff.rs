@@ -76,8 +76,11 @@ fn masked(line: &str) -> String {
     if is_structure(text) || is_table {
         return printable(line);
     }
-    let Some(at) = text.find([':', '=']).filter(|_| !text.starts_with(['#', '/'])) else {
-        return format!("{indent}…");
+    let rest = text.trim_start_matches(['}', ']', ',', ' ']);
+    let closing = &text[..text.len() - rest.len()];
+    let Some(at) = text.find([':', '=']).filter(|_| closing.is_empty() && !text.starts_with(['#', '/']))
+    else {
+        return format!("{indent}{closing}…");
     };
     let (key, value) = text.split_at(at + 1);
     let value = value.trim();
@@ -145,6 +148,7 @@ mod tests {
             ("  \"a\": {\"b\": \"sk-1\"}", "  \"a\": …"),
             ("  \"a\": [", "  \"a\": ["),
             ("},", "},"),
+            ("  }, // sk-1: old", "  }, …"),
         ] {
             assert_eq!(masked(line), shown);
         }

@@ -11,7 +11,7 @@ use farthing_ambient::OsEntropy;
 use farthing_install::{Change, Client, InstallError, Os, Scope, Server, Status, Surroundings};
 use serde_json::{Value, json};
 
-use crate::cli::{InstallArgs, UninstallArgs, WhichArgs};
+use crate::cli::{InstallArgs, UninstallArgs, WhichClientArgs};
 use crate::exit::{Code, Failure};
 use crate::home::Home;
 use crate::output::{BAD, DIM, GOOD, Output, STRONG, WARN, printable};
@@ -24,6 +24,17 @@ pub(crate) fn install(home: &Home, args: &InstallArgs, output: Output) -> Result
     }
     let found = |client: Client, _: &Path| work.surroundings().is_installed(client);
     let clients = ask::clients(&work, "installed here", found)?;
+    if clients.is_empty() {
+        return Err(Failure::new(
+            Code::Configuration,
+            "no client is installed here, as far as its folder tells",
+        )
+        .hint("--client names one all the same; `farthing install --list` shows them all"));
+    }
+    for client in clients.iter().filter(|client| !work.surroundings().is_installed(**client)) {
+        output
+            .note(format!("{WARN}note{WARN:#}: {} has no folder here yet; is it installed?", client.title()));
+    }
     work.run(&clients, |client, file| Change::installing(client, file, &work.server))
 }
 
@@ -34,12 +45,15 @@ pub(crate) fn uninstall(args: &UninstallArgs, output: Output) -> Result<(), Fail
     let found =
         |client: Client, file: &Path| !matches!(Status::of(client, file, &work.server), Ok(Status::Absent));
     let clients = ask::clients(&work, "with this server", found)?;
+    if clients.is_empty() {
+        output.note(format!("nothing to do: no client has a server named {}", work.server.name));
+    }
     work.run(&clients, |client, file| Change::uninstalling(client, file, &work.server.name))
 }
 
 /// What one run of the command is about.
 pub(super) struct Work<'a> {
-    which: &'a WhichArgs,
+    which: &'a WhichClientArgs,
     scope: Scope,
     server: Server,
     user_home: PathBuf,
@@ -63,7 +77,7 @@ enum Done {
 }
 
 impl<'a> Work<'a> {
-    fn new(which: &'a WhichArgs, server: Server, output: Output) -> Result<Self, Failure> {
+    fn new(which: &'a WhichClientArgs, server: Server, output: Output) -> Result<Self, Failure> {
         let user_home = Home::user()?;
         let project = std::env::current_dir().map_err(|error| {
             Failure::new(Code::Configuration, format!("this folder cannot be told: {error}"))
