@@ -112,6 +112,25 @@ fn pair(code: &str, about: &str) -> (String, String) {
     (code.to_owned(), about.to_owned())
 }
 
+/// What our gateway says of itself is what it charges.
+#[tokio::test]
+async fn a_gateway_of_ours_is_as_it_says() {
+    let world = World::start().await;
+    let told = world.wallet.json(&["discover", &world.url, "--live"], 0).await;
+    let origin = &told["origins"][0];
+    assert_eq!(found(&origin["findings"]), [], "{origin}");
+    let resources = origin["resources"].as_array().unwrap();
+    let weather = resources.iter().find(|resource| resource["path"] == "/weather/{city}").unwrap();
+    assert_eq!((&weather["price"]["text"], &weather["live"]["price"]), (&json!("$0.002"), &json!("$0.002")));
+    assert_eq!(weather["live"]["status"], 402);
+    let echo = resources.iter().find(|resource| resource["path"] == "/echo").unwrap();
+    assert_eq!((&echo["method"], &echo["live"]["state"]), (&json!("POST"), &json!("unknown")));
+    let checked = world.wallet.json(&["check", &world.at("/weather/oslo")], 0).await;
+    assert_eq!(checked["document"]["resources"][0]["path"], "/weather/{city}");
+    assert_eq!(found(&checked["document"]["findings"]), []);
+    assert_eq!((world.earned().await, world.upstream.served()), (0, 0));
+}
+
 #[tokio::test]
 async fn a_document_is_held_against_its_routes() {
     let world = World::start().await;

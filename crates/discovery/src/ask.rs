@@ -85,7 +85,9 @@ impl Asker {
         let mut url = question.url.clone();
         for _ in 0..=MAX_REDIRECTS {
             let response = self.send(&url, question).await?;
-            match target(&url, &response) {
+            // What may change something is sent to one address only.
+            let next = question.method.is_safe().then(|| target(&url, &response)).flatten();
+            match next {
                 None => return read(response, question.most).await,
                 Some(Ok(next)) => url = next,
                 Some(Err(refused)) => return Err(refused),

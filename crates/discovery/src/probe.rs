@@ -26,7 +26,8 @@ struct Probed {
 
 impl Discovery {
     /// Asks an origin's routes for their live price, and compares. Only what a document lists under GET or HEAD is asked,
-    /// unless [`crate::Config::all_methods`] is set; what is priced comes first, and no more routes are asked than [`crate::Config::max_probes`].
+    /// unless [`crate::Config::all_methods`] is set; what is priced comes first, and no more routes are asked than
+    /// [`crate::Config::max_probes`].
     pub async fn probe(&self, origin: &mut Origin) {
         let config = self.config();
         let mut order: Vec<usize> = (0..origin.resources.len()).collect();

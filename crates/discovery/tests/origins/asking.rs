@@ -7,7 +7,7 @@ use farthing_http::Reach;
 use serde_json::json;
 use url::Url;
 
-use crate::server::{Answer, Server, codes, document, impatient, sold};
+use crate::server::{Answer, Server, codes, document, free, impatient, sold};
 
 #[tokio::test]
 async fn nothing_but_get_and_head_is_ever_sent() {
@@ -23,6 +23,18 @@ async fn nothing_but_get_and_head_is_ever_sent() {
     assert!(methods.iter().all(|method| method == "GET" || method == "HEAD"), "{methods:?}");
     let unasked = codes(&origin.findings).into_iter().filter(|code| *code == "not-probed").count();
     assert_eq!(unasked, 10, "what is not asked is said");
+}
+
+/// Unless the owner wants it; and then a redirect does not send it again, nor is anything asked that costs nothing.
+#[tokio::test]
+async fn what_may_change_something_is_sent_once_to_its_address() {
+    let server = Server::describing(&json!({"/a": {"delete": sold("0.01")}, "/b": {"post": free()}})).await;
+    server.put("/a", Answer::to(307, "/b"));
+    let config = Config { all_methods: true, ..impatient().config().clone() };
+    let mut origin = server.discovered().await;
+    let before = server.asked().len();
+    Discovery::new(config).unwrap().probe(&mut origin).await;
+    assert_eq!(server.paths().split_off(before), ["DELETE /a"]);
 }
 
 #[tokio::test]
