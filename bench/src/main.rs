@@ -14,6 +14,7 @@ mod http1;
 mod inside;
 mod load;
 mod process;
+mod proxy;
 mod seller;
 mod stub;
 
@@ -42,6 +43,8 @@ enum Benchmark {
     Cli(cli::Options),
     /// What the guard adds to a call of a tool, beside the same server without it
     Guard(guard::Options),
+    /// What the pay proxy adds to a free call, beside the same call without it
+    Proxy(proxy::Options),
     /// The server of the guard's benchmark
     #[command(hide = true)]
     EchoServer,
@@ -59,6 +62,7 @@ fn main() -> ExitCode {
         Benchmark::Facilitator(options) => facilitator::run(&options),
         Benchmark::Cli(options) => cli::run(&options),
         Benchmark::Guard(options) => guard::run(&options),
+        Benchmark::Proxy(options) => proxy::run(&options),
         Benchmark::EchoServer => guard::echo(),
         Benchmark::Settler(options) => inside::run(&options),
         Benchmark::Seller(options) => seller::run(&options),

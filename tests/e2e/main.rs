@@ -11,6 +11,7 @@ mod failures;
 mod output;
 mod paid_call;
 mod peers;
+mod proxy;
 mod rpc_faults;
 mod slow_network;
 mod world;

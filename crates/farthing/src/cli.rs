@@ -10,6 +10,7 @@ mod discover;
 mod guard;
 mod mcp;
 mod policy;
+mod proxy;
 
 pub(crate) use discover::{DiscoverArgs, SearchArgs};
 pub(crate) use guard::{Compat, GuardArgs, GuardCommand, ScanArgs, ServerArgs, Transport};
@@ -18,6 +19,7 @@ pub(crate) use policy::{
     ApprovalsCommand, AuditCommand, AuditFormat, BoundArgs, ExplainArgs, FreezeArgs, ImportCommand,
     PolicyCommand, SimulateArgs, ThawArgs,
 };
+pub(crate) use proxy::{ProxyArgs, ProxyCommand, TokensCommand};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Yellow.on_default().bold())
@@ -89,6 +91,8 @@ pub(crate) enum Command {
     /// Look after the ledger.
     #[command(subcommand)]
     Ledger(LedgerCommand),
+    /// Pay on the way: a proxy for programs that only speak HTTP, SDKs with a base URL among them.
+    Proxy(ProxyArgs),
     /// Put a price on an API: a reverse proxy that charges per call.
     Gateway(GatewayArgs),
     /// Verify and settle payments for sellers, over HTTP.

@@ -25,7 +25,7 @@ mod input;
 mod look;
 mod output;
 mod prompts;
-mod record;
+pub(crate) mod record;
 mod resources;
 mod server;
 mod tools;

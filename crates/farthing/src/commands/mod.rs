@@ -21,6 +21,7 @@ pub(crate) mod init;
 pub(crate) mod ledger;
 pub(crate) mod mcp;
 pub(crate) mod policy;
+pub(crate) mod proxy;
 pub(crate) mod receipt;
 pub(crate) mod reconcile;
 pub(crate) mod request;
