@@ -15,6 +15,7 @@ mod inside;
 mod load;
 mod mcp;
 mod process;
+mod proxy;
 mod seller;
 mod stub;
 
@@ -45,6 +46,8 @@ enum Benchmark {
     Guard(guard::Options),
     /// How soon the MCP server is there, what it holds, and what `pay` adds to a call, beside agentcash
     Mcp(mcp::Options),
+    /// What the pay proxy adds to a free call, beside the same call without it
+    Proxy(proxy::Options),
     /// The server of the guard's benchmark
     #[command(hide = true)]
     EchoServer,
@@ -63,6 +66,7 @@ fn main() -> ExitCode {
         Benchmark::Cli(options) => cli::run(&options),
         Benchmark::Guard(options) => guard::run(&options),
         Benchmark::Mcp(options) => mcp::run(&options),
+        Benchmark::Proxy(options) => proxy::run(&options),
         Benchmark::EchoServer => guard::echo(),
         Benchmark::Settler(options) => inside::run(&options),
         Benchmark::Seller(options) => seller::run(&options),

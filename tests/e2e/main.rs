@@ -15,6 +15,7 @@ mod output;
 mod paid_call;
 mod peers;
 mod person;
+mod proxy;
 mod rpc_faults;
 mod send;
 mod slow_network;

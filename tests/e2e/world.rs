@@ -1,5 +1,8 @@
 //! A chain, an API, a gateway in front of it, and a wallet: everything a paid call needs.
 
+#[path = "world/model.rs"]
+pub(crate) mod model;
+
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::sync::Arc;
@@ -84,7 +87,15 @@ async fn handle(State(api): State<Api>, request: Request<Body>) -> Response {
     if leaked {
         return (StatusCode::IM_A_TEAPOT, "a payment header reached the upstream").into_response();
     }
+    if request.headers().values().any(|value| value.as_bytes().windows(4).any(|part| part == b"fth_")) {
+        return (StatusCode::IM_A_TEAPOT, "a proxy's token reached the upstream").into_response();
+    }
     match path.as_str() {
+        "/v1/chat/completions" => model::answer(request).await,
+        "/events" => {
+            let pieces = (1..=3).map(|n| format!("data: {n}\n\n")).collect();
+            model::events(pieces, Duration::from_millis(300))
+        }
         "/broken" => (StatusCode::INTERNAL_SERVER_ERROR, "out of order").into_response(),
         "/slow" => {
             tokio::time::sleep(Duration::from_secs(5)).await;

@@ -1,4 +1,4 @@
-//! `cargo xtask`: Farthing's chores, in Rust so that a machine with Rust and Node needs nothing else.
+//! `cargo xtask`: Farthing's chores, in Rust so that a machine with Rust, Node and Python needs nothing else.
 //!
 //! Each task lives in a file of its own; [`invocation`] runs programs and says how to repeat them, [`run`] runs a
 //! list of checks and sums them up.
@@ -11,6 +11,7 @@ mod invocation;
 mod links;
 mod npm;
 mod pages;
+mod python;
 mod run;
 mod tasks;
 mod test;
@@ -34,7 +35,7 @@ Examples:
   cargo xtask fuzz path        ten minutes of inputs that nobody thought of; fuzz/README.md
   cargo xtask soak             100,000 paid calls with failures; target/soak/report.html
 
-CARGO_TARGET_DIR is honoured. What a task installs goes into node_modules and into tools/ in the target directory.";
+CARGO_TARGET_DIR is honoured. What a task installs goes into node_modules, and into tools/ and python/ in the target directory.";
 
 /// Farthing's chores.
 #[derive(Parser)]

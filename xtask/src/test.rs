@@ -2,7 +2,7 @@
 
 use crate::invocation::{Failure, Invocation};
 use crate::run::{Check, Outcome};
-use crate::{commands, deny, links, npm, run, tasks, toolchain};
+use crate::{commands, deny, links, npm, python, run, tasks, toolchain};
 
 /// What to leave out.
 #[derive(clap::Args)]
@@ -50,6 +50,7 @@ fn everything() -> Vec<Check> {
     vec![
         Check::new("toolchain", toolchain::check),
         Check::new("packages", npm::install_missing),
+        Check::new("python", python::install_missing),
         formatting(),
         clippy(),
         // The end-to-end tests start programs that no test target depends on. With all targets, because what the tests

@@ -14,6 +14,7 @@ mod history;
 mod install;
 mod mcp;
 mod policy;
+mod proxy;
 mod send;
 mod ui;
 mod wallet;
@@ -29,6 +30,7 @@ pub(crate) use policy::{
     ApprovalsCommand, AuditCommand, AuditFormat, BoundArgs, ExplainArgs, FreezeArgs, ImportCommand,
     PolicyCommand, SimulateArgs, ThawArgs,
 };
+pub(crate) use proxy::{ProxyArgs, ProxyCommand, TokensCommand};
 pub(crate) use send::{Amount, SendArgs};
 pub(crate) use ui::{ReceiptArgs, UiArgs};
 pub(crate) use wallet::{ExportArgs, ImportArgs, RotateArgs, WalletCommand};
@@ -114,6 +116,8 @@ pub(crate) enum Command {
     /// Look after the ledger.
     #[command(subcommand)]
     Ledger(LedgerCommand),
+    /// Pay on the way: a proxy for programs that only speak HTTP, SDKs with a base URL among them.
+    Proxy(ProxyArgs),
     /// Put a price on an API: a reverse proxy that charges per call.
     Gateway(GatewayArgs),
     /// Verify and settle payments for sellers, over HTTP.

@@ -44,6 +44,11 @@ impl Home {
         self.0.join("policy.yaml")
     }
 
+    /// The digests of the tokens that the proxy's callers show.
+    pub(crate) fn proxy_tokens(&self) -> PathBuf {
+        self.0.join("proxy-tokens.json")
+    }
+
     pub(crate) fn ledger(&self) -> PathBuf {
         self.0.join("ledger.db")
     }

@@ -70,7 +70,7 @@ fn start(cli: Cli) -> Result<u8, Failure> {
         return commands::guard::run(&Home::locate(cli.home.as_deref())?, args, Output::of(&cli));
     }
     let runtime = match command {
-        Command::Gateway(_) | Command::Facilitator(_) => {
+        Command::Gateway(_) | Command::Facilitator(_) | Command::Proxy(_) => {
             tokio::runtime::Builder::new_multi_thread().enable_all().build()
         }
         _ => tokio::runtime::Builder::new_current_thread().enable_all().build(),
@@ -118,6 +118,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Send(args) => commands::send::run(&session, args, output).await,
         Command::Reconcile => commands::reconcile::run(&session, output).await,
         Command::Mcp(args) => commands::mcp::run(&session, args, output).await,
+        Command::Proxy(args) => commands::proxy::run(&session, args, output).await,
         Command::Ledger(command) => commands::ledger::run(&session, command, output).await,
         Command::Config(ConfigCommand::Show) => commands::config::show(&session, output),
         // Done above, without a wallet.
@@ -128,7 +129,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
 /// Servers say what they do, a guard what needs attention, the other commands only what went wrong.
 fn level(command: &Command) -> &str {
     match command {
-        Command::Gateway(_) | Command::Facilitator(_) => "info",
+        Command::Gateway(_) | Command::Facilitator(_) | Command::Proxy(_) => "info",
         Command::Guard(args) => args.log_level.as_deref().unwrap_or("warn"),
         // The SDK warns of every answer that is an error.
         Command::Mcp(_) => "warn,rmcp=error",

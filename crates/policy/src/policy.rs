@@ -164,6 +164,12 @@ impl Policy {
         chain.iter().try_for_each(|agent| agent.admit_tool(tool))
     }
 
+    /// Whether somebody may call themselves so: one of `agents:`, or anybody where there is no such section.
+    #[must_use]
+    pub fn knows_agent(&self, name: &str) -> bool {
+        self.chain(Some(name)).is_ok()
+    }
+
     /// Why everything is stopped by `kill:`; none where nothing is.
     #[must_use]
     pub fn killed(&self) -> Option<&str> {

@@ -13,7 +13,7 @@ use super::trouble::{Code, Trouble};
 const SERVER: &str = "farthing";
 
 /// A new id.
-pub(super) fn id(clock: &dyn Clock, entropy: &dyn Entropy) -> Result<String, NoEntropy> {
+pub(crate) fn id(clock: &dyn Clock, entropy: &dyn Entropy) -> Result<String, NoEntropy> {
     let mut random = [0; 16];
     entropy.fill(&mut random)?;
     let ms = u64::try_from(clock.now().as_millisecond()).unwrap_or_default();

@@ -7,7 +7,6 @@ use farthing_wallet::{CallLimits, PaidCall, Passed, PassedBody, Request};
 use http::request::Parts;
 use http::{Method, Response};
 use hyper::body::Incoming;
-use ulid::Ulid;
 use url::Url;
 
 use super::door::Caller;
@@ -16,6 +15,7 @@ use super::problem::Problem;
 use super::reply::{self, Reply};
 use super::server::Inner;
 use super::target::{self, Asked, Target};
+use crate::mcp::record;
 
 /// Under which names refused calls stand in the record.
 const SERVER: &str = "farthing";
@@ -102,11 +102,12 @@ impl Inner {
             notify(approval);
         }
         let Some(denial) = denial(problem) else { return };
-        let mut random = [0; 16];
-        let filled = self.entropy.fill(&mut random);
-        let ms = u64::try_from(self.clock.now().as_millisecond()).unwrap_or_default();
+        let id = match record::id(&*self.clock, &*self.entropy) {
+            Ok(id) => id,
+            Err(error) => return tracing::warn!(%error, "a refused call was not recorded"),
+        };
         let call = NewCall {
-            id: Ulid::from_parts(ms, u128::from_be_bytes(random)).to_string(),
+            id,
             server: SERVER.to_owned(),
             agent: caller.agent.clone(),
             session: caller.session.clone(),
@@ -114,12 +115,8 @@ impl Inner {
             arguments: recorded(method, url),
             policy_hash: self.policy.current().hash().to_owned(),
         };
-        let noted = match filled {
-            Ok(()) => self.ledger.note(call, Noted::Denied(denial)).await.map_err(|error| error.to_string()),
-            Err(error) => Err(error.to_string()),
-        };
-        if let Err(error) = noted {
-            tracing::warn!(error, "a refused call was not recorded");
+        if let Err(error) = self.ledger.note(call, Noted::Denied(denial)).await {
+            tracing::warn!(%error, "a refused call was not recorded");
         }
     }
 }

@@ -29,6 +29,9 @@ const ERROR: HeaderName = HeaderName::from_static("farthing-error");
 /// SDKs that Stainless makes (OpenAI's, Anthropic's) do what it says instead of trying again by themselves.
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
+/// No page may read what comes through us, whatever a seller thinks of it.
+const CORS: &str = "access-control-";
+
 /// What we say, and nobody else.
 const OURS: [HeaderName; 7] = [PRICE, PURCHASE, OUTCOME, NETWORK, TRANSACTION, REMAINING, ERROR];
 
@@ -87,9 +90,8 @@ pub(super) fn for_caller(headers: &mut HeaderMap, url: &Url, form: Form, credent
     remove_hop_by_hop(headers);
     // It asks for money, and the caller has nobody to ask.
     headers.remove(x402::PAYMENT_REQUIRED);
-    OURS.iter().for_each(|name| {
-        headers.remove(name);
-    });
+    let stays = |name: &HeaderName| !OURS.contains(name) && !name.as_str().starts_with(CORS);
+    *headers = headers.iter().filter(|(name, _)| stays(name)).map(|(n, v)| (n.clone(), v.clone())).collect();
     // To a caller who gives the address in the path all sellers are one site: what is meant for one site would reach the
     // others.
     if form == Form::Path {
@@ -142,7 +144,7 @@ pub(super) fn tell_payment(headers: &mut HeaderMap, status: StatusCode, paid: &P
     }
 }
 
-/// `hour="$0.998", day="$4.998"`: the rules' names as tokens.
+/// `hour="$0.998 of $1.00", day="$4.998 of $5.00"`: the rules' names as tokens.
 fn remaining(used: &[(Limit, Usage)]) -> String {
     let plain = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '_' };
     let left = used.iter().map(|(limit, used)| {
@@ -221,6 +223,7 @@ mod tests {
             ("payment-required", "e30="),
             ("payment-response", "e30="),
             ("farthing-price", "$0"),
+            ("access-control-allow-origin", "*"),
             ("connection", "close"),
             ("set-cookie", "a=b"),
             ("alt-svc", "h3=\":443\""),

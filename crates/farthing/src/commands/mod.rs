@@ -25,6 +25,7 @@ pub(crate) mod man;
 pub(crate) mod mcp;
 mod person;
 pub(crate) mod policy;
+pub(crate) mod proxy;
 pub(crate) mod receipt;
 pub(crate) mod reconcile;
 pub(crate) mod request;

@@ -1,0 +1,100 @@
+//! `farthing proxy tokens`: who may call.
+
+use std::path::Path;
+
+use farthing_agent::proxy::{KnownToken, Token, Tokens};
+use farthing_ambient::{Clock as _, Entropy as _, OsEntropy, SystemClock, causes};
+use farthing_keystore::{private_file, replace_private_file};
+use serde_json::json;
+
+use crate::cli::TokensCommand;
+use crate::exit::{Code, Failure};
+use crate::output::{GOOD, Output, STRONG, printable, table, time};
+use crate::session::Session;
+
+pub(super) fn run(session: &Session, command: &TokensCommand, output: Output) -> Result<(), Failure> {
+    let path = session.home().proxy_tokens();
+    let known = Tokens::load(&path).map_err(|error| Failure::new(Code::Configuration, error))?;
+    match command {
+        TokensCommand::Add { agent } => add(session, known, agent, output),
+        TokensCommand::List => {
+            list(&known, output);
+            Ok(())
+        }
+        TokensCommand::Remove { id } => remove(&path, known, id, output),
+    }
+}
+
+fn add(session: &Session, mut known: Tokens, agent: &str, output: Output) -> Result<(), Failure> {
+    is_agent(session, agent)?;
+    let no_entropy = |error| Failure::new(Code::Unexpected, error);
+    let token = Token::generate(&OsEntropy).map_err(no_entropy)?;
+    let mut random = [0; 4];
+    OsEntropy.fill(&mut random).map_err(no_entropy)?;
+    let id = format!("{:08x}", u32::from_be_bytes(random));
+    known.tokens.push(KnownToken {
+        id: id.clone(),
+        agent: agent.to_owned(),
+        sha256: token.digest(),
+        made: SystemClock.now(),
+    });
+    write(&session.home().proxy_tokens(), &known)?;
+    if output.json {
+        output.json(&json!({"id": id, "agent": agent, "token": token.reveal()}));
+        return Ok(());
+    }
+    output.note(format!("{GOOD}made{GOOD:#} token {id} for `{}`; it is shown this once:", printable(agent)));
+    output.line(token.reveal());
+    Ok(())
+}
+
+/// A token of an agent that the policy does not know would be good for nothing.
+fn is_agent(session: &Session, agent: &str) -> Result<(), Failure> {
+    let policy = session.policy()?;
+    policy.knows_agent(agent).then_some(()).ok_or_else(|| {
+        Failure::new(Code::Configuration, format!("the policy has no agent `{}`", printable(agent)))
+            .hint("`agents:` in policy.yaml names them; docs/policy.md explains the section")
+    })
+}
+
+fn list(known: &Tokens, output: Output) {
+    if output.json {
+        let tokens: Vec<_> = known
+            .tokens
+            .iter()
+            .map(|token| json!({"id": token.id, "agent": token.agent, "made": token.made}))
+            .collect();
+        return output.json(&json!({"tokens": tokens}));
+    }
+    if known.tokens.is_empty() {
+        return output.note("there is no token; `farthing proxy tokens add AGENT` makes one");
+    }
+    let row = |token: &KnownToken| vec![printable(&token.id), printable(&token.agent), time(token.made)];
+    let rows: Vec<_> = known.tokens.iter().map(row).collect();
+    output.line(table(&["ID", "AGENT", "MADE (UTC)"], &rows));
+}
+
+fn remove(path: &Path, mut known: Tokens, id: &str, output: Output) -> Result<(), Failure> {
+    let before = known.tokens.len();
+    known.tokens.retain(|token| token.id != id);
+    if known.tokens.len() == before {
+        return Err(Failure::new(Code::Configuration, format!("there is no token `{}`", printable(id)))
+            .hint("`farthing proxy tokens list` shows them"));
+    }
+    write(path, &known)?;
+    if output.json {
+        output.json(&json!({"removed": id}));
+    } else {
+        output.note(format!("{STRONG}{id}{STRONG:#} is not good any more"));
+    }
+    Ok(())
+}
+
+fn write(path: &Path, known: &Tokens) -> Result<(), Failure> {
+    let text = serde_json::to_vec_pretty(known).map_err(|error| Failure::new(Code::Unexpected, error))?;
+    let written = match path.exists() {
+        true => replace_private_file(path, &text, &OsEntropy),
+        false => private_file(path, &text, &OsEntropy),
+    };
+    written.map_err(|error| Failure::new(Code::Configuration, causes(&error)))
+}
