@@ -52,6 +52,8 @@ pub(super) struct CallArgs {
     /// Headers to send. Payment headers are written by the wallet.
     pub(super) headers: Option<BTreeMap<String, String>>,
     /// The body. A text is sent as it is; anything else is sent as JSON.
+    // A number, as it is, is a text that says it.
+    #[schemars(extend("anyOf" = [{"type": "string"}, {"type": "object"}, {"type": "array"}]))]
     pub(super) body: Option<Value>,
     /// A binary body, in base64. Not together with `body`.
     pub(super) body_base64: Option<String>,

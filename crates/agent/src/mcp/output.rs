@@ -331,9 +331,11 @@ pub(super) struct Api {
     pub(super) protocols: Vec<String>,
     /// What it takes: JSON Schemas.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<serde_json::Map<String, Value>>")]
     pub(super) input: Option<Value>,
-    /// What it gives: a JSON Schema, or an example.
+    /// What it gives: a JSON Schema, an example, or both.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<serde_json::Map<String, Value>>")]
     pub(super) output: Option<Value>,
 }
 

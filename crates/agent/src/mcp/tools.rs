@@ -4,7 +4,8 @@ use std::sync::{Arc, LazyLock};
 
 use rmcp::handler::server::tool::{schema_for_input, schema_for_output};
 use rmcp::model::{JsonObject, Tool, ToolAnnotations};
-use rmcp::schemars::JsonSchema;
+use rmcp::schemars::transform::{RecursiveTransform, Transform as _};
+use rmcp::schemars::{JsonSchema, Schema};
 use serde_json::{Map, Value, json};
 
 use super::input::{CallArgs, DiscoverArgs, HistoryArgs, NoArgs, PurchaseArgs, SearchArgs};
@@ -101,10 +102,11 @@ fn tool<I: JsonSchema + 'static, O: JsonSchema + 'static>(
     description: &'static str,
     effect: Effect,
 ) -> Tool {
+    let input = schema_for_input::<I>().unwrap_or_default();
     let output = or_trouble(&schema_for_output::<O>());
-    Tool::new(name, description, schema_for_input::<I>().unwrap_or_default())
+    Tool::new(name, description, Arc::new(portable((*input).clone())))
         .with_title(title)
-        .with_raw_output_schema(Arc::new(output))
+        .with_raw_output_schema(Arc::new(portable(output)))
         .with_annotations(annotations(title, effect))
 }
 
@@ -132,6 +134,36 @@ fn or_trouble(output: &JsonObject) -> JsonObject {
     insert_all(&mut schema, "properties", Some(json!({"error": trouble})));
     schema.insert("anyOf".to_owned(), json!([{"required": required}, {"required": ["error"]}]));
     schema
+}
+
+/// The same in what every client takes: some know no lists of types, and some complain about formats that are Rust's.
+fn portable(schema: JsonObject) -> JsonObject {
+    let mut schema = Schema::from(schema);
+    RecursiveTransform(plain).transform(&mut schema);
+    schema.as_object().cloned().unwrap_or_default()
+}
+
+fn plain(schema: &mut Schema) {
+    let rusts = |format: &Value| format.as_str().is_some_and(|format| format.starts_with("uint"));
+    if schema.get("format").is_some_and(rusts) {
+        schema.remove("format");
+    }
+    // What there is not is left out; nothing is ever null.
+    if let Some(Value::Array(types)) = schema.get_mut("type") {
+        types.retain(|kind| kind != "null");
+        if let [one] = &types[..] {
+            let one = one.clone();
+            schema.insert("type".to_owned(), one);
+        }
+    }
+    if let Some(Value::Array(ways)) = schema.get_mut("anyOf") {
+        ways.retain(|way| way.get("type") != Some(&json!("null")));
+        if let [Value::Object(one)] = &ways[..] {
+            let one = one.clone();
+            schema.remove("anyOf");
+            one.into_iter().for_each(|(key, value)| drop(schema.insert(key, value)));
+        }
+    }
 }
 
 /// Adds to the object that stands under a key.
@@ -170,6 +202,16 @@ mod tests {
             let output = tool.output_schema.as_ref().unwrap();
             assert_eq!(output.get("type"), Some(&json!("object")), "{}", tool.name);
             assert!(output.get("properties").and_then(|all| all.get("error")).is_some(), "{}", tool.name);
+        }
+    }
+
+    #[test]
+    fn no_schema_says_what_only_some_clients_take() {
+        for tool in all() {
+            let schemas = json!([tool.input_schema, tool.output_schema]).to_string();
+            for word in ["\"null\"", "\"format\"", "\"type\":["] {
+                assert!(!schemas.contains(word), "{}: {word} in {schemas}", tool.name);
+            }
         }
     }
 }

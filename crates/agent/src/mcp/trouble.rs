@@ -29,7 +29,7 @@ pub(super) struct Trouble {
     pub(super) purchase: Option<String>,
     /// What the policy said: its code, the rule, the limit, what is used and what remains of it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<serde_json::Value>")]
+    #[schemars(with = "Option<serde_json::Map<String, serde_json::Value>>")]
     pub(super) denial: Option<Box<Denial>>,
 }
 
