@@ -85,6 +85,12 @@ async fn the_newest_revision_asks_by_answering() {
     let mut other = params(json!({"inputResponses": yes, "requestState": asked["requestState"]}));
     other["arguments"]["body"] = json!("other");
     assert_eq!(session.request("tools/call", other).await["result"]["resultType"], "input_required");
+    // Who closes the question is not asked again and again.
+    let asked = session.request("tools/call", params(json!({}))).await["result"].clone();
+    let close = json!({"approve": {"action": "cancel"}});
+    let closed = params(json!({"inputResponses": close, "requestState": asked["requestState"]}));
+    let closed = session.request("tools/call", closed).await["result"].clone();
+    assert_eq!(closed["structuredContent"]["error"]["code"], "approval_needed", "{closed}");
     assert_eq!(world.earned().await, 0);
     let asked = session.request("tools/call", params(json!({}))).await["result"].clone();
     let answered = params(json!({"inputResponses": yes, "requestState": asked["requestState"]}));

@@ -262,8 +262,9 @@ async fn no_tool_approves_or_changes_anything() {
     let before = std::fs::read(world.wallet.home.join("policy.yaml")).unwrap();
     let mut session = Session::start(&world.wallet).await;
     for tool in ["approve", "approvals", "set_policy", "thaw", "export", "update_settings", "PAY", ""] {
-        let refused = session.refused(tool, json!({"id": "a1"})).await;
-        assert_eq!(refused["code"], "bad_arguments", "{tool}");
+        let call = json!({"name": tool, "arguments": {"id": "a1"}});
+        let refused = session.request("tools/call", call).await;
+        assert_eq!(refused["error"]["code"], -32602, "{tool}: {refused}");
     }
     for header in
         ["Host", "Payment-Signature", "X-Payment", "Content-Length", "Transfer-Encoding", "Connection"]

@@ -27,10 +27,10 @@ const APPROVE: &str = "approve";
 
 /// What came of asking.
 pub(super) enum Asking {
-    /// The person says yes: the same call again goes through, once.
-    Approved,
-    /// Nobody said so: the agent is told why.
-    NotApproved(Trouble),
+    /// The person has decided: the same call again goes through, once, or is told of their no.
+    Decided,
+    /// Nobody decided: the agent is told what is needed.
+    Undecided(Trouble),
     /// The client has to put the question, and call again with the answer.
     Question(InputRequiredResult),
 }
@@ -45,42 +45,42 @@ pub(super) async fn ask(
     let can_ask = context.client_capabilities().and_then(|can| can.elicitation);
     let can_ask = can_ask.is_some_and(|can| can.form.is_some() || can.url.is_none());
     let Some((denial, pending)) = needed(&trouble).filter(|_| can_ask) else {
-        return Asking::NotApproved(trouble);
+        return Asking::Undecided(trouble);
     };
     let question = match desk.config.ledger.approval(&pending.id).await {
         Ok(approval) => question(&denial.rule, &in_words(desk, &approval.terms)),
-        Err(error) => return Asking::NotApproved(error.into()),
+        Err(error) => return Asking::Undecided(error.into()),
     };
     let modern = context.protocol_version().is_some_and(|version| version >= ProtocolVersion::V_2026_07_28);
     if modern {
         let asked = Asked { approval: pending.id.clone(), arguments: digest(desk, arguments) };
         return match desk.ask(asked) {
             Ok(handle) => Asking::Question(required(question, handle)),
-            Err(trouble) => Asking::NotApproved(trouble),
+            Err(trouble) => Asking::Undecided(trouble),
         };
     }
     match context.peer.create_elicitation(question).await {
-        Ok(answer) if decide(desk, &pending.id, &answer).await => Asking::Approved,
-        Ok(_) => Asking::NotApproved(trouble),
+        Ok(answer) if decide(desk, &pending.id, &answer).await => Asking::Decided,
+        Ok(_) => Asking::Undecided(trouble),
         Err(error) => {
             // It waits on, for `farthing approvals`.
             tracing::info!(%error, approval = pending.id, "nobody answered the question for approval");
-            Asking::NotApproved(trouble)
+            Asking::Undecided(trouble)
         }
     }
 }
 
 /// Takes the answer that a client brings back with the same call. What was not asked, or was asked for another call,
-/// decides nothing.
-pub(super) async fn take(desk: &Desk, handle: &str, answer: Option<&Value>, arguments: &str) {
-    let Some(asked) = desk.answered(handle) else { return };
+/// decides nothing. True where the user closed the question: they are not asked once more.
+pub(super) async fn take(desk: &Desk, handle: &str, answer: Option<&Value>, arguments: &str) -> bool {
+    let Some(asked) = desk.answered(handle) else { return false };
     if asked.arguments != digest(desk, arguments) {
         tracing::warn!(approval = asked.approval, "the answer to a question came with another call");
-        return;
+        return false;
     }
-    let answer = answer.and_then(|answer| serde_json::from_value::<ElicitResult>(answer.clone()).ok());
-    if let Some(answer) = answer {
-        decide(desk, &asked.approval, &answer).await;
+    match answer.and_then(|answer| serde_json::from_value::<ElicitResult>(answer.clone()).ok()) {
+        Some(answer) => !decide(desk, &asked.approval, &answer).await,
+        None => false,
     }
 }
 
@@ -94,11 +94,11 @@ fn needed(trouble: &Trouble) -> Option<(&Denial, &PendingApproval)> {
     Some((denial, denial.approval.as_ref()?))
 }
 
-/// Writes the person's decision down; true for a yes.
+/// Writes the person's decision down; false where there is none.
 async fn decide(desk: &Desk, id: &str, answer: &ElicitResult) -> bool {
     let Some(approve) = decision(answer) else { return false };
     match desk.config.ledger.decide_approval(id, approve, BY.to_owned()).await {
-        Ok(()) => approve,
+        Ok(()) => true,
         Err(error) => {
             tracing::warn!(%error, approval = id, "the decision could not be written");
             false

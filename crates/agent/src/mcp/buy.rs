@@ -32,6 +32,7 @@ pub(super) async fn pay(
     desk: &Arc<Desk>,
     args: &CallArgs,
     context: &RequestContext<RoleServer>,
+    progress: &mut Progress<'_>,
 ) -> Result<Bought, Trouble> {
     let request = args.request()?;
     let limits = args.limits(desk.config.agent.as_deref(), &desk.config.session)?;
@@ -40,7 +41,7 @@ pub(super) async fn pay(
         Some(tool) => Work::Tool(request, limits, tool.clone(), args.tool_arguments()?),
         None => Work::Fetch(request, limits),
     };
-    match work(desk, wanted, context).await {
+    match work(desk, wanted, context, progress).await {
         Ok(fetched) => Ok(Bought::Done(called(desk, fetched, &host).await?)),
         Err(trouble) if trouble.code == Code::ApprovalNeeded => {
             let pending = trouble.denial.as_ref().and_then(|denial| denial.approval.as_ref());
@@ -90,7 +91,8 @@ pub(super) async fn fetch_again(
         )
         .hint(format!("your human can run `farthing fetch --resume {}` with the same body", terms.id)));
     }
-    let fetched = work(desk, Work::Resume(request, terms.id.clone()), context).await?;
+    let fetched =
+        work(desk, Work::Resume(request, terms.id.clone()), context, &mut Progress::of(context)).await?;
     called(desk, fetched, &host).await
 }
 
@@ -167,6 +169,7 @@ async fn work(
     desk: &Arc<Desk>,
     work: Work,
     context: &RequestContext<RoleServer>,
+    progress: &mut Progress<'_>,
 ) -> Result<Fetched, Trouble> {
     let (watch, mut steps) = Watch::new();
     let watch = Arc::new(watch);
@@ -181,7 +184,6 @@ async fn work(
             Work::Resume(request, id) => client.resume(request, &id).await,
         }
     });
-    let mut progress = Progress::of(context);
     loop {
         tokio::select! {
             biased;
@@ -245,15 +247,15 @@ fn named(file: &Path) -> String {
     file.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-/// Tells the client how far a call has come, if it wants to know.
-struct Progress<'a> {
+/// Tells the client how far a call of a tool has come, if it wants to know. The steps only ever count up.
+pub(super) struct Progress<'a> {
     peer: &'a Peer<RoleServer>,
     token: Option<ProgressToken>,
     steps: u32,
 }
 
 impl<'a> Progress<'a> {
-    fn of(context: &'a RequestContext<RoleServer>) -> Self {
+    pub(super) fn of(context: &'a RequestContext<RoleServer>) -> Self {
         Self { peer: &context.peer, token: context.meta.get_progress_token(), steps: 0 }
     }
 

@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use super::answer::Answer;
 use super::approval::{self, Asking};
-use super::buy::{self, Bought};
+use super::buy::{self, Bought, Progress};
 use super::desk::Desk;
 use super::input::{CallArgs, HistoryArgs, NoArgs, PurchaseArgs};
 use super::trouble::{Code, Trouble};
@@ -63,16 +63,17 @@ pub(super) struct AgentServer {
 }
 
 impl AgentServer {
-    /// Does what a tool is for.
+    /// Does what a tool is for. Nobody is asked whose question came back `closed`.
     async fn call(
         &self,
         name: &str,
         arguments: &JsonObject,
         context: &RequestContext<RoleServer>,
+        closed: bool,
     ) -> Result<CallToolResponse, Trouble> {
         let desk = &self.desk;
         let answer = match name {
-            "pay" => return self.pay(arguments, context).await,
+            "pay" => return self.pay(arguments, context, closed).await,
             "search" => find::search(desk, &read(arguments)?).await?,
             "discover" => find::discover(desk, &read(arguments)?).await?,
             "check" => look::check(desk, &read::<CallArgs>(arguments)?).await?,
@@ -89,21 +90,24 @@ impl AgentServer {
         Ok(done(answer))
     }
 
-    /// Pays; where a person has to approve it, asks, and pays after a yes.
+    /// Pays; where a person has to approve it, asks, and does what they decide.
     async fn pay(
         &self,
         arguments: &JsonObject,
         context: &RequestContext<RoleServer>,
+        closed: bool,
     ) -> Result<CallToolResponse, Trouble> {
         let args = read::<CallArgs>(arguments)?;
-        let trouble = match buy::pay(&self.desk, &args, context).await? {
+        let mut progress = Progress::of(context);
+        let trouble = match buy::pay(&self.desk, &args, context, &mut progress).await? {
             Bought::Done(answer) => return Ok(done(answer)),
+            Bought::NeedsApproval(trouble) if closed => return Err(trouble),
             Bought::NeedsApproval(trouble) => trouble,
         };
         match approval::ask(&self.desk, context, &text(arguments), trouble).await {
             Asking::Question(question) => Ok(question.into()),
-            Asking::NotApproved(trouble) => Err(trouble),
-            Asking::Approved => match buy::pay(&self.desk, &args, context).await? {
+            Asking::Undecided(trouble) => Err(trouble),
+            Asking::Decided => match buy::pay(&self.desk, &args, context, &mut progress).await? {
                 Bought::Done(answer) => Ok(done(answer)),
                 Bought::NeedsApproval(trouble) => Err(trouble),
             },
@@ -152,11 +156,18 @@ impl ServerHandler for AgentServer {
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
         let arguments = params.arguments.unwrap_or_default();
-        if let (Some(handle), Some(inputs)) = (&params.request_state, &params.input_responses) {
-            approval::take(&self.desk, handle, approval::answer(inputs), &text(&arguments)).await;
-        }
-        let called = self.call(&params.name, &arguments, &context).await;
+        let closed = match (&params.request_state, &params.input_responses) {
+            (Some(handle), Some(inputs)) => {
+                approval::take(&self.desk, handle, approval::answer(inputs), &text(&arguments)).await
+            }
+            _ => false,
+        };
+        let called = self.call(&params.name, &arguments, &context, closed).await;
         record::note(&self.desk, &params.name, &text(&arguments), called.as_ref().err()).await;
+        // A tool that does not exist has no result: MCP wants the client to be told.
+        if let (None, Err(trouble)) = (self.get_tool(&params.name), &called) {
+            return Err(ErrorData::invalid_params(trouble.message.clone(), None));
+        }
         Ok(called.unwrap_or_else(|trouble| CallToolResult::from(trouble).into()))
     }
 
