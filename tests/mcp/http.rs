@@ -8,13 +8,14 @@ use tokio::process::Child;
 
 use crate::world::{Wallet, World};
 
-struct Server {
+/// `farthing mcp --listen`, until it is dropped.
+pub(crate) struct Server {
     _child: Child,
-    url: String,
-    token: String,
+    pub(crate) url: String,
+    pub(crate) token: String,
 }
 
-async fn start(wallet: &Wallet) -> Server {
+pub(crate) async fn start(wallet: &Wallet) -> Server {
     let mut command = wallet.command(&["mcp", "--listen", "127.0.0.1:0", "--json"]);
     command.stdout(Stdio::piped()).kill_on_drop(true);
     let mut child = command.spawn().unwrap();
@@ -51,7 +52,12 @@ async fn only_who_shows_the_token_gets_in_and_no_web_page_does() {
     assert_eq!(post(&server, &[]).await, 401);
     assert_eq!(post(&server, &[("authorization", "Bearer x")]).await, 401);
     assert_eq!(post(&server, &[("authorization", "Bearer ")]).await, 401);
-    assert_eq!(post(&server, &[good, ("origin", "https://evil.example")]).await, 403);
+    for origin in ["https://evil.example", "http://localhost:1", "null"] {
+        assert_eq!(post(&server, &[good, ("origin", origin)]).await, 403, "{origin}");
+    }
+    // Its own origin is no other page's.
+    let own = server.url.trim_end_matches("/mcp");
+    assert_eq!(post(&server, &[good, ("origin", own)]).await, 200);
     assert_eq!(post(&server, &[good, ("host", "evil.example")]).await, 403);
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use farthing_http::Limits;
-use http::{HeaderMap, Request, Response, StatusCode, header};
+use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
@@ -65,9 +65,11 @@ impl HttpServer {
 
     /// Serves until `shutdown`.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send) {
+        let own = self.address().map(own_origins).unwrap_or_default();
         let desk = self.desk;
         let settings = StreamableHttpServerConfig::default()
             .enforce_origin_validation()
+            .with_allowed_origins(own)
             .with_max_request_body_bytes(MAX_MESSAGE_BYTES);
         let ending = settings.cancellation_token.clone();
         let sessions = Arc::new(LocalSessionManager::default());
@@ -78,6 +80,7 @@ impl HttpServer {
             let (mut mcp, token) = (mcp.clone(), token.clone());
             async move {
                 match admit(request.headers(), request.uri().path(), &token) {
+                    Ok(()) if request.method() == Method::DELETE => mcp.call(request).await.map(ended),
                     Ok(()) => mcp.call(request).await,
                     Err(refused) => Ok::<_, Infallible>(refused),
                 }
@@ -89,6 +92,20 @@ impl HttpServer {
         };
         farthing_http::serve(self.listener, door, Limits::default(), stopping, self.config.grace).await;
     }
+}
+
+/// A session that has ended, in the status that says so: 202 is a failure to the Python SDK.
+fn ended<B>(mut answer: Response<B>) -> Response<B> {
+    if answer.status() == StatusCode::ACCEPTED {
+        *answer.status_mut() = StatusCode::NO_CONTENT;
+    }
+    answer
+}
+
+/// What a client on this machine may call the server's own origin. Pages of other origins, on other ports too, are
+/// refused even with the token.
+fn own_origins(address: SocketAddr) -> Vec<String> {
+    ["localhost", "127.0.0.1", "[::1]"].map(|host| format!("http://{host}:{}", address.port())).into()
 }
 
 /// The token is asked for before anything of a request is read.

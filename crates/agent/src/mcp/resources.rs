@@ -33,7 +33,8 @@ pub(super) async fn list(desk: &Desk) -> Result<Vec<Resource>, ErrorData> {
             .with_mime_type("application/json"),
     ];
     let filter = PurchaseFilter { limit: Some(LISTED_RECEIPTS), ..PurchaseFilter::default() };
-    let purchases = desk.config.wallet.purchases(filter).await.map_err(|error| failed(&error.into()))?;
+    let purchases =
+        desk.config.wallet.purchases(filter).await.map_err(|error| failed(&error.into(), RECEIPTS))?;
     all.extend(purchases.iter().map(|purchase| {
         let terms = &purchase.terms;
         Resource::new(format!("{RECEIPTS}{}", terms.id), format!("receipt {}", terms.id))
@@ -58,10 +59,10 @@ pub(super) fn templates() -> Vec<ResourceTemplate> {
 pub(super) async fn read(desk: &Desk, uri: &str) -> Result<ReadResourceResult, ErrorData> {
     let contents = match uri {
         POLICY => ResourceContents::text(policy(desk), uri),
-        LEDGER => as_json(&ledger(desk).await.map_err(|trouble| failed(&trouble))?, uri),
+        LEDGER => as_json(&ledger(desk).await.map_err(|trouble| failed(&trouble, uri))?, uri),
         _ => match (uri.strip_prefix(RECEIPTS), uri.strip_prefix(BODIES)) {
             (Some(id), _) => {
-                let purchase = desk.purchase(id).await.map_err(|trouble| failed(&trouble))?;
+                let purchase = desk.purchase(id).await.map_err(|trouble| failed(&trouble, uri))?;
                 as_json(&purchase.without_payment(), uri)
             }
             (_, Some(name)) => body(desk, name, uri).await?,
@@ -113,12 +114,13 @@ fn as_json(value: &Value, uri: &str) -> ResourceContents {
 }
 
 fn unknown(uri: &str) -> ErrorData {
-    ErrorData::resource_not_found(format!("there is no resource {uri}"), None)
+    ErrorData::resource_not_found(format!("there is no resource {uri}"), Some(json!({"uri": uri})))
 }
 
-fn failed(trouble: &Trouble) -> ErrorData {
+fn failed(trouble: &Trouble, uri: &str) -> ErrorData {
+    let about = Some(json!({"uri": uri}));
     match trouble.code {
-        Code::NotFound | Code::BadArguments => ErrorData::resource_not_found(trouble.to_string(), None),
-        _ => ErrorData::internal_error(trouble.to_string(), None),
+        Code::NotFound | Code::BadArguments => ErrorData::resource_not_found(trouble.to_string(), about),
+        _ => ErrorData::internal_error(trouble.to_string(), about),
     }
 }
