@@ -7,7 +7,7 @@ mod facilitators;
 mod refusals;
 mod sellers;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
 
 use alloy_primitives::{Address, B256};
@@ -20,6 +20,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
+use crate::world::programs::node;
 use crate::world::{FARTHING, World, free_port, networks, start_server};
 
 /// A buyer on somebody else's library, and the version of x402 that it speaks.
@@ -72,18 +73,6 @@ impl Buyer {
         serde_json::from_slice(&done.stdout)
             .unwrap_or_else(|error| panic!("{self:?}: {error}: {}", String::from_utf8_lossy(&done.stderr)))
     }
-}
-
-fn peers() -> PathBuf {
-    // Asked when the test runs: a target directory may serve several checkouts.
-    PathBuf::from(std::env::var("CARGO_MANIFEST_DIR").unwrap()).join("../../tests/peers")
-}
-
-fn node(script: &str) -> Command {
-    assert!(peers().join("node_modules").exists(), "run `cargo xtask test` once: it installs tests/peers");
-    let mut command = Command::new("node");
-    command.arg(peers().join(script));
-    command
 }
 
 /// A peer's server, until it is dropped.

@@ -2,7 +2,10 @@
 
 #[path = "world/model.rs"]
 pub(crate) mod model;
+#[path = "world/programs.rs"]
+pub(crate) mod programs;
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::sync::Arc;
@@ -286,10 +289,15 @@ impl Wallet {
         self.command(args).output().await.unwrap()
     }
 
+    /// What tells `farthing` that it is this wallet's.
+    pub(crate) fn environment(&self) -> [(&'static str, OsString); 2] {
+        [("FARTHING_HOME", self.home.clone().into()), ("FARTHING_PASSPHRASE", PASSPHRASE.into())]
+    }
+
     /// A command that is not run yet.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(FARTHING);
-        command.args(args).env("FARTHING_HOME", &self.home).env("FARTHING_PASSPHRASE", PASSPHRASE);
+        command.args(args).envs(self.environment());
         command.stdin(Stdio::null());
         command
     }

@@ -1,7 +1,8 @@
 //! Our wallet, their sellers, our facilitator over HTTP.
 
-use super::{OurFacilitator, Peer, a_purchase_is_paid, assert_purchase_unknown, peers};
+use super::{OurFacilitator, Peer, a_purchase_is_paid, assert_purchase_unknown};
 use crate::world::World;
+use crate::world::programs::folder;
 
 async fn wallet_and_facilitator() -> (World, OurFacilitator) {
     let world = World::start().await;
@@ -52,7 +53,7 @@ async fn our_wallet_pays_a_seller_of_version_1() {
 #[tokio::test]
 async fn the_seller_of_version_1_speaks_as_x402_express_did() {
     let shop = Peer::seller("v1-server.mjs", "http://127.0.0.1:1", &[]).await;
-    let golden = std::fs::read_to_string(peers().join("../golden/v1_seller.json")).unwrap();
+    let golden = std::fs::read_to_string(folder("tests/golden/v1_seller.json")).unwrap();
     let golden = golden.replace("http://HOST", &shop.url);
     let golden: serde_json::Value = serde_json::from_str(&golden).unwrap();
     drop(rustls::crypto::ring::default_provider().install_default());

@@ -1,7 +1,6 @@
 //! The programs of examples/python, as they are, each against a local priced API on a local chain.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
@@ -10,8 +9,9 @@ use farthing_ledger::{Ledger, PurchaseFilter, PurchaseState};
 use tokio::process::Command;
 
 use super::{Proxy, ROUTES, token};
+use crate::world::World;
 use crate::world::model::ANSWER;
-use crate::world::{FARTHING, World};
+use crate::world::programs::{folder, python};
 
 /// How long one of them may take: crewai alone is imported in ten seconds.
 const PATIENCE: Duration = Duration::from_secs(240);
@@ -66,18 +66,8 @@ impl Stage {
     }
 }
 
-fn example(name: &str) -> PathBuf {
-    // Asked when the test runs: a target directory may serve several checkouts.
-    PathBuf::from(std::env::var("CARGO_MANIFEST_DIR").unwrap()).join("../../examples/python").join(name)
-}
-
-fn python(name: &str) -> Command {
-    let target = Path::new(FARTHING).ancestors().nth(2).unwrap();
-    let python = target.join("python/bin/python");
-    assert!(python.exists(), "run `cargo xtask test --only python` once: it installs {}", python.display());
-    let mut command = Command::new(python);
-    command.arg(example(name));
-    command
+fn example(name: &str) -> Command {
+    python("python", &format!("examples/python/{name}"))
 }
 
 fn bought<const N: usize>(list: [(&str, usize); N]) -> BTreeMap<String, usize> {
@@ -88,7 +78,7 @@ fn bought<const N: usize>(list: [(&str, usize); N]) -> BTreeMap<String, usize> {
 async fn curl() {
     let stage = Stage::set().await;
     let mut sh = Command::new("sh");
-    sh.arg(example("../curl/pay.sh"));
+    sh.arg(folder("examples/curl/pay.sh"));
     let done = stage.run(sh).await;
     assert_eq!(done.stdout, br#"{"path":"/weather/berlin"}"#);
     assert!(String::from_utf8_lossy(&done.stderr).to_lowercase().contains("farthing-price: $0.002"));
@@ -98,7 +88,7 @@ async fn curl() {
 #[tokio::test]
 async fn the_openai_sdk() {
     let stage = Stage::set().await;
-    let done = stage.run(python("openai_chat.py")).await;
+    let done = stage.run(example("openai_chat.py")).await;
     let said = String::from_utf8(done.stdout).unwrap();
     for line in [format!("answer: {ANSWER}"), "paid: $0.001".to_owned(), format!("streamed: {ANSWER}")] {
         assert!(said.contains(&line), "{said}");
@@ -109,7 +99,7 @@ async fn the_openai_sdk() {
 /// The model asks for the tool, the tool pays, the model says what it said.
 async fn agent(name: &str) {
     let stage = Stage::set().await;
-    let done = stage.run(python(name)).await;
+    let done = stage.run(example(name)).await;
     let said = String::from_utf8_lossy(&done.stdout);
     assert!(said.contains(r#"The tool says: {"path":"/weather/berlin"}"#), "{said}");
     assert_eq!(stage.bought().await, bought([("/v1/chat/completions", 2), ("/weather/berlin", 1)]));
