@@ -7,6 +7,7 @@
 mod approvals;
 mod bodies;
 mod cancel;
+mod clients;
 mod hostile;
 mod http;
 mod paid_tool;

@@ -1,5 +1,5 @@
-//! The Python packages of the examples: a virtual environment in the target directory, made anew when it is not what
-//! the pinned list says.
+//! The Python packages of the examples and the tests: virtual environments in the target directory, made anew when they
+//! are not what their pinned lists say.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -8,8 +8,9 @@ use crate::invocation::{Failure, Invocation, text};
 use crate::run::Outcome;
 use crate::workspace::{root, say, target_dir};
 
-/// The pinned list, below the root. It names everything, so that pip resolves nothing.
-const LIST: &str = "tests/python/requirements.txt";
+/// Each environment, with its pinned list below the root. It names everything, so that pip resolves nothing.
+const ENVIRONMENTS: [(&str, &str); 2] =
+    [("python", "tests/python/requirements.txt"), ("python-mcp", "tests/python/mcp-requirements.txt")];
 /// In the environment: a copy of the list that it was installed from.
 const STAMP: &str = "farthing-installed.txt";
 
@@ -18,16 +19,22 @@ const STAMP: &str = "farthing-installed.txt";
 /// # Errors
 /// There is no Python with `venv`, or pip failed: the registry can't be reached, or a package is not what it was.
 pub(crate) fn install_missing() -> Result<Outcome, Failure> {
-    let (list, environment) = (root().join(LIST), target_dir().join("python"));
+    for (name, list) in ENVIRONMENTS {
+        install_into(&target_dir().join(name), list)?;
+    }
+    Ok(Outcome::Passed)
+}
+
+fn install_into(environment: &Path, name: &'static str) -> Result<(), Failure> {
+    let list = root().join(name);
     // Another checkout may share the target directory.
     let lock = File::open(&list).and_then(|file| file.lock().map(|()| file));
-    let _lock = lock.map_err(|error| Failure::new(format!("{LIST}: {error}")))?;
-    if is_current(&list, &environment) {
-        say(&format!("{}: as {LIST} says", environment.display()));
-        return Ok(Outcome::Passed);
+    let _lock = lock.map_err(|error| Failure::new(format!("{name}: {error}")))?;
+    if is_current(&list, environment) {
+        say(&format!("{}: as {name} says", environment.display()));
+        return Ok(());
     }
-    install(&list, &environment)?;
-    Ok(Outcome::Passed)
+    install(&list, environment)
 }
 
 fn install(list: &Path, environment: &Path) -> Result<(), Failure> {
