@@ -13,6 +13,7 @@ mod guard;
 mod http1;
 mod inside;
 mod load;
+mod mcp;
 mod process;
 mod proxy;
 mod seller;
@@ -45,6 +46,8 @@ enum Benchmark {
     Guard(guard::Options),
     /// What the pay proxy adds to a free call, beside the same call without it
     Proxy(proxy::Options),
+    /// How soon the MCP server is there, what it holds, and what `pay` adds to a call, beside agentcash
+    Mcp(mcp::Options),
     /// The server of the guard's benchmark
     #[command(hide = true)]
     EchoServer,
@@ -63,6 +66,7 @@ fn main() -> ExitCode {
         Benchmark::Cli(options) => cli::run(&options),
         Benchmark::Guard(options) => guard::run(&options),
         Benchmark::Proxy(options) => proxy::run(&options),
+        Benchmark::Mcp(options) => mcp::run(&options),
         Benchmark::EchoServer => guard::echo(),
         Benchmark::Settler(options) => inside::run(&options),
         Benchmark::Seller(options) => seller::run(&options),

@@ -94,7 +94,7 @@ impl Buyer {
         let wallet = Arc::new(LocalWallet::new(LocalWalletConfig {
             payers: vec![Arc::new(payer)],
             registry: Registry::builtin(),
-            policy: Policy::parse(POLICY)?,
+            policy: Policy::parse(POLICY)?.into(),
             ledger: ledger.clone(),
             preference: Vec::new(),
             clock: Arc::new(SystemClock),

@@ -2,6 +2,7 @@
 //! 0.21 (tests/peers-rs). What both sides say is checked against the chain.
 
 mod buyers;
+mod discovery;
 mod facilitators;
 mod refusals;
 mod sellers;

@@ -71,9 +71,15 @@ impl Upstream {
     }
 }
 
+/// What buyers look for before they call: this API has none of it, and these requests are no calls of it.
+const DOCUMENTS: [&str; 4] = ["/openapi.json", "/llms.txt", "/.well-known/x402", "/.well-known/mpp"];
+
 async fn handle(State(api): State<Api>, request: Request<Body>) -> Response {
-    api.served.fetch_add(1, Ordering::SeqCst);
     let path = request.uri().path().to_owned();
+    if DOCUMENTS.contains(&&*path) {
+        return StatusCode::NOT_FOUND.into_response();
+    }
+    api.served.fetch_add(1, Ordering::SeqCst);
     let leaked = request
         .headers()
         .keys()

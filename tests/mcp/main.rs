@@ -9,6 +9,7 @@ mod bodies;
 mod cancel;
 mod hostile;
 mod http;
+mod paid_tool;
 mod pay;
 mod refused;
 mod rows;

@@ -14,8 +14,9 @@ const { matching } = await import("./golden/matching.mjs");
 const { verify } = await import("./golden/verify.mjs");
 const { facilitator } = await import("./golden/facilitator.mjs");
 const { express } = await import("./golden/express.mjs");
+const { discovery } = await import("./golden/discovery.mjs");
 
-const FILES = { headers, exact_evm: exactEvm, matching, verify, facilitator, express };
+const FILES = { headers, exact_evm: exactEvm, matching, verify, facilitator, express, discovery };
 const folder = join(dirname(fileURLToPath(import.meta.url)), "..", "golden");
 const check = process.argv.includes("--check");
 const say = (line) => process.stdout.write(`${line}\n`);

@@ -12,7 +12,10 @@ const RUST: &str = env!("CARGO_PKG_RUST_VERSION");
 /// What the reference's npm packages and the Solidity compiler run on.
 const NODE: &str = "20";
 
-/// Rust with rustfmt and clippy, which it installs where rustup can; Node with npm, which it can't install.
+/// What Chromium is called. The tests of the local page look for it in the same way.
+const CHROMIUM: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
+
+/// Rust with rustfmt and clippy, which it installs where rustup can; Node with npm, and Chromium, which it can't install.
 ///
 /// # Errors
 /// What is missing, and how to get it.
@@ -20,6 +23,7 @@ pub(crate) fn check() -> Result<Outcome, Failure> {
     rust()?;
     components()?;
     node()?;
+    chromium()?;
     Ok(Outcome::Passed)
 }
 
@@ -55,6 +59,21 @@ fn node() -> Result<(), Failure> {
         return Err(Failure::new("npm is needed beside Node. Run: apt-get install npm"));
     };
     say(&format!("node {found}, npm {}", npm.trim()));
+    Ok(())
+}
+
+/// The local page is tested in it.
+fn chromium() -> Result<(), Failure> {
+    let named = std::env::var("FARTHING_CHROMIUM").ok();
+    let names = named.iter().map(String::as_str).chain(CHROMIUM);
+    let found = names.into_iter().find_map(|name| Invocation::new(name, &["--version"]).output().ok());
+    let version = found.ok_or_else(|| {
+        Failure::new(
+            "Chromium is needed: the local page is tested in it. Run: apt-get install chromium; or name another \
+             browser of its kind in FARTHING_CHROMIUM",
+        )
+    })?;
+    say(version.trim().lines().last().unwrap_or_default());
     Ok(())
 }
 

@@ -25,8 +25,7 @@ pub(crate) struct Asker {
 #[derive(Debug, Clone)]
 pub(crate) struct Question {
     pub(crate) url: Url,
-    /// HEAD in the place of GET.
-    pub(crate) head: bool,
+    pub(crate) method: Method,
     pub(crate) accept: &'static str,
     /// How many bytes of the body are read.
     pub(crate) most: usize,
@@ -86,7 +85,9 @@ impl Asker {
         let mut url = question.url.clone();
         for _ in 0..=MAX_REDIRECTS {
             let response = self.send(&url, question).await?;
-            match target(&url, &response) {
+            // What may change something is sent to one address only.
+            let next = question.method.is_safe().then(|| target(&url, &response)).flatten();
+            match next {
                 None => return read(response, question.most).await,
                 Some(Ok(next)) => url = next,
                 Some(Err(refused)) => return Err(refused),
@@ -103,8 +104,11 @@ impl Asker {
         };
         self.config.reach.check(url).map_err(out_of_reach)?;
         let client = if url.scheme() == "http" && is_this_machine(url) { &self.direct } else { &self.http };
-        let method = if question.head { Method::HEAD } else { Method::GET };
-        let sent = client.request(method, url.clone()).header(header::ACCEPT, question.accept).send().await;
+        let sent = client
+            .request(question.method.clone(), url.clone())
+            .header(header::ACCEPT, question.accept)
+            .send()
+            .await;
         sent.map_err(unreachable)
     }
 }

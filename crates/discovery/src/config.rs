@@ -18,10 +18,13 @@ pub struct Config {
     pub probes_at_once: usize,
     /// How many routes of one origin are asked for their live price, at most.
     pub max_probes: usize,
+    /// Whether priced routes of other methods than GET and HEAD are asked too, without a body: for who has them under
+    /// his care. Where a price is missing, such a request does what it does.
+    pub all_methods: bool,
 }
 
 impl Default for Config {
-    /// Anywhere, USDC, 10 seconds; 8 origins, 4 routes at once; 50 routes.
+    /// Anywhere, USDC, 10 seconds; 8 origins, 4 routes at once; 50 routes; GET and HEAD.
     fn default() -> Self {
         Self {
             reach: Reach::anywhere(),
@@ -30,6 +33,7 @@ impl Default for Config {
             origins_at_once: 8,
             probes_at_once: 4,
             max_probes: 50,
+            all_methods: false,
         }
     }
 }

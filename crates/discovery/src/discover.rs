@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use farthing_protocol::discovery::{Code, Document, Finding, MAX_DOCUMENT_BYTES, WellKnown};
 use futures::StreamExt as _;
-use http::{StatusCode, header};
+use http::{Method, StatusCode, header};
 use url::Url;
 
 use crate::ask::{Answer, Asker, Question, printable};
@@ -68,8 +68,9 @@ impl Discovery {
                 origin
             }
         };
-        let asking = futures::stream::iter(sites).map(one);
-        asking.buffered(self.config().origins_at_once.max(1)).collect().await
+        // As in `search`: made before the stream is, so that all of it may move between threads.
+        let asking: Vec<_> = sites.iter().map(one).collect();
+        futures::stream::iter(asking).buffered(self.config().origins_at_once.max(1)).collect().await
     }
 
     /// Asks an origin for its documents: /openapi.json, /.well-known/x402 and /.well-known/mpp at once, then llms.txt.
@@ -101,7 +102,7 @@ impl Discovery {
     async fn document(&self, site: &Site, path: &'static str) -> Fetched {
         let question = Question {
             url: site.at(path),
-            head: false,
+            method: Method::GET,
             accept: "application/json",
             // One more, so that a longer one is noticed.
             most: MAX_DOCUMENT_BYTES + 1,
@@ -142,8 +143,12 @@ impl Discovery {
 
     /// Nothing is lost without it: whatever goes wrong, there is none.
     async fn llms_txt(&self, url: &Url) -> Option<Guidance> {
-        let question =
-            Question { url: url.clone(), head: false, accept: "text/plain, text/markdown", most: LLMS_BYTES };
+        let question = Question {
+            url: url.clone(),
+            method: Method::GET,
+            accept: "text/plain, text/markdown",
+            most: LLMS_BYTES,
+        };
         let answer = self.asker.ask(&question).await.ok().filter(|answer| answer.status.is_success())?;
         // A page for every address is no guidance.
         if content_type(&answer).contains("html") {

@@ -4,10 +4,11 @@
 //! charge ([`Discovery::probe`]), and asking indexes who sells what ([`Discovery::search`]). What is read, and what can
 //! be wrong with it, is in [`farthing_protocol::discovery`].
 //!
-//! What it promises: only GET and HEAD are ever sent, without a body. No request carries anything that identifies the
-//! user: a plain `User-Agent: farthing/VERSION`, no cookies, no referrer. Every request is bounded in time and size, and
-//! kept within a [`Reach`](farthing_http::Reach); redirects are followed within the same origin only, a few times, each
-//! checked. What cannot be had becomes a finding, and loses nothing else. Nothing is paid and nothing is signed here.
+//! What it promises: only GET and HEAD are ever sent, unless [`Config::all_methods`] is set, and nothing with a body. No
+//! request carries anything that identifies the user: a plain `User-Agent: farthing/VERSION`, no cookies, no referrer.
+//! Every request is bounded in time and size, and kept within a [`Reach`](farthing_http::Reach); redirects are followed
+//! within the same origin only, a few times, each checked. What cannot be had becomes a finding, and loses nothing else.
+//! Nothing is paid and nothing is signed here.
 //!
 //! ```no_run
 //! use farthing_discovery::{Config, Discovery, Site};
@@ -41,6 +42,6 @@ pub use discover::{Discovery, Step};
 pub use farthing_protocol::discovery::{
     AdvertisedPrice, AuthMode, Code, Finding, Input, Listed, LiveOffer, Output, Severity,
 };
-pub use origin::{Contact, Guidance, Live, Origin, Read, ReadState, Resource};
+pub use origin::{Guidance, Live, Origin, Read, ReadState, Resource};
 pub use search::{AskedIndex, DEFAULT_INDEXES, Found, Hit, Query};
 pub use site::{BadSite, Site};

@@ -24,8 +24,8 @@ pub struct Origin {
     pub version: Option<String>,
     /// What it is.
     pub description: Option<String>,
-    /// Who can be asked.
-    pub contact: Option<Contact>,
+    /// Who can be asked: an e-mail address or a page.
+    pub contact: Option<String>,
     /// What it is about.
     pub categories: Vec<String>,
     /// Words for agents.
@@ -39,9 +39,6 @@ pub struct Origin {
     /// What is wrong, worst first.
     pub findings: Vec<Finding>,
 }
-
-/// An e-mail address or a page.
-pub type Contact = String;
 
 /// Words for agents, from one document.
 #[derive(Debug, Clone, PartialEq, Serialize)]

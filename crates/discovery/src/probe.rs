@@ -25,26 +25,24 @@ struct Probed {
 }
 
 impl Discovery {
-    /// Asks an origin's routes for their live price, and compares. Only what a document lists under GET or HEAD is asked;
-    /// what is priced comes first, and no more routes are asked than [`crate::Config::max_probes`].
+    /// Asks an origin's routes for their live price, and compares. Only what a document lists under GET or HEAD is asked,
+    /// unless [`crate::Config::all_methods`] is set; what is priced comes first, and no more routes are asked than
+    /// [`crate::Config::max_probes`].
     pub async fn probe(&self, origin: &mut Origin) {
         let config = self.config();
         let mut order: Vec<usize> = (0..origin.resources.len()).collect();
         order.sort_by_key(|&index| !origin.resources[index].is_priced());
         let (readable, other): (Vec<_>, Vec<_>) =
-            order.into_iter().partition(|&index| is_read(&origin.resources[index].method));
-        let site = origin.origin.clone();
-        let asked = &readable[..readable.len().min(config.max_probes)];
-        let probing = futures::stream::iter(asked).map(|&index| {
-            let resource = &origin.resources[index];
-            let site = &site;
-            async move { (index, self.probe_one(site, resource).await) }
-        });
-        let mut done: Vec<(usize, Probed)> = probing.buffered(config.probes_at_once.max(1)).collect().await;
+            order.into_iter().partition(|&index| self.may_ask(&origin.resources[index]));
+        let (asked, beyond) = readable.split_at(readable.len().min(config.max_probes));
+        // As in `search`: made before the stream is, so that all of it may move between threads.
+        let probing: Vec<_> =
+            asked.iter().map(|&index| self.probe_one(&origin.origin, &origin.resources[index])).collect();
+        let probing = futures::stream::iter(probing).buffered(config.probes_at_once.max(1));
+        let probed: Vec<Probed> = probing.collect().await;
+        let mut done: Vec<(usize, Probed)> = asked.iter().copied().zip(probed).collect();
         let why = format!("more than {} routes", config.max_probes);
-        done.extend(
-            readable[asked.len()..].iter().map(|&index| (index, origin.resources[index].not_asked(&why))),
-        );
+        done.extend(beyond.iter().map(|&index| (index, origin.resources[index].not_asked(&why))));
         done.extend(other.into_iter().map(|index| {
             let resource = &origin.resources[index];
             (index, resource.not_asked(&format!("{} is never sent unasked", resource.method)))
@@ -55,11 +53,16 @@ impl Discovery {
         }
     }
 
+    /// What only reads may be asked by anybody. What does not, and costs nothing, would be done.
+    fn may_ask(&self, resource: &Resource) -> bool {
+        matches!(&*resource.method, "GET" | "HEAD") || (self.config().all_methods && resource.is_priced())
+    }
+
     async fn probe_one(&self, site: &Site, resource: &Resource) -> Probed {
         let request = request(site, resource);
         let question = Question {
             url: request.url.clone(),
-            head: resource.method == "HEAD",
+            method: resource.method.parse().unwrap_or_default(),
             accept: "application/json",
             most: MAX_BODY_BYTES,
         };
@@ -107,11 +110,6 @@ impl Resource {
         };
         Probed { live: Live::Unknown { why: why.to_owned() }, findings }
     }
-}
-
-/// Whether a method only reads.
-fn is_read(method: &str) -> bool {
-    matches!(method, "GET" | "HEAD")
 }
 
 fn challenge(answer: &Answer) -> Result<Challenge, ProtocolError> {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use farthing_money::{Network, Usd};
 use farthing_protocol::discovery::{Listed, Listing, MAX_DOCUMENT_BYTES};
 use futures::StreamExt as _;
+use http::Method;
 use serde::Serialize;
 use url::Url;
 
@@ -157,7 +158,7 @@ impl Discovery {
         url.set_path(&format!("{}/discovery/{what}", index.path().trim_end_matches('/')));
         url.query_pairs_mut().clear().extend_pairs(query);
         let question =
-            Question { url, head: false, accept: "application/json", most: MAX_DOCUMENT_BYTES + 1 };
+            Question { url, method: Method::GET, accept: "application/json", most: MAX_DOCUMENT_BYTES + 1 };
         let answer = self.asker.ask(&question).await.map_err(|none| none.message)?;
         if !answer.status.is_success() {
             return Err(format!("it answered {}", answer.status));

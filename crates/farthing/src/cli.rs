@@ -7,19 +7,33 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use farthing_money::{Network, Price};
 
 mod discover;
+mod doctor;
+mod gateway;
 mod guard;
+mod history;
+mod install;
 mod mcp;
 mod policy;
 mod proxy;
+mod send;
+mod ui;
+mod wallet;
 
 pub(crate) use discover::{DiscoverArgs, SearchArgs};
+pub(crate) use doctor::DoctorArgs;
+pub(crate) use gateway::{GatewayArgs, GatewayCheckArgs, GatewayCommand};
 pub(crate) use guard::{Compat, GuardArgs, GuardCommand, ScanArgs, ServerArgs, Transport};
+pub(crate) use history::{By, HistoryArgs, SpendingArgs, WhichArgs};
+pub(crate) use install::{InstallArgs, UninstallArgs, WhichClientArgs};
 pub(crate) use mcp::McpArgs;
 pub(crate) use policy::{
     ApprovalsCommand, AuditCommand, AuditFormat, BoundArgs, ExplainArgs, FreezeArgs, ImportCommand,
     PolicyCommand, SimulateArgs, ThawArgs,
 };
 pub(crate) use proxy::{ProxyArgs, ProxyCommand, TokensCommand};
+pub(crate) use send::{Amount, SendArgs};
+pub(crate) use ui::{ReceiptArgs, UiArgs};
+pub(crate) use wallet::{ExportArgs, ImportArgs, RotateArgs, WalletCommand};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Yellow.on_default().bold())
@@ -29,7 +43,7 @@ const STYLES: Styles = Styles::styled()
 
 /// Payments for AI agents, one API call at a time, in stablecoins.
 #[derive(Debug, Parser)]
-#[command(name = "farthing", version, arg_required_else_help = true, styles = STYLES, propagate_version = true, max_term_width = 110)]
+#[command(name = "farthing", version, styles = STYLES, propagate_version = true, max_term_width = 110)]
 #[command(after_long_help = "\
 Getting started:
   farthing init                                   make a wallet, with small caps
@@ -47,9 +61,9 @@ Exit codes:
   3  the seller or a chain is unreachable   8  no wallet, or it cannot be unlocked
   4  refused by the policy or a cap         9  the ledger is damaged")]
 pub(crate) struct Cli {
-    /// What to do.
+    /// What to do; where one stands, without one.
     #[command(subcommand)]
-    pub(crate) command: Command,
+    pub(crate) command: Option<Command>,
 
     /// Print one JSON object instead of text.
     #[arg(long, global = true)]
@@ -66,6 +80,8 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Show where one stands: balances, budgets, what waits, and what to do next. The same as no command at all.
+    Status,
     /// Make a wallet: keys, configuration, and a policy with small caps.
     Init(InitArgs),
     /// Show the wallet's addresses.
@@ -84,8 +100,17 @@ pub(crate) enum Command {
     Fetch(FetchArgs),
     /// List purchases, newest first.
     History(HistoryArgs),
+    /// Add up what was paid: by day, host, agent or network.
+    Spending(SpendingArgs),
     /// Show one purchase: terms, payment, settlement, answer.
     Receipt(ReceiptArgs),
+    /// Open a page in the browser: balances, spending, budgets, history, approvals, the freeze.
+    Ui(UiArgs),
+    /// Send money out, within the policy's caps.
+    Send(SendArgs),
+    /// Look after the keys: export, import, rotate.
+    #[command(subcommand)]
+    Wallet(WalletCommand),
     /// Ask the chains about payments whose outcome is unknown.
     Reconcile,
     /// Look after the ledger.
@@ -114,9 +139,22 @@ pub(crate) enum Command {
     /// Read the record: who called what, what was decided, and what it cost.
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// Put Farthing's MCP server into the configuration of your agents: Claude, Cursor, Codex and others.
+    Install(InstallArgs),
+    /// Take it out again.
+    Uninstall(UninstallArgs),
+    /// Check everything that could keep the wallet from working: files, keys, chains, clock, policy, ledger.
+    Doctor(DoctorArgs),
     /// Look at the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Print the manual page, or write the pages of all commands into a folder.
+    #[command(after_help = "Example:\n  farthing man ~/.local/share/man/man1    then `man farthing-send`")]
+    Man {
+        /// The folder.
+        #[arg(value_name = "DIR")]
+        folder: Option<PathBuf>,
+    },
     /// Print completions for a shell.
     #[command(
         after_help = "Example:\n  farthing completions bash > ~/.local/share/bash-completion/completions/farthing"
@@ -247,25 +285,6 @@ pub(crate) struct FetchArgs {
     pub(crate) resume: Option<String>,
 }
 
-#[derive(Debug, Args)]
-pub(crate) struct HistoryArgs {
-    /// At most so many.
-    #[arg(short = 'n', long, default_value_t = 20)]
-    pub(crate) limit: u32,
-    /// Only purchases whose outcome is not known.
-    #[arg(long)]
-    pub(crate) unresolved: bool,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct ReceiptArgs {
-    /// The purchase, as `farthing history` lists it; its last characters are enough.
-    pub(crate) id: String,
-    /// Print the body that was paid for instead.
-    #[arg(long)]
-    pub(crate) body: bool,
-}
-
 #[derive(Debug, Subcommand)]
 pub(crate) enum LedgerCommand {
     /// Recompute the journal's hash chain and compare every record with it.
@@ -278,23 +297,6 @@ pub(crate) enum LedgerCommand {
         #[arg(long, value_name = "HASH")]
         expect_head: Option<String>,
     },
-}
-
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  farthing gateway -c gateway.yaml
-  farthing gateway -c gateway.yaml --check   read the configuration, list the prices, exit")]
-pub(crate) struct GatewayArgs {
-    /// The configuration; docs/gateway.md explains every key.
-    #[arg(short, long, default_value = "gateway.yaml", value_name = "FILE")]
-    pub(crate) config: PathBuf,
-    /// Read the configuration, list the prices, and exit.
-    #[arg(long)]
-    pub(crate) check: bool,
-    /// Listen here instead of where the configuration says.
-    #[arg(long, value_name = "ADDR")]
-    pub(crate) listen: Option<std::net::SocketAddr>,
 }
 
 #[derive(Debug, Args)]

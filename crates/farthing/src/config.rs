@@ -51,6 +51,18 @@ pub(crate) struct Config {
     pub(crate) unlock: Option<Unlock>,
     /// Who is told that an approval waits.
     pub(crate) approvals: Option<ApprovalsConfig>,
+    /// Who brings transfers onto the chain; the wallet itself, out of its own ETH, where nobody is named.
+    pub(crate) facilitator: Option<FacilitatorAt>,
+}
+
+/// A facilitator of somebody else's.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct FacilitatorAt {
+    /// Its address.
+    pub(crate) url: Url,
+    /// The environment variable that holds the key by which it knows us.
+    pub(crate) bearer_env: Option<String>,
 }
 
 /// One network.

@@ -187,7 +187,10 @@ impl From<FetchError> for Failure {
             FetchError::BadUrl { .. } | FetchError::BadHeader { .. } | FetchError::NoPlace(_) => {
                 Code::Configuration
             }
-            FetchError::Unanswered { .. } | FetchError::TimedOut { .. } => Code::Unreachable,
+            FetchError::Unanswered { .. } | FetchError::TimedOut { .. } => {
+                return Self::new(Code::Unreachable, causes(&error))
+                    .hint("nothing was paid; look at the address, or try again later");
+            }
             FetchError::BadChallenge { .. } => Code::Unpayable,
             FetchError::OutOfReach(_) => Code::Refused,
             FetchError::PlainHttp(_) => {

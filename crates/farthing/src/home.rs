@@ -14,10 +14,15 @@ impl Home {
         if let Some(given) = given {
             return Ok(Self(given.to_owned()));
         }
-        let user = std::env::var_os("HOME").filter(|home| !home.is_empty()).ok_or_else(|| {
+        Ok(Self(Self::user()?.join(".farthing")))
+    }
+
+    /// The user's own folder.
+    pub(crate) fn user() -> Result<PathBuf, Failure> {
+        let user = std::env::var_os("HOME").filter(|home| !home.is_empty());
+        user.map(PathBuf::from).ok_or_else(|| {
             Failure::new(Code::Configuration, "there is no home folder").hint("set FARTHING_HOME to a folder")
-        })?;
-        Ok(Self(PathBuf::from(user).join(".farthing")))
+        })
     }
 
     /// The folder, when a command has to name it because the environment leads elsewhere.

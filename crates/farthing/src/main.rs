@@ -5,6 +5,8 @@ mod agents;
 mod cli;
 mod commands;
 mod config;
+mod csv;
+mod draw;
 mod exit;
 mod fence;
 mod home;
@@ -15,10 +17,9 @@ mod sellers;
 mod session;
 mod webhook;
 
-use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
-use clap::{CommandFactory as _, Parser as _};
+use clap::Parser as _;
 
 use cli::{Cli, Command, ConfigCommand};
 use exit::{Code, Failure};
@@ -53,21 +54,22 @@ fn not_arguments(error: &clap::Error) -> ExitCode {
 
 /// Gives the exit code: 0, or what a guarded server ended with.
 fn start(cli: Cli) -> Result<u8, Failure> {
+    let command = cli.command.as_ref().unwrap_or(&Command::Status);
     // One provider of cryptography for every TLS connection of the process; a second installation changes nothing.
     drop(rustls::crypto::ring::default_provider().install_default());
-    if let Command::Completions { shell } = cli.command {
-        // Into memory first: clap_complete panics when it cannot write.
-        let mut script = Vec::new();
-        clap_complete::generate(shell, &mut Cli::command(), "farthing", &mut script);
-        output::print(String::from_utf8_lossy(&script).trim_end());
+    if let Command::Completions { shell } = command {
+        commands::man::completions(*shell);
         return Ok(0);
     }
-    log(level(&cli.command));
+    if let Command::Man { folder } = command {
+        return commands::man::run(folder.as_deref(), Output::of(&cli)).map(|()| 0);
+    }
+    log(level(command));
     // It carries messages on this very thread, without a runtime between.
-    if let Command::Guard(args) = &cli.command {
+    if let Command::Guard(args) = command {
         return commands::guard::run(&Home::locate(cli.home.as_deref())?, args, Output::of(&cli));
     }
-    let runtime = match cli.command {
+    let runtime = match command {
         Command::Gateway(_) | Command::Facilitator(_) | Command::Proxy(_) => {
             tokio::runtime::Builder::new_multi_thread().enable_all().build()
         }
@@ -83,7 +85,11 @@ fn start(cli: Cli) -> Result<u8, Failure> {
 async fn run(cli: Cli) -> Result<(), Failure> {
     let output = Output::of(&cli);
     let home = Home::locate(cli.home.as_deref())?;
-    match &cli.command {
+    let command = cli.command.as_ref().unwrap_or(&Command::Status);
+    match command {
+        Command::Status => return commands::status::run(home, output).await,
+        Command::Wallet(command) => return commands::wallet::run(home, command, output).await,
+        Command::Doctor(args) => return commands::doctor::run(home, args, output).await,
         Command::Init(args) => return commands::init::run(&home, args, output),
         Command::Gateway(args) => return commands::gateway::run(&home, args, output).await,
         Command::Facilitator(args) => return commands::facilitator::run(&home, args, output).await,
@@ -92,10 +98,12 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Thaw(_) => return commands::freeze::thaw(&home, output).await,
         Command::Approvals(command) => return commands::approvals::run(&home, command, output).await,
         Command::Audit(command) => return commands::audit::run(&home, command, output).await,
+        Command::Install(args) => return commands::install::install(&home, args, output),
+        Command::Uninstall(args) => return commands::install::uninstall(args, output),
         _ => {}
     }
     let session = Session::new(home)?;
-    match &cli.command {
+    match command {
         Command::Address => commands::address::run(&session, output),
         Command::Fund(args) => commands::fund::run(&session, args, output).await,
         Command::Balance => commands::balance::run(&session, output).await,
@@ -104,7 +112,10 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Check(args) => commands::check::run(&session, args, output).await,
         Command::Fetch(args) => commands::fetch::run(&session, args, output).await,
         Command::History(args) => commands::history::run(&session, args, output).await,
+        Command::Spending(args) => commands::spending::run(&session, args, output).await,
         Command::Receipt(args) => commands::receipt::run(&session, args, output).await,
+        Command::Ui(args) => commands::ui::run(&session, args, output).await,
+        Command::Send(args) => commands::send::run(&session, args, output).await,
         Command::Reconcile => commands::reconcile::run(&session, output).await,
         Command::Mcp(args) => commands::mcp::run(&session, args, output).await,
         Command::Proxy(args) => commands::proxy::run(&session, args, output).await,
@@ -133,7 +144,7 @@ fn log(default: &str) {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
+        .with_ansi(anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never)
         .with_target(false)
         .init();
 }

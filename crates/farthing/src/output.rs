@@ -94,9 +94,16 @@ pub(crate) fn print(line: impl std::fmt::Display) {
     print_to(anstream::stdout(), line);
 }
 
+/// The version of what `--json` prints, under `schema`: docs/json.md says what it promises.
+const SCHEMA: u64 = 1;
+
 /// Writes JSON to stdout as it is: what takes colours out of text takes other bytes out as well. Says whether it is
 /// there: after a failed write no second object is begun.
 pub(crate) fn print_json(value: &Value) -> bool {
+    let mut value = value.clone();
+    if let Some(object) = value.as_object_mut() {
+        object.insert("schema".to_owned(), SCHEMA.into());
+    }
     if STDOUT_FAILED.get().is_none() {
         print_to(io::stdout(), value);
     }

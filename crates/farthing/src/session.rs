@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use farthing_ambient::{OsEntropy, SystemClock, causes};
 use farthing_http::Reach;
-use farthing_keystore::{Keystore, PASSPHRASE_VARIABLE, Unlock};
+use farthing_keystore::{Keys, Keystore, PASSPHRASE_VARIABLE, Passphrase, Unlock};
 use farthing_ledger::Ledger;
 use farthing_money::Network;
 use farthing_policy::Policy;
 use farthing_rail::{Payer, RailError};
 use farthing_rail_evm::{ChainConfig, EvmPayer};
-use farthing_wallet::{BodyStore, Client, ClientConfig, LocalWallet, LocalWalletConfig, Wallet};
+use farthing_wallet::{BodyStore, Client, ClientConfig, LocalWallet, LocalWalletConfig, Wallet, WalletError};
 use url::Url;
 
 use crate::config::Config;
@@ -46,9 +46,7 @@ impl Session {
 
     /// The policy in force. A wallet without the file has the starter's small caps.
     pub(crate) fn policy(&self) -> Result<Policy, Failure> {
-        let path = self.home.policy();
-        let text = home::read_or(&path, Policy::starter())?;
-        Policy::parse(&text).map_err(|error| Failure::new(Code::Configuration, error.in_file(path.display())))
+        policy_at(&self.home.policy())
     }
 
     /// The ledger, opened once.
@@ -88,8 +86,17 @@ impl Session {
 
     /// A wallet with a policy that may be replaced later.
     pub(crate) fn wallet_under(&self, policy: Arc<Policy>) -> Result<LocalWallet, Failure> {
+        self.wallet_of(self.payer(self.keystore()?)?, policy)
+    }
+
+    /// A wallet of this payer's, under this policy.
+    pub(crate) fn wallet_of(
+        &self,
+        payer: Arc<dyn Payer>,
+        policy: Arc<Policy>,
+    ) -> Result<LocalWallet, Failure> {
         Ok(LocalWallet::new(LocalWalletConfig {
-            payers: vec![self.payer()?],
+            payers: vec![payer],
             registry: self.config.registry()?,
             policy,
             ledger: self.ledger()?,
@@ -137,35 +144,50 @@ impl Session {
         }
     }
 
-    fn keystore(&self) -> Result<Keystore, Failure> {
+    /// The wallet's keys, still locked.
+    pub(crate) fn keystore(&self) -> Result<Keystore, Failure> {
         let folder = self.home.folder();
         if !self.key_file().exists() {
             return Err(Failure::new(Code::Locked, format!("there is no wallet in {}", folder.display()))
                 .hint("`farthing init` makes one; FARTHING_HOME names another folder"));
         }
-        Keystore::open(folder).map_err(|error| Failure::new(Code::Locked, error))
+        Keystore::open(folder).map_err(|error| Failure::new(Code::Locked, causes(&error)))
     }
 
-    fn payer(&self) -> Result<Arc<dyn Payer>, Failure> {
-        let keystore = self.keystore()?;
-        let networks = self.config.networks();
-        let chains = networks.keys().map(|network| self.chain(network)).collect::<Result<Vec<_>, _>>()?;
+    /// Decrypts the keys with the passphrase that the environment or the configuration gives, or that somebody is asked for.
+    pub(crate) fn unlock(&self, keystore: &Keystore) -> Result<Keys, Failure> {
+        unlock(self.config.unlock.as_ref(), keystore).map_err(|error| WalletError::from(error).into())
+    }
+
+    /// The passphrase that the environment or the configuration gives, or that somebody is asked for.
+    pub(crate) fn passphrase(&self, keystore: &Keystore) -> Result<Passphrase, Failure> {
+        let given = passphrase(self.config.unlock.as_ref(), keystore);
+        given.map_err(|error| WalletError::from(error).into())
+    }
+
+    /// Pays from these keys, which stay encrypted until the first signature.
+    pub(crate) fn payer(&self, keystore: Keystore) -> Result<Arc<dyn Payer>, Failure> {
         let address = keystore.info().evm.to_checksum(None);
         let configured = self.config.unlock.clone();
-        let unlock = move || {
-            // Somebody may be asked now, on a line of its own.
-            crate::output::clear_status();
-            let locked = |error: &dyn std::error::Error| RailError::Locked(causes(error));
-            let environment = std::env::var_os(PASSPHRASE_VARIABLE);
-            let passphrase = Unlock::passphrase(configured.as_ref(), keystore.info().evm, environment);
-            let keys = keystore.unlock(&passphrase.map_err(|error| locked(&error))?);
-            Ok(*keys.map_err(|error| locked(&error))?.evm().secret_key())
-        };
-        let payer = EvmPayer::locked(&address, Box::new(unlock), &chains, &(Arc::new(OsEntropy) as _));
+        let unlock = move || Ok(*unlock(configured.as_ref(), &keystore)?.evm().secret_key());
+        let payer =
+            EvmPayer::locked(&address, Box::new(unlock), &self.chains()?, &(Arc::new(OsEntropy) as _));
         Ok(Arc::new(payer.map_err(|error| Failure::new(Code::Configuration, error))?))
     }
 
-    fn chain(&self, network: &Network) -> Result<ChainConfig, Failure> {
+    /// Pays from these keys.
+    pub(crate) fn unlocked_payer(&self, keys: &Keys) -> Result<Arc<dyn Payer>, Failure> {
+        let secret = *keys.evm().secret_key();
+        let payer = EvmPayer::new(secret, &self.chains()?, &(Arc::new(OsEntropy) as _));
+        Ok(Arc::new(payer.map_err(|error| Failure::new(Code::Configuration, error))?))
+    }
+
+    fn chains(&self) -> Result<Vec<ChainConfig>, Failure> {
+        self.config.networks().keys().map(|network| self.chain(network)).collect()
+    }
+
+    /// A network and how it is reached.
+    pub(crate) fn chain(&self, network: &Network) -> Result<ChainConfig, Failure> {
         let networks = self.config.networks();
         let known = networks.get(network).map(|config| config.rpc.as_slice());
         let rpc = known.ok_or_else(|| {
@@ -174,6 +196,25 @@ impl Session {
         })?;
         chain(network, rpc)
     }
+}
+
+/// The policy in this file; the starter's where there is none.
+pub(crate) fn policy_at(path: &Path) -> Result<Policy, Failure> {
+    let text = home::read_or(path, Policy::starter())?;
+    Policy::parse(&text).map_err(|error| Failure::new(Code::Configuration, error.in_file(path.display())))
+}
+
+fn unlock(configured: Option<&Unlock>, keystore: &Keystore) -> Result<Keys, RailError> {
+    let passphrase = passphrase(configured, keystore)?;
+    keystore.unlock(&passphrase).map_err(|error| RailError::Locked(causes(&error)))
+}
+
+fn passphrase(configured: Option<&Unlock>, keystore: &Keystore) -> Result<Passphrase, RailError> {
+    // Somebody may be asked now, on a line of its own.
+    crate::output::clear_status();
+    let environment = std::env::var_os(PASSPHRASE_VARIABLE);
+    let passphrase = Unlock::passphrase(configured, keystore.info().evm, environment);
+    passphrase.map_err(|error| RailError::Locked(causes(&error)))
 }
 
 /// A network at these endpoints; at its public ones where none is given.

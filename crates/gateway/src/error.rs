@@ -51,6 +51,9 @@ pub enum GatewayError {
     /// TLS towards the upstream cannot be set up.
     #[error("TLS towards the upstream cannot be set up: {0}")]
     Tls(String),
+    /// The upstream's own document cannot be had.
+    #[error("`discovery.upstream_document`: {0}")]
+    Document(#[from] crate::DocumentError),
 }
 
 impl GatewayError {

@@ -17,6 +17,7 @@ use tower_layer::Layer;
 
 use crate::answer::{self, Answer, held};
 use crate::config::{Limits, ROOM_BESIDE_BODY};
+use crate::discovery::Follower;
 use crate::reload::Watcher;
 use crate::store::{Part, open_lock};
 use crate::{
@@ -38,6 +39,7 @@ pub struct Gateway {
     layer: PaymentLayer,
     proxy: Proxy,
     ledger: Ledger,
+    follower: Option<Follower>,
 }
 
 impl Gateway {
@@ -52,7 +54,14 @@ impl Gateway {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, GatewayError> {
         let pricing = Pricing::new(&config)?;
+        for route in pricing.uncatalogued() {
+            tracing::warn!(
+                route,
+                "its `input` and `output` are too long for a 402, and told in /openapi.json only"
+            );
+        }
         let proxy = Proxy::new(&config)?;
+        let follower = Follower::new(&config)?;
         let mut layer = PaymentLayer::new(pricing, facilitate, ledger.clone(), clock.clone())
             .with_limits(config.limits());
         let (keep, max_bytes) = config.responses_bounds();
@@ -71,7 +80,7 @@ impl Gateway {
             }
         };
         layer = layer.with_store(store);
-        Ok(Self { config, layer, proxy, ledger })
+        Ok(Self { config, layer, proxy, ledger, follower })
     }
 
     /// The layer, for its metrics and prices.
@@ -107,7 +116,7 @@ impl Gateway {
     /// # Errors
     /// [`GatewayError::Ledger`] when what an earlier process left cannot be read.
     pub async fn serve(
-        self,
+        mut self,
         listener: TcpListener,
         admin: Option<TcpListener>,
         watch: Option<&Path>,
@@ -120,6 +129,9 @@ impl Gateway {
         // Beside everything else: a facilitator that hangs does not keep free routes waiting.
         background.spawn(compare_with_facilitator(self.layer.clone()));
         background.spawn(look_after(self.layer.clone()));
+        if let Some(follower) = self.follower.take() {
+            background.spawn(follower.run(self.layer.pricing()));
+        }
         if let Some(path) = watch {
             background.spawn(Watcher::new(path, self.config.clone(), self.layer.pricing()).run());
         }

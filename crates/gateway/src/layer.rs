@@ -23,13 +23,14 @@ use crate::answer::{self, Answer, GatewayBody, Refusal};
 use crate::buffers::Buffers;
 use crate::charge::RESENT;
 use crate::core::Core;
+use crate::discovery::Offered;
 use crate::inflight::InFlight;
 use crate::linger;
 use crate::order::{Found, Order, find};
 use crate::pricing::Charge;
 use crate::reload::SharedPricing;
 use crate::streamed::Streamed;
-use crate::{Limits, MemoryStore, Metrics, ResponseStore, canonical_path};
+use crate::{Limits, MemoryStore, Metrics, Pricing, ResponseStore, canonical_path};
 
 /// How long an answer is kept for its buyer, and how many bytes of them, unless the layer is given another store.
 const KEEP: Duration = Duration::from_secs(600);
@@ -215,27 +216,37 @@ where
         // The service that was polled ready is the one to call.
         let ready = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, ready);
+        use futures::future::Either::{Left, Right};
         match self.core.decide(&mut request) {
-            Err(refusal) => {
+            Decision::Answer(answer) => {
                 linger::read_away(request.into_body(), self.core.limits.request_body_bytes);
-                futures::future::Either::Left(std::future::ready(Ok(refusal.map(Either::Right))))
+                Left(std::future::ready(Ok(answer.map(Either::Right))))
             }
-            Ok(None) => {
-                let passed = inner.call(request.map(Either::Left));
-                let streamed = |body| Either::Left(Streamed::new(body));
-                futures::future::Either::Right(passed.map(move |result| Ok(result?.map(streamed))).boxed())
+            Decision::Pass { otherwise } => {
+                let (passed, core) = (inner.call(request.map(Either::Left)), self.core.clone());
+                Right(passed.map(move |result| Ok(core.passed(result?, otherwise))).boxed())
             }
-            Ok(Some(order)) => {
-                let charged = charge(self.core.clone(), inner, order, request);
-                futures::future::Either::Right(charged.boxed())
-            }
+            Decision::Charge(order) => Right(charge(self.core.clone(), inner, order, request).boxed()),
         }
     }
 }
 
+/// What becomes of a request.
+enum Decision {
+    /// The layer has the answer.
+    Answer(Refusal),
+    /// It goes on without payment; where nothing is found, there is this answer.
+    Pass { otherwise: Option<Refusal> },
+    /// It is to be paid.
+    Charge(Box<Order>),
+}
+
 impl Core {
-    /// The order that a request makes, none where it is to pass without one; or the answer that the layer has for it.
-    fn decide<B>(&self, request: &mut Request<B>) -> Result<Option<Box<Order>>, Refusal> {
+    fn decide<B>(&self, request: &mut Request<B>) -> Decision {
+        self.find(request).unwrap_or_else(Decision::Answer)
+    }
+
+    fn find<B>(&self, request: &mut Request<B>) -> Result<Decision, Refusal> {
         let path = match canonical_path(request.uri().path()) {
             Ok(path) => path,
             Err(error) => {
@@ -244,7 +255,9 @@ impl Core {
                 return Err(Box::new(answer));
             }
         };
-        let charge = self.pricing.load().charge(request.method(), &path);
+        let pricing = self.pricing.load();
+        let otherwise = self.document(&pricing, &path, request)?;
+        let charge = pricing.charge(request.method(), &path);
         let order = self.read(&charge, &path, request);
         if let std::borrow::Cow::Owned(path) = path {
             // What was matched is what is served.
@@ -263,7 +276,38 @@ impl Core {
         if let Some(timeout) = timeout {
             request.extensions_mut().insert(RouteTimeout(timeout));
         }
-        order.map(|order| order.map(Box::new))
+        Ok(match order? {
+            Some(order) => Decision::Charge(Box::new(order)),
+            None => Decision::Pass { otherwise },
+        })
+    }
+
+    /// The document to fall back on, where the request asks for one; or, as the answer, the one that goes first.
+    fn document<B>(
+        &self,
+        pricing: &Pricing,
+        path: &str,
+        request: &Request<B>,
+    ) -> Result<Option<Refusal>, Refusal> {
+        let Some(offered) = pricing.document(request.method(), path) else { return Ok(None) };
+        match offered {
+            Offered::Ours(document) => {
+                self.metrics.documents.add();
+                Err(Box::new(document.answer(request.headers())))
+            }
+            Offered::Otherwise(document) => Ok(Some(Box::new(document.answer(request.headers())))),
+        }
+    }
+
+    /// The answer to a call that went on without payment.
+    fn passed<B>(&self, response: Response<B>, otherwise: Option<Refusal>) -> Response<GatewayBody<B>> {
+        match otherwise {
+            Some(document) if response.status() == StatusCode::NOT_FOUND => {
+                self.metrics.documents.add();
+                document.map(Either::Right)
+            }
+            _ => response.map(|body| Either::Left(Streamed::new(body))),
+        }
     }
 
     /// The order that a request makes; none where it is free.

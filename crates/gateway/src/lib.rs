@@ -1,7 +1,8 @@
 //! The seller's side: prices for routes, the layer that charges, the reverse proxy around it.
 //!
 //! What this crate is for: [`Pricing`] reads `gateway.yaml`; [`PaymentLayer`] charges for the calls of any tower
-//! service, in your own server or in the [`Gateway`], which is that layer around a [`Proxy`].
+//! service, in your own server or in the [`Gateway`], which is that layer around a [`Proxy`]. Both tell buyers what there
+//! is to buy ([`Documents`]), if need be in the words of your API's own document ([`SharedPricing::describe_with`]).
 //!
 //! What it promises (DESIGN.md, "The life of a paid call"):
 //! - A payment is claimed durably, and once, before the handler runs: one payment buys at most one response, however
@@ -12,6 +13,8 @@
 //!   the buyer gets by sending the same request with the same payment again; an `upfront` answer that he himself broke
 //!   off he has had.
 //! - The path that is matched is the path that is served; what could be read in two ways is refused.
+//! - What buyers are told beforehand is made of the terms that they are asked for. It costs nothing, and hides no file of
+//!   the inner service that can be had for nothing, unless the configuration says so.
 //! - Prices are exact, an empty price list is an error, and nothing is free that is not written down as free.
 //!
 //! ```
@@ -44,8 +47,14 @@
 //!
 //! let weather = axum::Router::new().route("/weather/{city}", axum::routing::get(async || "sunny"));
 //! let request = http::Request::get("/weather/oslo").body(axum::body::Body::empty())?;
-//! let answer = layer.layer(weather).oneshot(request).await?;
+//! let answer = layer.layer(weather.clone()).oneshot(request).await?;
 //! assert_eq!(answer.status(), 402);
+//!
+//! // Who wants to know beforehand asks for one of the documents.
+//! let request = http::Request::get("/openapi.json").body(axum::body::Body::empty())?;
+//! assert_eq!(layer.layer(weather).oneshot(request).await?.status(), 200);
+//! let documents = layer.pricing().documents().ok_or("switched off")?;
+//! assert!(std::str::from_utf8(documents.llms.body())?.contains("$0.002 (USDC) on Base"));
 //! # Ok(())
 //! # }
 //! ```
@@ -57,6 +66,7 @@ mod buffers;
 mod charge;
 mod config;
 mod core;
+mod discovery;
 mod error;
 mod exposure;
 mod gateway;
@@ -78,6 +88,7 @@ mod streamed;
 
 pub use answer::{GatewayBody, Held};
 pub use config::{Config, FacilitatorSection, Limits};
+pub use discovery::{Document, DocumentError, Documents, Notice, UpstreamDocument, upstream_document};
 pub use error::{ConfigError, GatewayError};
 pub use exposure::PayerLimits;
 pub use gateway::Gateway;

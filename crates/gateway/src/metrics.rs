@@ -29,6 +29,7 @@ macro_rules! counters {
 counters! {
     unpaid: "Requests answered with the price.",
     free: "Requests passed without payment.",
+    documents: "Discovery documents given out.",
     unmatched: "Requests that no route is for.",
     bad_paths: "Requests whose path was refused.",
     refused: "Payments that were not accepted.",

@@ -15,6 +15,10 @@ const URL: &str = "farthing-resource:url";
 /// What an unpaid 402 says; replaced by the reason where a payment was refused.
 const UNPAID: &str = r#""error":"Payment required""#;
 
+/// The longest `PAYMENT-REQUIRED` header with extensions, in bytes, before the resource's URL is filled in. Many proxies
+/// take 8 KB of headers at most, and a buyer sends all of it back with his payment beside it.
+const MAX_EXTENDED_HEADER: usize = 5500;
+
 /// A priced route's terms in every form that a request needs.
 #[derive(Debug)]
 pub(crate) struct Terms {
@@ -26,6 +30,8 @@ pub(crate) struct Terms {
     v2_json: String,
     v1_body: String,
     pub(crate) flow: Flow,
+    /// It has extensions that are too long for a header, and are left out.
+    pub(crate) cut: bool,
 }
 
 /// One of a route's offers.
@@ -47,15 +53,22 @@ impl Offer<'_> {
 }
 
 impl Terms {
-    /// Prepares the terms. `fixed_path` is the path of a route that has only one.
+    /// Prepares the terms. `fixed_path` is the path of a route that has only one. Extensions are told where they are
+    /// short enough for a header.
     pub(crate) fn new(
         public_url: &str,
         fixed_path: Option<&str>,
         resource: ResourceInfo,
+        extensions: Option<&serde_json::Value>,
         offers: &[Requirements],
         flow: Flow,
     ) -> Result<Self, ProtocolError> {
-        let paywall = Paywall::new(&ResourceInfo { url: URL.to_owned(), ..resource }, offers)?;
+        let mut paywall = Paywall::new(&ResourceInfo { url: URL.to_owned(), ..resource }, offers)?;
+        let extended = extensions.map(|extensions| extend(&paywall, extensions)).transpose()?;
+        let cut = extended.as_ref().is_some_and(|extended| extended.v2_header().len() > MAX_EXTENDED_HEADER);
+        if let Some(extended) = extended.filter(|_| !cut) {
+            paywall = extended;
+        }
         let json: Box<RawValue> = x402::decode_header("PAYMENT-REQUIRED", paywall.v2_header().as_bytes())?;
         let mut terms = Self {
             v2_json: json.get().to_owned(),
@@ -64,6 +77,7 @@ impl Terms {
             ready: None,
             paywall,
             flow,
+            cut,
         };
         terms.ready = fixed_path.map(|path| terms.render(path, None)).transpose()?;
         Ok(terms)
@@ -100,6 +114,11 @@ impl Terms {
         Ok(found)
     }
 
+    /// Header and body of the answer to a request without a payment.
+    pub(crate) fn quote(&self, path: &str) -> Result<(HeaderValue, Bytes), ProtocolError> {
+        self.ready.clone().map_or_else(|| self.render(path, None), Ok)
+    }
+
     /// The answer to a request without a payment.
     pub(crate) fn unpaid(&self, path: &str) -> Answer {
         self.answer(StatusCode::PAYMENT_REQUIRED, path, None)
@@ -111,9 +130,9 @@ impl Terms {
     }
 
     fn answer(&self, status: StatusCode, path: &str, error: Option<&str>) -> Answer {
-        let rendered = match (&self.ready, error) {
-            (Some(ready), None) => Ok(ready.clone()),
-            _ => self.render(path, error),
+        let rendered = match error {
+            None => self.quote(path),
+            Some(_) => self.render(path, error),
         };
         let (header, body) = match rendered {
             Ok(rendered) => rendered,
@@ -156,4 +175,10 @@ impl Terms {
             .map_err(|error| ProtocolError::Field { field: "PAYMENT-REQUIRED", why: error.to_string() })?;
         Ok((header, Bytes::from(fill(&self.v1_body))))
     }
+}
+
+fn extend(paywall: &Paywall, extensions: &serde_json::Value) -> Result<Paywall, ProtocolError> {
+    let raw = serde_json::value::to_raw_value(extensions)
+        .map_err(|source| ProtocolError::Json { what: "the extensions", source })?;
+    paywall.clone().with_extensions(raw)
 }

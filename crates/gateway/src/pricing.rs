@@ -2,14 +2,16 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use farthing_money::{Asset, BaseUnits, Network, Price, Registry, Usd};
-use farthing_protocol::x402::{Flow, ResourceInfo};
+use farthing_protocol::x402::Flow;
 use farthing_protocol::{MAX_OFFERS, Object, Requirements};
-use http::Method;
+use http::{HeaderValue, Method};
 use serde_json::json;
 use serde_saphyr::{Location, Spanned};
 
 use crate::config::{Accept, FlowText, RouteText, Unmatched};
+use crate::discovery::{About, Discovery, Kind, Site, bazaar};
 use crate::paywall::Terms;
 use crate::route::Pattern;
 use crate::{Config, ConfigError};
@@ -44,8 +46,18 @@ const SLACK: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub struct Pricing {
     /// The most specific first.
-    routes: Vec<(Pattern, Charge)>,
-    unmatched: Unmatched,
+    pub(crate) routes: Vec<Route>,
+    pub(crate) unmatched: Unmatched,
+    /// None where buyers are not told beforehand.
+    pub(crate) discovery: Option<Discovery>,
+}
+
+/// Which requests, what they cost, and what is told of them.
+#[derive(Debug)]
+pub(crate) struct Route {
+    pub(crate) pattern: Pattern,
+    pub(crate) charge: Charge,
+    pub(crate) about: About,
 }
 
 /// What a request costs.
@@ -61,11 +73,11 @@ pub(crate) enum Charge {
 pub(crate) struct PaidRoute {
     /// `GET /weather/{city}`
     pub(crate) name: String,
-    /// `$0.002 on Base`
-    prices: String,
+    /// `$0.002 (USDC) on Base`, for each offer in their order.
+    pub(crate) prices: Vec<String>,
     pub(crate) terms: Terms,
-    /// What each offer is worth, in the offers' order.
-    values: Vec<Usd>,
+    /// What each offer is worth, in the same order.
+    pub(crate) values: Vec<Usd>,
     /// For the handler.
     pub(crate) timeout: Duration,
 }
@@ -90,7 +102,7 @@ impl Pricing {
         if text.routes.value.is_empty() && text.unmatched == Unmatched::Refuse {
             return Err(config.error(text.routes.referenced, "no routes: nothing could be called"));
         }
-        let mut routes: Vec<(Pattern, Charge)> = Vec::with_capacity(text.routes.value.len());
+        let mut routes: Vec<Route> = Vec::with_capacity(text.routes.value.len());
         let mut names = HashMap::new();
         for route in &text.routes.value {
             let at = route.pattern.referenced;
@@ -99,17 +111,26 @@ impl Pricing {
                 let why = format!("is for the same requests as the earlier `{earlier}`");
                 return Err(config.error(at, why));
             }
-            let charge = compiler.charge(route, &pattern)?;
-            routes.push((pattern, charge));
+            compiler.check_document(&pattern, at)?;
+            let about = About::of(route);
+            let charge = compiler.charge(route, &pattern, &about)?;
+            routes.push(Route { pattern, charge, about });
         }
-        routes.sort_by(|(a, _), (b, _)| a.cmp_specific(b));
-        Ok(Self { routes, unmatched: text.unmatched })
+        routes.sort_by(|a, b| a.pattern.cmp_specific(&b.pattern));
+        let mut pricing = Self { routes, unmatched: text.unmatched, discovery: None };
+        pricing.discovery = compiler.site.map(|site| Discovery::new(site, &pricing));
+        Ok(pricing)
+    }
+
+    /// The route for a request with this canonical path.
+    pub(crate) fn route(&self, method: &Method, path: &str) -> Option<&Route> {
+        self.routes.iter().find(|route| route.pattern.matches(method, path))
     }
 
     /// What a request with this canonical path costs.
     pub(crate) fn charge(&self, method: &Method, path: &str) -> Charge {
-        match self.routes.iter().find(|(pattern, _)| pattern.matches(method, path)) {
-            Some((_, charge)) => charge.clone(),
+        match self.route(method, path) {
+            Some(route) => route.charge.clone(),
             None if self.unmatched == Unmatched::Free => Charge::Free { timeout: None },
             None => Charge::Refused,
         }
@@ -118,10 +139,10 @@ impl Pricing {
     /// Every route for people, the most specific first: `GET /weather/{city}  $0.002 on Base`.
     #[must_use]
     pub fn describe(&self) -> Vec<String> {
-        let line = |(pattern, charge): &(Pattern, Charge)| match charge {
+        let line = |Route { pattern, charge, .. }: &Route| match charge {
             Charge::Paid(route) => {
                 let flow = if route.terms.flow == Flow::Upfront { ", upfront" } else { "" };
-                format!("{}  {}{flow}", pattern.name(), route.prices)
+                format!("{}  {}{flow}", pattern.name(), route.prices.join(" or "))
             }
             Charge::Free { .. } | Charge::Refused => format!("{}  free", pattern.name()),
         };
@@ -133,24 +154,36 @@ impl Pricing {
         lines
     }
 
+    /// What a call without a payment is answered, where it costs something: the header `PAYMENT-REQUIRED`, and the 402's
+    /// body. `path` is in the form of [`crate::canonical_path`].
+    #[must_use]
+    pub fn quote(&self, method: &Method, path: &str) -> Option<(HeaderValue, Bytes)> {
+        match &self.route(method, path)?.charge {
+            Charge::Paid(route) => route.terms.quote(path).ok(),
+            Charge::Free { .. } | Charge::Refused => None,
+        }
+    }
+
     /// The terms of every offer, for comparing them with what a facilitator settles.
     pub fn requirements(&self) -> impl Iterator<Item = &Requirements> {
-        self.routes
-            .iter()
-            .filter_map(|(_, charge)| match charge {
-                Charge::Paid(route) => Some(route.terms.requirements()),
-                Charge::Free { .. } | Charge::Refused => None,
-            })
-            .flatten()
+        self.paid().flat_map(|route| route.terms.requirements())
     }
 
     /// The longest that a handler may take.
     pub(crate) fn longest_timeout(&self) -> Duration {
-        let timeouts = self.routes.iter().filter_map(|(_, charge)| match charge {
-            Charge::Paid(route) => Some(route.timeout),
+        self.paid().map(|route| route.timeout).max().unwrap_or_default()
+    }
+
+    /// The routes whose schemas are too long for their 402: facilitators do not catalogue them.
+    pub(crate) fn uncatalogued(&self) -> impl Iterator<Item = &str> {
+        self.paid().filter(|route| route.terms.cut).map(|route| &*route.name)
+    }
+
+    fn paid(&self) -> impl Iterator<Item = &PaidRoute> {
+        self.routes.iter().filter_map(|route| match &route.charge {
+            Charge::Paid(paid) => Some(&**paid),
             Charge::Free { .. } | Charge::Refused => None,
-        });
-        timeouts.max().unwrap_or_default()
+        })
     }
 }
 
@@ -158,19 +191,29 @@ struct Compiler<'a> {
     config: &'a Config,
     registry: Registry,
     public_url: String,
+    site: Option<Site>,
 }
 
 impl<'a> Compiler<'a> {
     fn new(config: &'a Config) -> Result<Self, ConfigError> {
-        let mut registry = Registry::builtin();
-        for asset in &config.text.assets {
-            let added = registry.add(asset.value.clone());
-            added.map_err(|error| config.error(asset.referenced, error.to_string()))?;
-        }
-        Ok(Self { config, registry, public_url: config.public_url()? })
+        let registry = config.registry()?;
+        Ok(Self { config, registry, public_url: config.public_url()?, site: Site::of(config)? })
     }
 
-    fn charge(&self, route: &RouteText, pattern: &Pattern) -> Result<Charge, ConfigError> {
+    /// Two documents cannot stand at one path.
+    fn check_document(&self, pattern: &Pattern, at: Location) -> Result<(), ConfigError> {
+        let merges = self.site.as_ref().is_some_and(|site| site.merges);
+        let path = Kind::OpenApi.path();
+        if merges && pattern.fixed_path().is_some() && pattern.matches(&Method::GET, path) {
+            let why = format!(
+                "serves `{path}` from the upstream, and `discovery.upstream_document` serves it with prices: take one out"
+            );
+            return Err(self.config.error(at, why));
+        }
+        Ok(())
+    }
+
+    fn charge(&self, route: &RouteText, pattern: &Pattern, about: &About) -> Result<Charge, ConfigError> {
         let at = route.pattern.referenced;
         let timeout = route.timeout();
         match (route.free, &route.price) {
@@ -183,15 +226,13 @@ impl<'a> Compiler<'a> {
         }
         let timeout = timeout.unwrap_or(self.config.limits().upstream);
         let offers = self.offers(route, timeout)?;
-        let resource = ResourceInfo {
-            description: route.description.clone(),
-            mime_type: route.mime_type.clone(),
-            ..ResourceInfo::new("")
-        };
+        let resource = about.resource(self.site.as_ref());
+        let extensions = self.site.as_ref().and_then(|_| bazaar(pattern, about));
         let flow = flow(route.flow);
-        let terms = Terms::new(&self.public_url, pattern.fixed_path(), resource, &offers, flow)
+        let path = pattern.fixed_path();
+        let terms = Terms::new(&self.public_url, path, resource, extensions.as_ref(), &offers, flow)
             .map_err(|error| self.config.error(at, error.to_string()))?;
-        let prices = offers.iter().map(|offer| self.price_for_people(offer)).collect::<Vec<_>>().join(" or ");
+        let prices = offers.iter().map(|offer| self.price_for_people(offer)).collect();
         let values = offers.iter().map(|offer| self.value(offer)).collect();
         Ok(Charge::Paid(Arc::new(PaidRoute { name: pattern.name(), prices, terms, values, timeout })))
     }

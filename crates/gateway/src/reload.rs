@@ -4,32 +4,81 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use sha2::{Digest, Sha256};
 
-use crate::{Config, ConfigError, Pricing};
+use crate::{Config, ConfigError, Pricing, UpstreamDocument};
 
 /// How often the file is looked at.
 const INTERVAL: Duration = Duration::from_secs(1);
 
 /// The prices in force. Reading them takes no lock; cloning gives another handle to the same prices.
 #[derive(Debug, Clone)]
-pub struct SharedPricing(Arc<ArcSwap<Pricing>>);
+pub struct SharedPricing {
+    prices: Arc<ArcSwap<Pricing>>,
+    /// What the upstream says of its operations, as far as that is known.
+    upstream: Arc<ArcSwapOption<UpstreamDocument>>,
+}
 
 impl SharedPricing {
     /// Shares these prices.
     #[must_use]
     pub fn new(pricing: Pricing) -> Self {
-        Self(Arc::new(ArcSwap::from_pointee(pricing)))
+        Self { prices: Arc::new(ArcSwap::from_pointee(pricing)), upstream: Arc::default() }
     }
 
     /// Puts other prices in force. Calls that have begun end under the old ones.
     pub fn replace(&self, pricing: Pricing) {
-        self.0.store(Arc::new(pricing));
+        self.prices.store(Arc::new(pricing));
+        self.describe();
+    }
+
+    /// Merges the prices into this document of the API that is sold, now and whenever prices change.
+    ///
+    /// ```
+    /// # use farthing_gateway::{Config, Pricing, SharedPricing, UpstreamDocument};
+    /// # let config = Config::parse("gateway.yaml", r#"
+    /// # public_url: https://api.example.com
+    /// # pay_to: "0x209693Bc6afc0C5328bA36FaF03C514EF312287C"
+    /// # accepts: [base]
+    /// # routes:
+    /// #   - {match: "GET /weather/{city}", price: "$0.002"}
+    /// # "#)?;
+    /// let pricing = SharedPricing::new(Pricing::new(&config)?);
+    /// // As utoipa, aide and others make it of an axum router.
+    /// let own = br#"{"openapi": "3.1.0", "info": {"title": "Weather", "version": "2"},
+    ///     "paths": {"/weather/{city}": {"get": {"summary": "The weather now"}}, "/admin": {"get": {}}}}"#;
+    /// pricing.describe_with(UpstreamDocument::parse(own)?);
+    ///
+    /// let openapi = pricing.documents().ok_or("discovery is switched off")?.openapi.clone();
+    /// let openapi: serde_json::Value = serde_json::from_slice(openapi.body())?;
+    /// let weather = &openapi["paths"]["/weather/{city}"]["get"];
+    /// assert_eq!(weather["summary"], "The weather now");
+    /// assert_eq!(weather["x-payment-info"]["price"]["amount"], "0.002");
+    /// assert!(openapi["paths"].get("/admin").is_none(), "it is not let through, and so not told");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn describe_with(&self, document: UpstreamDocument) {
+        self.upstream.store(Some(Arc::new(document)));
+        self.describe();
+    }
+
+    /// The documents that tell buyers what the prices in force are for; none where they are switched off.
+    #[must_use]
+    pub fn documents(&self) -> Option<Arc<crate::Documents>> {
+        self.prices.load().documents()
+    }
+
+    /// Each change is stored before this looks at both: of two at once, the later look sees what both have stored.
+    fn describe(&self) {
+        let upstream = self.upstream.load();
+        if let Some(upstream) = &*upstream {
+            self.prices.load().describe_with(upstream);
+        }
     }
 
     pub(crate) fn load(&self) -> arc_swap::Guard<Arc<Pricing>> {
-        self.0.load()
+        self.prices.load()
     }
 }
 

@@ -86,6 +86,35 @@ impl Pattern {
         text
     }
 
+    /// None for `*`.
+    pub(crate) fn method(&self) -> Option<&Method> {
+        self.method.as_ref()
+    }
+
+    /// The path as OpenAPI writes it: `/weather/{city}`, `/static/{rest}`. Each parameter has a name of its own.
+    pub(crate) fn template(&self) -> String {
+        let mut seen = Vec::new();
+        let mut template = String::new();
+        for part in self.path.split('/').skip(1) {
+            template.push('/');
+            let Some(name) = part.strip_prefix('{').and_then(|part| part.strip_suffix('}')) else {
+                template.push_str(part);
+                continue;
+            };
+            let name = name.trim_start_matches('*');
+            let earlier = seen.iter().filter(|known| **known == name).count();
+            seen.push(name);
+            let number = if earlier > 0 { format!("_{}", earlier + 1) } else { String::new() };
+            template.push_str(&format!("{{{name}{number}}}"));
+        }
+        template
+    }
+
+    /// Whether its last parameter takes any number of segments.
+    pub(crate) fn takes_the_rest(&self) -> bool {
+        self.segments.last() == Some(&Segment::Rest)
+    }
+
     /// The order in which patterns are tried: from the left, a literal before a parameter before the rest; for the
     /// same paths, a method before `*`.
     pub(crate) fn cmp_specific(&self, other: &Self) -> Ordering {
@@ -243,6 +272,19 @@ mod tests {
                 "* /{*all}"
             ]
         );
+    }
+
+    #[test]
+    fn openapi_writes_parameters_without_stars_and_each_name_once() {
+        for (pattern, template) in [
+            ("GET /", "/"),
+            ("GET /weather/{city}", "/weather/{city}"),
+            ("* /static/{*rest}", "/static/{rest}"),
+            ("GET /{a}/b/{a}/{*a}", "/{a}/b/{a_2}/{a_3}"),
+            ("GET /zürich/", "/z%C3%BCrich"),
+        ] {
+            assert_eq!(Pattern::parse(pattern).unwrap().template(), template, "{pattern}");
+        }
     }
 
     #[test]

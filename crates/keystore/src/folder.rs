@@ -86,6 +86,20 @@ pub fn replace_private_file(path: &Path, bytes: &[u8], entropy: &dyn Entropy) ->
     sync_folder(path)
 }
 
+/// Gives a private file a second name, so that it stays when the first one gets other contents. The same file under that
+/// name already is well; another one is not replaced.
+pub(crate) fn keep(path: &Path, kept: &Path) -> Result<(), KeystoreError> {
+    match fs::hard_link(path, kept) {
+        Ok(()) => sync_folder(kept),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            let contents = |path: &Path| fs::read(path).map_err(KeystoreError::io("read", path));
+            let same = contents(path)? == contents(kept)?;
+            if same { Ok(()) } else { Err(KeystoreError::Exists(kept.into())) }
+        }
+        Err(error) => Err(KeystoreError::io("write", kept)(error)),
+    }
+}
+
 /// A finished file beside its destination, under a name of its own; removed when dropped.
 struct Draft(PathBuf);
 

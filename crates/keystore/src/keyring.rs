@@ -30,6 +30,18 @@ pub fn keep_in_keyring(address: Address, passphrase: &Passphrase) -> Result<(), 
     bounded(move || entry(address)?.set_password(passphrase.as_str()).map_err(|error| failed(&error)))
 }
 
+/// Gives the keyring another passphrase for these keys, if it has one, and says whether it had.
+///
+/// # Errors
+/// [`UnlockError::Keyring`] where it has one and does not take the other.
+pub fn replace_in_keyring(address: Address, passphrase: &Passphrase) -> Result<bool, UnlockError> {
+    // A machine without a keyring is as good as one whose keyring is empty.
+    if !matches!(read(address), Ok(Some(_))) {
+        return Ok(false);
+    }
+    keep_in_keyring(address, passphrase).map(|()| true)
+}
+
 /// Takes the passphrase out of the keyring; none there is as good.
 ///
 /// # Errors

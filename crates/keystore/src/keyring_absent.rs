@@ -26,3 +26,11 @@ pub fn forget_in_keyring(_address: Address) -> Result<(), UnlockError> {
 fn absent() -> UnlockError {
     UnlockError::Keyring("this farthing was built without `os-keyring`".to_owned())
 }
+
+/// There is no keyring in this build, so nothing is in it.
+///
+/// # Errors
+/// None.
+pub fn replace_in_keyring(_: Address, _: &Passphrase) -> Result<bool, UnlockError> {
+    Ok(false)
+}

@@ -15,6 +15,26 @@ pub(crate) fn ask() -> Result<Passphrase, UnlockError> {
     typed("Passphrase of the wallet: ")
 }
 
+/// Asks the person at the terminal, whatever the environment or the configuration would give: for what only a person may
+/// do.
+///
+/// # Errors
+/// [`UnlockError::NoSource`] without a terminal, [`UnlockError::Unusable`], [`UnlockError::Prompt`].
+pub fn ask_passphrase() -> Result<Passphrase, UnlockError> {
+    if possible() { ask() } else { Err(UnlockError::NoSource) }
+}
+
+/// Asks the person at the terminal for a secret that is not shown while it is typed: a phrase, a key.
+///
+/// # Errors
+/// [`UnlockError::NoSource`] without a terminal, [`UnlockError::Prompt`].
+pub fn ask_secret(question: &str) -> Result<Zeroizing<String>, UnlockError> {
+    if !possible() {
+        return Err(UnlockError::NoSource);
+    }
+    rpassword::prompt_password(question).map(Zeroizing::new).map_err(UnlockError::Prompt)
+}
+
 /// Asks the person at the terminal for a new passphrase, twice.
 ///
 /// # Errors

@@ -2,6 +2,7 @@ use std::path::{Path, PathBuf};
 
 use alloy_primitives::Address;
 use farthing_ambient::Entropy;
+use zeroize::Zeroizing;
 
 use crate::file::KeyFile;
 use crate::{Cost, EvmKey, KeystoreError, Passphrase, Phrase, folder};
@@ -77,10 +78,7 @@ impl Keystore {
         if path.exists() {
             return Err(KeystoreError::Exists(path));
         }
-        let keys = match key {
-            NewKey::Phrase(phrase) => Keys::of_phrase(phrase)?,
-            NewKey::Raw(evm) => Keys::of_key(evm),
-        };
+        let keys = Keys::of(key)?;
         let file = KeyFile::seal(&keys, passphrase, cost, entropy)?;
         folder::private_file(&path, &file.text()?, entropy)?;
         Ok(KeyInfo { path, evm: keys.evm.address() })
@@ -94,7 +92,16 @@ impl Keystore {
     /// [`KeystoreError::NoKeys`], [`KeystoreError::Permissions`] where others have access to folder or file,
     /// [`KeystoreError::Damaged`], [`KeystoreError::Newer`], [`KeystoreError::Io`].
     pub fn open(dir: &Path) -> Result<Self, KeystoreError> {
-        let path = dir.join(Self::FILE_NAME);
+        Self::open_file(&dir.join(Self::FILE_NAME))
+    }
+
+    /// The same of a key file by its name, such as the one that [`Keystore::exchange`] kept.
+    ///
+    /// # Errors
+    /// As [`Keystore::open`].
+    pub fn open_file(path: &Path) -> Result<Self, KeystoreError> {
+        let path = path.to_owned();
+        let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
         if !dir.exists() {
             return Err(KeystoreError::NoKeys(path));
         }
@@ -141,6 +148,35 @@ impl Keystore {
         folder::replace_private_file(&self.info.path, &file.text()?, entropy)?;
         Ok(Self { info: self.info.clone(), file })
     }
+
+    /// Puts another key in the place of this one, and keeps this one in a file beside it, named after its address, which
+    /// `passphrase` need not open. A crash leaves the old key in its place, or both.
+    ///
+    /// # Errors
+    /// As [`Keystore::create`]; [`KeystoreError::Exists`] where another file has the name under which this one would be kept.
+    pub fn exchange(
+        &self,
+        key: NewKey,
+        passphrase: &Passphrase,
+        entropy: &dyn Entropy,
+    ) -> Result<Exchanged, KeystoreError> {
+        not_empty(passphrase)?;
+        let keys = Keys::of(key)?;
+        let file = KeyFile::seal(&keys, passphrase, self.file.kdf.cost.max(Cost::default()), entropy)?;
+        let kept = self.info.path.with_file_name(format!("keys-{}.json", self.info.evm.to_checksum(None)));
+        folder::keep(&self.info.path, &kept)?;
+        folder::replace_private_file(&self.info.path, &file.text()?, entropy)?;
+        Ok(Exchanged { new: KeyInfo { path: self.info.path.clone(), evm: keys.evm.address() }, kept })
+    }
+}
+
+/// A key that took the place of another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exchanged {
+    /// The new key.
+    pub new: KeyInfo,
+    /// Where the old key file is kept.
+    pub kept: PathBuf,
 }
 
 impl Keys {
@@ -154,6 +190,23 @@ impl Keys {
     #[must_use]
     pub fn phrase(&self) -> Option<&Phrase> {
         self.phrase.as_ref()
+    }
+
+    fn of(key: NewKey) -> Result<Self, KeystoreError> {
+        match key {
+            NewKey::Phrase(phrase) => Self::of_phrase(phrase),
+            NewKey::Raw(evm) => Ok(Self::of_key(evm)),
+        }
+    }
+
+    /// The private key in hexadecimal digits, as other wallets import it. Whoever has it has the money.
+    #[must_use]
+    pub fn evm_hex(&self) -> Zeroizing<String> {
+        // With its full size from the beginning: a string that grows leaves copies behind.
+        let mut text = Zeroizing::new(String::with_capacity(66));
+        text.push_str("0x");
+        text.push_str(&Zeroizing::new(hex::encode(*self.evm.bytes())));
+        text
     }
 
     pub(crate) fn of_phrase(phrase: Phrase) -> Result<Self, KeystoreError> {

@@ -344,3 +344,22 @@ proptest! {
         prop_assert!(opened.is_err() || junk.iter().all(u8::is_ascii_whitespace));
     }
 }
+
+#[test]
+fn another_key_takes_the_place_and_the_old_one_is_kept() {
+    let (_home, dir) = wallet();
+    let keystore = Keystore::open(&dir).unwrap();
+    let new = || NewKey::Raw(EvmKey::from_hex(&"11".repeat(32)).unwrap());
+    let exchanged = keystore.exchange(new(), &passphrase("other"), &OsEntropy).unwrap();
+    let now = Keystore::open(&dir).unwrap();
+    assert_eq!((now.info(), mode(&exchanged.kept)), (&exchanged.new, 0o600));
+    assert!(now.unlock(&passphrase("other")).unwrap().phrase().is_none());
+    let kept = Keystore::open_file(&exchanged.kept).unwrap();
+    assert_eq!(kept.info().evm.to_checksum(None), ADDRESS);
+    assert_eq!(kept.unlock(&passphrase("right")).unwrap().evm_hex().as_str(), format!("0x{KEY}"));
+    // Back and forth under another passphrase: the file that is kept is never written over.
+    now.exchange(phrase(), &passphrase("third"), &OsEntropy).unwrap();
+    let third = Keystore::open(&dir).unwrap().exchange(new(), &passphrase("fourth"), &OsEntropy);
+    assert!(matches!(third, Err(KeystoreError::Exists(path)) if path == exchanged.kept));
+    assert!(Keystore::open(&dir).unwrap().unlock(&passphrase("third")).is_ok(), "nothing was changed");
+}

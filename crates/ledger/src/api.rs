@@ -10,9 +10,9 @@ use crate::op::{Answer, Op, Read, Write};
 use crate::queue::Queue;
 use crate::sqlite::Sqlite;
 use crate::{
-    BroadcastRecord, Claim, ClaimState, Claimed, LedgerError, NewClaim, NewPurchase, NewSettlement, Outcome,
-    Purchase, PurchaseFilter, PurchaseId, Reserved, ResponseRecord, SettlementRecord, SettlementState,
-    SignedRecord, Started, VerifyReport,
+    BroadcastRecord, Claim, ClaimState, Claimed, JournalRow, LedgerError, NewClaim, NewPurchase,
+    NewSettlement, Outcome, Purchase, PurchaseFilter, PurchaseId, Reserved, ResponseRecord, SettlementRecord,
+    SettlementState, SignedRecord, Spending, SpendingBy, Started, VerifyReport,
 };
 
 /// Asks, and takes the one kind of answer that this operation has.
@@ -154,12 +154,32 @@ impl Ledger {
         ask!(self, Op::Read(Read::Purchase(id.clone())), Answer::Purchase(purchase) => *purchase)
     }
 
+    /// The journal's row by which a purchase last changed: its hash chains the whole record of the purchase.
+    ///
+    /// # Errors
+    /// [`LedgerError::NotFound`]; [`LedgerError::Corrupt`] when the journal has no such row.
+    pub async fn purchase_row(&self, id: &PurchaseId) -> Result<JournalRow> {
+        let rows = ask!(self, Op::Read(Read::PurchaseRow(id.clone())), Answer::Journal(rows) => rows)?;
+        rows.into_iter()
+            .next()
+            .ok_or_else(|| LedgerError::Corrupt(format!("the journal has no row of purchase {id}")))
+    }
+
     /// Purchases, newest first.
     ///
     /// # Errors
-    /// [`LedgerError::Database`], [`LedgerError::Corrupt`].
+    /// [`LedgerError::NotFound`] where [`PurchaseFilter::before`] names no purchase; [`LedgerError::Database`],
+    /// [`LedgerError::Corrupt`].
     pub async fn purchases(&self, filter: PurchaseFilter) -> Result<Vec<Purchase>> {
         ask!(self, Op::Read(Read::Purchases(filter)), Answer::Purchases(purchases) => purchases)
+    }
+
+    /// The purchases that the filter selects, added up: what is settled and what is reserved kept apart.
+    ///
+    /// # Errors
+    /// As [`Self::purchases`].
+    pub async fn spending(&self, filter: PurchaseFilter, by: SpendingBy) -> Result<Spending> {
+        ask!(self, Op::Read(Read::Spending { filter, by }), Answer::Spending(spending) => spending)
     }
 
     /// What is used of each limit now, in the order of the limits. Nothing where a limit for first uses does not apply.

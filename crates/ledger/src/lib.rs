@@ -70,3 +70,4 @@ mod window;
 pub use api::Ledger;
 pub use error::LedgerError;
 pub use records::*;
+pub use window::window_begin;

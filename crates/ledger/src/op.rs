@@ -9,7 +9,7 @@ use crate::{
     Admitted, Approval, ApprovalFilter, BroadcastRecord, CallEnd, Claim, ClaimState, Claimed, Frozen,
     JournalRow, NewCall, NewClaim, NewPurchase, NewSettlement, Noted, Outcome, PolicyChange, Purchase,
     PurchaseFilter, PurchaseId, Reserved, ResponseRecord, SettlementRecord, SettlementState, SignedRecord,
-    Started, VerifyReport,
+    Spending, SpendingBy, Started, VerifyReport,
 };
 
 /// Something to be done in a transaction. It has no `Debug`, because it carries signatures.
@@ -115,7 +115,9 @@ impl Write {
 
 pub(crate) enum Read {
     Purchase(PurchaseId),
+    PurchaseRow(PurchaseId),
     Purchases(PurchaseFilter),
+    Spending { filter: PurchaseFilter, by: SpendingBy },
     Usage(Vec<Limit>),
     Claim(PaymentKey),
     OpenClaims,
@@ -138,6 +140,7 @@ pub(crate) enum Answer {
     Reserved(Reserved),
     Purchase(Box<Purchase>),
     Purchases(Vec<Purchase>),
+    Spending(Spending),
     Usage(Vec<Usage>),
     Claimed(Claimed),
     /// A claim's new row, if it moved.

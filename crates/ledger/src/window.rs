@@ -145,6 +145,17 @@ pub(crate) fn reach(window: Window, now: i64) -> Reach {
     }
 }
 
+/// When a window begins at the time `now`: what was used from then on counts in it. A rolling window begins with the
+/// bucket that its old end cuts. `None`: it has no beginning.
+#[must_use]
+pub fn window_begin(window: Window, now: Timestamp) -> Option<Timestamp> {
+    if window == Window::Lifetime {
+        return None;
+    }
+    let reach = reach(window, now.as_millisecond());
+    reach.stretches.first().and_then(|stretch| Timestamp::from_millisecond(stretch.from).ok())
+}
+
 fn calendar(period: Period, now: i64) -> Stretch {
     let whole = |unit: Unit| Stretch { unit, from: unit.start(now), until: unit.start(now) + unit.length() };
     match period {
@@ -232,6 +243,21 @@ mod tests {
             assert_eq!(named(name(window)), Some(window));
         }
         assert_eq!(named("fortnight"), None);
+    }
+
+    #[test]
+    fn windows_begin_where_counting_does() {
+        let now: Timestamp = "2024-02-29T23:59:59.999Z".parse().unwrap();
+        for (window, begin) in [
+            (Window::Calendar(Period::Week), Some("2024-02-26T00:00:00Z")),
+            (Window::Rolling(Period::Minute), Some("2024-02-29T23:58:59Z")),
+            (Window::Rolling(Period::Day), Some("2024-02-28T23:59:00Z")),
+            (Window::Rolling(Period::Month), Some("2024-01-30T23:00:00Z")),
+            (Window::Lifetime, None),
+        ] {
+            let begin = begin.map(|text| text.parse::<Timestamp>().unwrap());
+            assert_eq!(window_begin(window, now), begin, "{window:?}");
+        }
     }
 
     proptest! {

@@ -308,7 +308,10 @@ async fn purchases_are_listed_newest_first() {
     };
     assert_eq!(names(PurchaseFilter::default()).await, "dbac");
     assert_eq!(names(PurchaseFilter { unresolved: true, ..PurchaseFilter::default() }).await, "dac");
-    assert_eq!(names(PurchaseFilter { unresolved: true, limit: Some(2), id_ends_with: None }).await, "da");
+    assert_eq!(
+        names(PurchaseFilter { unresolved: true, limit: Some(2), ..PurchaseFilter::default() }).await,
+        "da"
+    );
     for (end, found) in [("b", "b"), ("B", ""), ("%", ""), ("xb", "")] {
         let filter = PurchaseFilter { id_ends_with: Some(end.into()), ..PurchaseFilter::default() };
         assert_eq!(names(filter).await, found, "{end}");

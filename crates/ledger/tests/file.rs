@@ -4,7 +4,7 @@
 mod common;
 
 use common::*;
-use farthing_ledger::{Claimed, Ledger, LedgerError, Reserved, Started};
+use farthing_ledger::{Claimed, Ledger, LedgerError, PurchaseFilter, Reserved, SpendingBy, Started};
 use farthing_policy::Window;
 use rusqlite::Connection;
 
@@ -76,9 +76,9 @@ fn a_newer_schema_is_left_alone() {
     let folder = folder();
     let path = folder.path().join("ledger.db");
     drop(Ledger::open(&path, clock()).unwrap());
-    Connection::open(&path).unwrap().pragma_update(None, "user_version", 3).unwrap();
+    Connection::open(&path).unwrap().pragma_update(None, "user_version", 4).unwrap();
     let newer = Ledger::open(&path, clock());
-    assert!(matches!(newer, Err(LedgerError::Newer { found: 3, known: 2, .. })), "{newer:?}");
+    assert!(matches!(newer, Err(LedgerError::Newer { found: 4, known: 3, .. })), "{newer:?}");
 }
 
 #[tokio::test]
@@ -132,6 +132,8 @@ async fn a_ledger_of_the_first_schema_is_brought_along() {
     assert_whole(&ledger).await;
     let known = ledger.purchase(&id("a")).await.unwrap();
     assert_eq!((known.terms.agent, known.terms.session), (None, None));
+    let by_host = ledger.spending(PurchaseFilter::default(), SpendingBy::Host).await.unwrap();
+    assert_eq!(by_host.groups.keys().collect::<Vec<_>>(), [&Some("api.example.com".to_owned())]);
     let used = ledger.usage(vec![amount("all", Window::Lifetime, "$9")]).await.unwrap();
     assert_eq!((used[0].amount, used[0].count), (usd("$0.75"), 2));
     assert!(matches!(ledger.claim(claim(1)).await, Ok(Claimed::Duplicate(_))));

@@ -51,16 +51,19 @@
 mod abi;
 mod config;
 pub mod eip3009;
+mod fees;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod hexes;
 mod key;
 mod lookup;
 mod payer;
+mod probe;
 mod rpc;
 mod settler;
 mod token;
 
 pub use config::ChainConfig;
 pub use payer::{EvmPayer, MAX_TIMEOUT_SECONDS, UnlockKey};
+pub use probe::{EndpointReport, GasMoney, LatestBlock, gas_money, probe};
 pub use settler::{EvmSettler, SettlerConfig};

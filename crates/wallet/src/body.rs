@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 use tokio::fs::{File, OpenOptions};
 use tokio::io::AsyncWriteExt as _;
 
+use crate::Transfer;
 use crate::pay::failed;
 
 /// Where paid bodies are kept, one file per purchase, readable by their owner only.
@@ -51,9 +52,12 @@ pub enum CutOff {
 }
 
 /// Whether what was bought has arrived, and whole. When not, the seller can be asked for it with the payment that he
-/// has.
+/// has. Nothing arrives for a transfer.
 #[must_use]
 pub fn has_answer(purchase: &Purchase) -> bool {
+    if Transfer::is_one(purchase) {
+        return true;
+    }
     let Some(answer) = &purchase.response else { return false };
     let partial = answer.body_file.as_deref().is_some_and(BodyStore::is_partial);
     StatusCode::from_u16(answer.status).is_ok_and(|status| !failed(status)) && !partial

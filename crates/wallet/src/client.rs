@@ -177,6 +177,16 @@ impl Client {
     /// Asks, and has a payment signed if one is asked for.
     pub(crate) async fn open(&self, request: &Request, limits: &CallLimits) -> Result<Opened, FetchError> {
         let answer = self.ask(request).await?;
+        self.opened(request, limits, answer).await
+    }
+
+    /// Has a payment signed if the answer asks for one.
+    pub(crate) async fn opened(
+        &self,
+        request: &Request,
+        limits: &CallLimits,
+        answer: Response,
+    ) -> Result<Opened, FetchError> {
         if answer.status() != StatusCode::PAYMENT_REQUIRED {
             return Ok(Opened::Free(answer));
         }
@@ -194,8 +204,7 @@ impl Client {
     /// # Errors
     /// [`FetchError`]
     pub async fn resume(&self, request: Request, purchase: &PurchaseId) -> Result<Fetched, FetchError> {
-        request.check_headers()?;
-        self.config.reach.check(&request.url)?;
+        self.check(&request)?;
         self.refuse_plain_http(&request)?;
         self.ready_to_keep().await?;
         let authorization = self.wallet.resume(&request, purchase).await?;
@@ -211,15 +220,33 @@ impl Client {
         if answer.status() != StatusCode::PAYMENT_REQUIRED {
             return Ok(Probe::Free(answer.status(), answer.headers().clone()));
         }
+        self.priced(request, limits, answer).await
+    }
+
+    /// What the wallet thinks of an answer that asks for payment.
+    pub(crate) async fn priced(
+        &self,
+        request: &Request,
+        limits: &CallLimits,
+        answer: Response,
+    ) -> Result<Probe, FetchError> {
         let challenge = self.read_challenge(request, answer).await?;
         self.tell(Step::Deciding);
         let appraisal = Box::new(self.wallet.appraise(request, &challenge, limits).await?);
         Ok(Probe::Priced { challenge, appraisal, refused: self.refuse_plain_http(request).err() })
     }
 
-    async fn ask(&self, request: &Request) -> Result<Response, FetchError> {
+    /// Whether a request may be sent at all, as far as can be told before anything is connected to.
+    ///
+    /// # Errors
+    /// [`FetchError::BadHeader`], [`FetchError::OutOfReach`]
+    pub fn check(&self, request: &Request) -> Result<(), FetchError> {
         request.check_headers()?;
-        self.config.reach.check(&request.url)?;
+        Ok(self.config.reach.check(&request.url)?)
+    }
+
+    async fn ask(&self, request: &Request) -> Result<Response, FetchError> {
+        self.check(request)?;
         self.tell(Step::Asking);
         let url = request.recorded_url();
         let timed_out = |url| FetchError::TimedOut { url, seconds: self.config.timeout.as_secs() };
@@ -253,10 +280,17 @@ impl Client {
         self.config.bodies.ready().await.map_err(|error| FetchError::NoPlace(error.to_string()))
     }
 
-    pub(crate) fn build(&self, request: &Request) -> reqwest::RequestBuilder {
+    /// What speaks HTTP to an address: it follows no redirect, and keeps within [`ClientConfig::reach`] where names
+    /// lead. Whether the address itself is within is for the caller to check.
+    #[must_use]
+    pub fn http_for(&self, request: &Request) -> &reqwest::Client {
         let within = request.is_loopback() && request.url.scheme() == "http";
-        let http = if within { &self.direct } else { &self.http };
-        http.request(request.method.clone(), request.url.clone())
+        if within { &self.direct } else { &self.http }
+    }
+
+    pub(crate) fn build(&self, request: &Request) -> reqwest::RequestBuilder {
+        self.http_for(request)
+            .request(request.method.clone(), request.url.clone())
             .headers(request.headers.clone())
             .body(request.body.clone())
     }
@@ -276,7 +310,7 @@ fn connect_timeout(config: &ClientConfig) -> Duration {
     (config.timeout * 3 / 4).min(Duration::from_secs(10))
 }
 
-fn free(answer: Response) -> Fetched {
+pub(crate) fn free(answer: Response) -> Fetched {
     Fetched {
         status: answer.status(),
         headers: answer.headers().clone(),

@@ -28,6 +28,7 @@
 
 mod appraise;
 mod body;
+mod carry;
 mod client;
 mod error;
 mod funds;
@@ -38,14 +39,17 @@ mod progress;
 mod reconcile;
 mod request;
 mod room;
+mod transfer;
 mod wallet;
 
 pub use appraise::{Appraisal, Shortage, Verdict};
 pub use body::{BodyStore, CutOff, Draft, KeptBody, has_answer};
+pub use carry::Carrier;
 pub use client::{Client, ClientConfig, Fetched, FetchedBody, PaidCall, Probe};
 pub use error::{FetchError, WalletError};
 pub use local::{LocalWallet, LocalWalletConfig};
 pub use pass::{PaidBody, Passed, PassedBody};
 pub use progress::{Observer, Step};
 pub use request::Request;
+pub use transfer::Transfer;
 pub use wallet::{Authorization, Balance, CallLimits, PurchaseResult, Reconciled, StillOpen, Wallet};

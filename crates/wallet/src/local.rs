@@ -23,7 +23,7 @@ use crate::{
     WalletError, has_answer,
 };
 
-/// How long somebody who wants to see a balance waits for a chain.
+/// How long somebody who asked for the balance waits for a chain.
 const CHAIN_PATIENCE: Duration = Duration::from_secs(8);
 
 /// What a [`LocalWallet`] is made of.
@@ -81,6 +81,21 @@ impl LocalWallet {
             .iter()
             .find(|payer| payer.address(network).is_some())
             .ok_or_else(|| WalletError::NoPayer(network.clone()))
+    }
+
+    /// What the wallet holds, asset by asset, as far as the chains say so within this time. All are asked at once.
+    pub async fn balances_within(&self, patience: Duration) -> Vec<Balance> {
+        let held = self.registry.iter().filter_map(|asset| {
+            let payer = self.payer(&asset.network).ok()?;
+            Some(async move {
+                let answer = tokio::time::timeout(patience, payer.balance(asset)).await;
+                let silent = |_| format!("{} did not answer within {patience:?}", asset.network);
+                let amount = answer.map_err(silent).and_then(|said| said.map_err(|error| error.to_string()));
+                let address = payer.address(&asset.network).unwrap_or_default();
+                Balance { asset: asset.clone(), address, amount }
+            })
+        });
+        join_all(held).await
     }
 
     async fn choose(
@@ -350,17 +365,7 @@ impl Wallet for LocalWallet {
     }
 
     async fn balances(&self) -> Vec<Balance> {
-        let held = self.registry.iter().filter_map(|asset| {
-            let payer = self.payer(&asset.network).ok()?;
-            Some(async move {
-                let answer = tokio::time::timeout(CHAIN_PATIENCE, payer.balance(asset)).await;
-                let silent = |_| format!("{} did not answer within {CHAIN_PATIENCE:?}", asset.network);
-                let amount = answer.map_err(silent).and_then(|said| said.map_err(|error| error.to_string()));
-                let address = payer.address(&asset.network).unwrap_or_default();
-                Balance { asset: asset.clone(), address, amount }
-            })
-        });
-        join_all(held).await
+        self.balances_within(CHAIN_PATIENCE).await
     }
 
     async fn budgets(&self) -> Result<Vec<(Limit, Usage)>, WalletError> {

@@ -56,6 +56,15 @@ impl Client {
     ) -> Result<Answered, FetchError> {
         fault::point("wallet.before_send");
         let sent = self.send_paid(request, &authorization).await;
+        self.answered_by(sent, authorization).await
+    }
+
+    /// Takes the head of an answer to a payment, or that there is none.
+    pub(crate) async fn answered_by(
+        &self,
+        sent: Result<Response, String>,
+        authorization: Authorization,
+    ) -> Result<Answered, FetchError> {
         let Authorization { purchase, asset, used, .. } = authorization;
         let answer = match sent {
             Ok(answer) => answer,
@@ -120,7 +129,7 @@ impl Client {
         }
     }
 
-    fn too_long(&self) -> String {
+    pub(crate) fn too_long(&self) -> String {
         format!("nothing came within {} s", self.config.timeout.as_secs())
     }
 

@@ -35,6 +35,22 @@ pub struct Request {
 }
 
 impl Request {
+    /// Stands in the method's place for a call of an MCP server's tool. The address's fragment is the tool.
+    pub const MCP: &str = "MCP";
+
+    /// A call of a tool of the MCP server at this address; its arguments are the body.
+    ///
+    /// # Errors
+    /// [`FetchError::BadUrl`]
+    pub fn mcp(url: &str, tool: &str, arguments: Bytes) -> Result<Self, FetchError> {
+        let bad = |why: String| FetchError::BadUrl { url: shown(url), why };
+        let method = Method::from_bytes(Self::MCP.as_bytes()).map_err(|error| bad(error.to_string()))?;
+        let mut request = Self::new(method, url)?;
+        request.url.set_fragment(Some(tool));
+        request.body = arguments;
+        Ok(request)
+    }
+
     /// A `GET` request.
     ///
     /// # Errors
@@ -97,11 +113,13 @@ impl Request {
         farthing_ambient::is_this_machine(&self.url)
     }
 
-    /// The address as it is recorded: without the fragment, which is never sent.
+    /// The address as it is recorded: without the fragment, which is never sent, unless it names a tool.
     #[must_use]
     pub fn recorded_url(&self) -> String {
         let mut url = self.url.clone();
-        url.set_fragment(None);
+        if self.method.as_str() != Self::MCP {
+            url.set_fragment(None);
+        }
         url.into()
     }
 

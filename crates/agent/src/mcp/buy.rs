@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use farthing_ledger::{Outcome, PurchaseId};
 use farthing_wallet::{CallLimits, Fetched, Observer, Request, Step, has_answer};
 use rmcp::RoleServer;
-use rmcp::model::{ProgressNotificationParam, ProgressToken};
+use rmcp::model::{JsonObject, ProgressNotificationParam, ProgressToken};
 use rmcp::service::{Peer, RequestContext};
 use tokio::sync::mpsc;
 
@@ -16,6 +16,7 @@ use super::content;
 use super::desk::Desk;
 use super::input::CallArgs;
 use super::output::{Budget, Called, Payment};
+use super::paid_tool::PaidTool;
 use super::trouble::{Code, Trouble};
 
 /// What comes of a wish to pay.
@@ -35,7 +36,11 @@ pub(super) async fn pay(
     let request = args.request()?;
     let limits = args.limits(desk.config.agent.as_deref(), &desk.config.session)?;
     let host = request.host();
-    match work(desk, Work::Fetch(request, limits), context).await {
+    let wanted = match &args.mcp_tool {
+        Some(tool) => Work::Tool(request, limits, tool.clone(), args.tool_arguments()?),
+        None => Work::Fetch(request, limits),
+    };
+    match work(desk, wanted, context).await {
         Ok(fetched) => Ok(Bought::Done(called(desk, fetched, &host).await?)),
         Err(trouble) if trouble.code == Code::ApprovalNeeded => {
             let pending = trouble.denial.as_ref().and_then(|denial| denial.approval.as_ref());
@@ -71,6 +76,10 @@ pub(super) async fn fetch_again(
             note: Some("out of the wallet's folder; nothing was paid for it again".to_owned()),
         };
         return Ok(Answer::shown(&called, with_summary(&called, shown.content)));
+    }
+    if terms.method == Request::MCP {
+        let why = "no whole answer is kept of this call of an MCP server's tool";
+        return Err(Trouble::new(Code::NotFound, why));
     }
     let request =
         Request::new(terms.method.parse().map_err(|_| unreadable(&purchase.terms.id))?, &terms.url)?;
@@ -149,6 +158,7 @@ fn with_summary(called: &Called, body: Vec<rmcp::model::ContentBlock>) -> Vec<rm
 /// What is to be done while the client may leave.
 enum Work {
     Fetch(Request, CallLimits),
+    Tool(Request, CallLimits, String, JsonObject),
     Resume(Request, PurchaseId),
 }
 
@@ -164,6 +174,10 @@ async fn work(
     let mut task = desk.buying.spawn(async move {
         match work {
             Work::Fetch(request, limits) => client.fetch(request, limits).await,
+            Work::Tool(request, limits, tool, arguments) => {
+                let tool = PaidTool::open(&client, &request, tool, arguments).await?;
+                client.fetch_over(&tool, request, limits).await
+            }
             Work::Resume(request, id) => client.resume(request, &id).await,
         }
     });

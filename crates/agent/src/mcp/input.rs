@@ -9,6 +9,7 @@ use farthing_money::{Network, Price, Usd};
 use farthing_protocol::Protocol;
 use farthing_wallet::{CallLimits, Request};
 use http::{HeaderName, HeaderValue, Method, header};
+use rmcp::model::JsonObject;
 use rmcp::schemars;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -56,6 +57,8 @@ pub(super) struct CallArgs {
     pub(super) body_base64: Option<String>,
     /// The body's media type, where it is not application/json.
     pub(super) content_type: Option<String>,
+    /// For a paid MCP server: the tool to call. Then `url` is the server's address and `body` the tool's arguments.
+    pub(super) mcp_tool: Option<String>,
     /// Pay at most this much for the call, in dollars: "$0.01". It narrows what the policy allows, and never widens it.
     pub(super) max_amount: Option<String>,
     /// Pay on this network only: "base", "base-sepolia", or a CAIP-2 id.
@@ -92,6 +95,32 @@ pub(super) struct NoArgs {}
 impl CallArgs {
     /// The request that is described.
     pub(super) fn request(&self) -> Result<Request, Trouble> {
+        let mut request = match &self.mcp_tool {
+            Some(tool) => {
+                Request::mcp(&self.url, tool, Value::Object(self.tool_arguments()?).to_string().into())?
+            }
+            None => self.http_request()?,
+        };
+        for (name, value) in self.headers.iter().flatten() {
+            let (name, value) = parse_header(name, value)?;
+            request.headers.append(name, value);
+        }
+        Ok(request)
+    }
+
+    /// What the tool of an MCP server is called with.
+    pub(super) fn tool_arguments(&self) -> Result<JsonObject, Trouble> {
+        if self.method.is_some() || self.body_base64.is_some() || self.content_type.is_some() {
+            return Err(bad("`method`, `body_base64` and `content_type` do not go with `mcp_tool`"));
+        }
+        match &self.body {
+            None => Ok(JsonObject::new()),
+            Some(Value::Object(arguments)) => Ok(arguments.clone()),
+            Some(_) => Err(bad("`body`: a tool's arguments are an object")),
+        }
+    }
+
+    fn http_request(&self) -> Result<Request, Trouble> {
         let body = self.body()?;
         let method = match &self.method {
             Some(method) => method
@@ -102,12 +131,9 @@ impl CallArgs {
             None => Method::GET,
         };
         let mut request = Request::new(method, &self.url)?;
-        for (name, value) in self.headers.iter().flatten() {
-            let (name, value) = parse_header(name, value)?;
-            request.headers.append(name, value);
-        }
         if let Some((body, kind)) = body {
-            if !request.headers.contains_key(header::CONTENT_TYPE) {
+            let is_named = |name: &String| name.eq_ignore_ascii_case(header::CONTENT_TYPE.as_str());
+            if !self.headers.iter().flatten().any(|(name, _)| is_named(name)) {
                 request.headers.insert(header::CONTENT_TYPE, kind);
             }
             request.body = body;

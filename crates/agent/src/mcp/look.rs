@@ -8,13 +8,22 @@ use super::answer::Answer;
 use super::desk::Desk;
 use super::input::CallArgs;
 use super::output::{Budget, Checked, Offered};
+use super::paid_tool::PaidTool;
 use super::trouble::{Code, Trouble};
 
 /// What one call would cost now, and what the policy would say of it.
 pub(super) async fn check(desk: &Desk, args: &CallArgs) -> Result<Answer, Trouble> {
     let request = args.request()?;
     let limits = args.limits(desk.config.agent.as_deref(), &desk.config.session)?;
-    let checked = match desk.config.client.probe(&request, &limits).await? {
+    let client = &desk.config.client;
+    let probe = match &args.mcp_tool {
+        Some(tool) => {
+            let tool = PaidTool::open(client, &request, tool.clone(), args.tool_arguments()?).await?;
+            client.probe_over(&tool, &request, &limits).await?
+        }
+        None => client.probe(&request, &limits).await?,
+    };
+    let checked = match probe {
         Probe::Free(status, headers) => Checked {
             status: status.as_u16(),
             allowed: status.is_success(),

@@ -24,6 +24,7 @@ mod http;
 mod input;
 mod look;
 mod output;
+mod paid_tool;
 mod prompts;
 pub(crate) mod record;
 mod resources;

@@ -1,7 +1,7 @@
 //! `farthing approvals`: what waits for a person, and the person's word. No agent's tool leads here.
 
 use farthing_ledger::{Approval, ApprovalFilter, ApprovalState, Ledger, LedgerError};
-use farthing_policy::json::Json;
+use farthing_ui::{TermLine, term_lines};
 use serde_json::json;
 
 use super::freeze::person;
@@ -90,34 +90,11 @@ fn show(approval: &Approval, output: Output) -> Result<(), Failure> {
 
 /// The terms, one part a line, every digit as it is, and nothing in it that a terminal would obey.
 fn pretty(terms: &str) -> String {
-    let Ok(json) = Json::parse(terms.as_bytes()) else { return format!("    {}", printable(terms)) };
-    let mut lines = Vec::new();
-    lines_of(&json, "", 2, &mut lines);
-    lines.join("\n")
-}
-
-fn lines_of(json: &Json, name: &str, depth: usize, lines: &mut Vec<String>) {
-    let indent = "  ".repeat(depth);
-    match json {
-        Json::Object(object) if !object.is_empty() => {
-            lines.push(format!("{indent}{name}"));
-            object
-                .iter()
-                .for_each(|(key, value)| lines_of(value, &format!("{}:", escaped(key)), depth + 1, lines));
-        }
-        Json::Array(items) if !items.is_empty() => {
-            lines.push(format!("{indent}{name}"));
-            items.iter().for_each(|item| lines_of(item, "-", depth + 1, lines));
-        }
-        value => lines.push(format!("{indent}{name} {}", escaped(&value.to_string()))),
-    }
-}
-
-/// Text from outside, whole, with what does not print written out.
-fn escaped(text: &str) -> String {
-    text.chars()
-        .flat_map(|c| if matches!(c, '"' | '\'' | '\\') { vec![c] } else { c.escape_debug().collect() })
-        .collect()
+    let lines = term_lines(terms).into_iter().map(|TermLine { depth, name, value }| {
+        let name = if name.is_empty() { "-".to_owned() } else { format!("{name}:") };
+        format!("{}{name} {}", "  ".repeat(depth + 2), value.unwrap_or_default()).trim_end().to_owned()
+    });
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 async fn decide(ledger: &Ledger, id: &str, approve: bool, output: Output) -> Result<(), Failure> {

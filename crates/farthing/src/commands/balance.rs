@@ -1,7 +1,7 @@
 //! `farthing balance`.
 
-use farthing_wallet::Wallet as _;
-use serde_json::json;
+use farthing_wallet::{Balance, Wallet as _};
+use serde_json::{Value, json};
 
 use super::check::budgets_json;
 use crate::exit::{Code, Failure};
@@ -24,15 +24,8 @@ pub(crate) async fn run(session: &Session, output: Output) -> Result<(), Failure
         None => Ok(()),
     };
     if output.json {
-        let rows: Vec<_> = balances
-            .iter()
-            .map(|held| {
-                json!({"network": held.asset.network, "symbol": held.asset.symbol, "asset": held.asset.address,
-                    "address": held.address, "amount": held.amount.as_ref().ok(), "error": held.amount.as_ref().err(),
-                    "value": held.amount.as_ref().ok().map(|amount| held.asset.format(*amount))})
-            })
-            .collect();
-        return output.json_ending(json!({"balances": rows, "budgets": budgets_json(&budgets)}), ending);
+        return output
+            .json_ending(json!({"balances": to_json(&balances), "budgets": budgets_json(&budgets)}), ending);
     }
     for held in &balances {
         let amount = match &held.amount {
@@ -51,4 +44,15 @@ pub(crate) async fn run(session: &Session, output: Output) -> Result<(), Failure
         ));
     }
     ending
+}
+
+/// What is held, asset by asset; the reason where a chain did not say.
+pub(crate) fn to_json(balances: &[Balance]) -> Vec<Value> {
+    let row = |held: &Balance| {
+        let amount = held.amount.as_ref();
+        json!({"network": held.asset.network, "symbol": held.asset.symbol, "asset": held.asset.address,
+            "address": held.address, "amount": amount.ok(), "error": amount.err(),
+            "value": amount.ok().map(|amount| held.asset.format(*amount))})
+    };
+    balances.iter().map(row).collect()
 }

@@ -283,7 +283,7 @@ pub(crate) async fn find_purchase(session: &Session, id: &str) -> Result<Purchas
         )
         .hint("`farthing history` lists purchases"));
     }
-    let filter = PurchaseFilter { id_ends_with: Some(wanted), limit: Some(2), unresolved: false };
+    let filter = PurchaseFilter { id_ends_with: Some(wanted), limit: Some(2), ..PurchaseFilter::default() };
     let mut found = session.ledger()?.purchases(filter).await?.into_iter();
     match (found.next(), found.next()) {
         (Some(one), None) => Ok(one),

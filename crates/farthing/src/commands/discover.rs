@@ -98,7 +98,8 @@ fn print(origin: &Origin, args: &DiscoverArgs, output: Output) {
     output.line("");
 }
 
-fn resources(shown: &[&Resource], live: bool) -> String {
+/// A table of resources, with their live price where they were asked for it.
+pub(super) fn resources(shown: &[&Resource], live: bool) -> String {
     let mut head = vec!["METHOD", "PATH", "PRICE"];
     head.extend(live.then_some("LIVE"));
     head.extend(["PROTOCOLS", "SUMMARY"]);

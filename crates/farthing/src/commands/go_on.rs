@@ -80,7 +80,7 @@ pub(crate) fn get_answer(purchase: &Purchase, home: &Home) -> String {
 }
 
 /// A command of ours for this wallet.
-fn command(arguments: &str, home: &Home) -> String {
+pub(crate) fn command(arguments: &str, home: &Home) -> String {
     let named = home.named().map(|folder: &Path| format!(" --home {}", quoted(&folder.to_string_lossy())));
     format!("`farthing {arguments}{}`", named.unwrap_or_default())
 }
@@ -107,7 +107,7 @@ mod tests {
 
     fn hint(arguments: &str) -> String {
         let cli = Cli::try_parse_from(arguments.split(' ')).unwrap();
-        let Command::Fetch(args) = cli.command else { panic!("no fetch") };
+        let Some(Command::Fetch(args)) = cli.command else { panic!("no fetch") };
         let home = Home::locate(cli.home.as_deref()).unwrap();
         GoOn::new(&home, &args).resume(&PurchaseId("01ID".into()))
     }

@@ -1,6 +1,6 @@
 //! `farthing init`.
 
-use std::io::{Read as _, Write as _};
+use std::io::{IsTerminal as _, Read as _, Write as _};
 use std::path::Path;
 
 use farthing_ambient::{Entropy as _, OsEntropy, causes};
@@ -34,11 +34,11 @@ pub(crate) fn run(home: &Home, args: &InitArgs, output: Output) -> Result<(), Fa
 }
 
 /// The key, and the phrase when it is new and nobody knows it yet.
-fn key(args: &InitArgs) -> Result<(NewKey, Option<Phrase>), Failure> {
+pub(super) fn key(args: &InitArgs) -> Result<(NewKey, Option<Phrase>), Failure> {
     let refused = |error: KeystoreError| Failure::new(Code::Configuration, causes(&error));
     Ok(match args.import {
-        Some(ImportKind::Phrase) => (NewKey::Phrase(Phrase::parse(&stdin()?).map_err(refused)?), None),
-        Some(ImportKind::Key) => (NewKey::Raw(EvmKey::from_hex(&stdin()?).map_err(refused)?), None),
+        Some(ImportKind::Phrase) => (NewKey::Phrase(Phrase::parse(&secret()?).map_err(refused)?), None),
+        Some(ImportKind::Key) => (NewKey::Raw(EvmKey::from_hex(&secret()?).map_err(refused)?), None),
         None => {
             let words = if args.words == "24" { Words::TwentyFour } else { Words::Twelve };
             let phrase = Phrase::generate(words, &OsEntropy).map_err(broken)?;
@@ -81,7 +81,11 @@ fn random_passphrase() -> Result<Passphrase, Failure> {
     Ok(Passphrase::new(random.iter().map(|byte| format!("{byte:02x}")).collect()))
 }
 
-fn stdin() -> Result<Zeroizing<String>, Failure> {
+/// What stands on stdin, or what somebody types where it is not seen.
+fn secret() -> Result<Zeroizing<String>, Failure> {
+    if std::io::stdin().is_terminal() {
+        return farthing_keystore::ask_secret("Phrase or key (not shown): ").map_err(locked);
+    }
     let mut text = Zeroizing::new(String::with_capacity(1024));
     std::io::stdin()
         .take(1024)

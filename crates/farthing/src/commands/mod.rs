@@ -1,4 +1,4 @@
-//! One file per command, and what several of them say or print (`body`, `go_on`, `request`).
+//! One file per command, and what several of them say, print or ask (`body`, `go_on`, `person`, `request`).
 
 pub(crate) mod address;
 pub(crate) mod approvals;
@@ -9,6 +9,7 @@ pub(crate) mod check;
 pub(crate) mod config;
 mod described;
 pub(crate) mod discover;
+pub(crate) mod doctor;
 pub(crate) mod facilitator;
 pub(crate) mod fetch;
 pub(crate) mod freeze;
@@ -18,11 +19,19 @@ mod go_on;
 pub(crate) mod guard;
 pub(crate) mod history;
 pub(crate) mod init;
+pub(crate) mod install;
 pub(crate) mod ledger;
+pub(crate) mod man;
 pub(crate) mod mcp;
+mod person;
 pub(crate) mod policy;
 pub(crate) mod proxy;
 pub(crate) mod receipt;
 pub(crate) mod reconcile;
 pub(crate) mod request;
 pub(crate) mod search;
+pub(crate) mod send;
+pub(crate) mod spending;
+pub(crate) mod status;
+pub(crate) mod ui;
+pub(crate) mod wallet;

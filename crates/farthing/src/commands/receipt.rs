@@ -1,7 +1,9 @@
 //! `farthing receipt`.
 
+use farthing_ambient::causes;
 use farthing_ledger::{Outcome, Purchase, PurchaseState};
-use farthing_wallet::{BodyStore, FetchedBody};
+use farthing_ui::Receipt;
+use farthing_wallet::{BodyStore, FetchedBody, has_answer};
 use serde_json::json;
 
 use super::body::{body_json, write_body};
@@ -17,12 +19,43 @@ pub(crate) async fn run(session: &Session, args: &ReceiptArgs, output: Output) -
     if args.body {
         return print_body(session, &purchase, output).await;
     }
+    if args.html || args.pdf {
+        return document(session, &purchase, args, output).await;
+    }
     if output.json {
         output.json(&purchase.without_payment());
         return Ok(());
     }
     for (name, value) in lines(&purchase) {
         output.line(format!("{DIM}{name:<12}{DIM:#} {value}"));
+    }
+    Ok(())
+}
+
+/// The receipt as a page, to a file or, what is text, to stdout.
+async fn document(
+    session: &Session,
+    purchase: &Purchase,
+    args: &ReceiptArgs,
+    output: Output,
+) -> Result<(), Failure> {
+    let row = session.ledger()?.purchase_row(&purchase.terms.id).await?;
+    let receipt = Receipt::new(purchase, &row, &session.config().registry()?);
+    let failed = |error| Failure::new(Code::Unexpected, causes(&error));
+    let page = if args.pdf { receipt.pdf() } else { receipt.html().map_err(failed)?.into_bytes() };
+    let Some(file) = &args.output else {
+        let text = String::from_utf8_lossy(&page);
+        match output.json {
+            true => output.json(&json!({"html": text})),
+            false => output.line(text),
+        }
+        return Ok(());
+    };
+    let unwritten = |error| Failure::new(Code::Configuration, format!("{}: {error}", file.display()));
+    tokio::fs::write(file, &page).await.map_err(unwritten)?;
+    match output.json {
+        true => output.json(&json!({"file": file.to_string_lossy()})),
+        false => output.note(format!("written to {}", file.display())),
     }
     Ok(())
 }
@@ -73,7 +106,9 @@ async fn print_body(session: &Session, purchase: &Purchase, output: Output) -> R
     let nothing = || {
         let failure = Failure::new(Code::Configuration, "no body was kept for this purchase");
         match purchase.state {
-            PurchaseState::Paid => failure.hint(get_answer(purchase, session.home())),
+            PurchaseState::Paid if !has_answer(purchase) => {
+                failure.hint(get_answer(purchase, session.home()))
+            }
             _ => failure,
         }
     };

@@ -1,6 +1,7 @@
 //! `gateway.yaml`.
 
 mod accept;
+mod discovery;
 mod units;
 
 use std::net::SocketAddr;
@@ -8,11 +9,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use farthing_facilitator::InProcessConfig;
-use farthing_money::{Asset, Price, Usd};
+use farthing_money::{Asset, Price, Registry, Usd};
 use serde::{Deserialize, Deserializer, de};
 use serde_saphyr::{Location, Spanned};
 
 pub(crate) use accept::Accept;
+pub(crate) use discovery::{ContactText, DiscoveryText, Source};
 use units::{Size, Time};
 
 use crate::{ConfigError, PayerLimits};
@@ -63,6 +65,8 @@ pub(crate) struct Text {
     pub(crate) limits: LimitsText,
     #[serde(default)]
     pub(crate) responses: ResponsesText,
+    #[serde(default)]
+    pub(crate) discovery: DiscoveryText,
 }
 
 /// One route as it stands in the file.
@@ -78,8 +82,15 @@ pub(crate) struct RouteText {
     pub(crate) flow: FlowText,
     pub(crate) accepts: Option<Vec<Spanned<Accept>>>,
     pub(crate) pay_to: Option<Spanned<String>>,
+    pub(crate) summary: Option<Spanned<String>>,
     pub(crate) description: Option<String>,
     pub(crate) mime_type: Option<String>,
+    #[serde(default)]
+    pub(crate) tags: Vec<Spanned<String>>,
+    /// A JSON Schema: of the body, or of the query where the method has none.
+    pub(crate) input: Option<Spanned<serde_json::Value>>,
+    /// A JSON Schema of the answer's body.
+    pub(crate) output: Option<Spanned<serde_json::Value>>,
     timeout: Option<Time>,
 }
 
@@ -279,6 +290,7 @@ impl Config {
         })?;
         let config = Self { file: file.to_owned(), text, default_responses_dir: None };
         config.check_limits()?;
+        config.check_discovery()?;
         Ok(config)
     }
 
@@ -358,6 +370,19 @@ impl Config {
         }
     }
 
+    /// The assets that it knows: the built-in ones and its own.
+    ///
+    /// # Errors
+    /// [`ConfigError`] for an asset that cannot be added.
+    pub fn registry(&self) -> Result<Registry, ConfigError> {
+        let mut registry = Registry::builtin();
+        for asset in &self.text.assets {
+            let added = registry.add(asset.value.clone());
+            added.map_err(|error| self.error(asset.referenced, error.to_string()))?;
+        }
+        Ok(registry)
+    }
+
     /// Whether this configuration differs from the other only in what can change while it runs.
     pub(crate) fn same_besides_prices(&self, other: &Self) -> bool {
         let fixed = |config: &Self| {
@@ -366,7 +391,9 @@ impl Config {
             // The facilitator's keys have no order of their own; their text form is compared.
             let facilitator = format!("{:?}", text.facilitator.as_ref().map(|section| &section.value));
             let files = (text.ledger.clone(), text.responses.clone());
-            (text.listen, text.admin, upstream, text.trust_forwarded, facilitator, files)
+            // Whether it can be named was found out when the file was read.
+            let document = config.document_source().ok();
+            (text.listen, text.admin, upstream, text.trust_forwarded, facilitator, files, document)
         };
         fixed(self) == fixed(other) && self.limits() == other.limits()
     }

@@ -48,6 +48,32 @@ fn mistakes_are_found_at_their_place() {
         (format!("{HEAD}public_url: https://a.example/x\nroutes: []\n"), 3, "alone"),
         ("accepts: [base]\nroutes:\n  - {match: \"GET /a\", price: \"$1\"}\n".to_owned(), 1, "pay_to"),
         (format!("{HEAD}limits: {{request_body: 10}}\nroutes: []\n"), 3, "such as 64KB"),
+        (route(r#"{match: "GET /a", price: "$1", input: string}"#), 4, "must be a JSON Schema"),
+        (
+            route(r##"{match: "GET /a", price: "$1", output: {items: {$ref: "#/x"}}}"##),
+            4,
+            "write the schema out",
+        ),
+        (route(r#"{match: "GET /a", price: "$1", tags: [a, ""]}"#), 4, "is empty"),
+        (format!("{HEAD}discovery: {{titel: x}}\nroutes: []\n"), 3, "titel"),
+        (format!("{HEAD}discovery: {{contact: {{phone: x}}}}\nroutes: []\n"), 3, "phone"),
+        (format!("{HEAD}discovery: {{contact: me@example.com}}\nroutes: []\n"), 3, "mapping"),
+        (format!("{HEAD}discovery: {{title: \"\"}}\nroutes: []\n"), 3, "is empty"),
+        (format!("{HEAD}discovery:\n  guidance: {}\nroutes: []\n", "x".repeat(16_001)), 4, "at most 16000"),
+        (format!("{HEAD}discovery: {{refresh: 300}}\nroutes: []\n"), 3, "such as 500ms"),
+        (
+            format!("{HEAD}discovery: {{upstream_document: ftp://x/y}}\nroutes: []\n"),
+            3,
+            "must be a path of the upstream",
+        ),
+        (
+            format!(
+                "{HEAD}upstream: http://x\ndiscovery: {{upstream_document: /openapi.json}}\nroutes:\n  \
+                 - {{match: \"GET /openapi.json\", free: true}}\n"
+            ),
+            6,
+            "take one out",
+        ),
     ] {
         let error = load(&text).expect_err(&text);
         assert_eq!((error.line, &*error.file), (line, "gateway.yaml"), "{text}\n{error}");

@@ -64,6 +64,16 @@ pub(crate) async fn start_with(router: Router, gone: &str) -> Running {
     start(at, folder, Arc::default(), None).await
 }
 
+/// The same with these keys of gateway.yaml.
+pub(crate) async fn start_selling(router: Router, keys: &str) -> Running {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let upstream = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    let folder = Arc::new(tempfile::tempdir().unwrap());
+    std::fs::write(folder.path().join("gateway.yaml"), yaml(upstream, keys)).unwrap();
+    start(upstream, folder, Arc::default(), None).await
+}
+
 async fn start(
     upstream: SocketAddr,
     folder: Arc<tempfile::TempDir>,

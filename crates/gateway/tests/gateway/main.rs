@@ -12,6 +12,8 @@ mod attacks;
 mod charging;
 mod configuration;
 mod copies;
+mod discovery;
+mod documents;
 mod lifecycle;
 mod paths;
 mod proxying;

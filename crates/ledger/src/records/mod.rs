@@ -8,6 +8,7 @@ mod purchase;
 mod report;
 mod row;
 mod settlement;
+mod spending;
 
 pub use approval::{Approval, ApprovalFilter, ApprovalState};
 pub use call::{Admitted, CallEnd, CallOutcome, NewCall, Noted, PolicyChange};
@@ -20,3 +21,4 @@ pub use purchase::{
 pub use report::VerifyReport;
 pub use row::JournalRow;
 pub use settlement::{BroadcastRecord, NewSettlement, SettlementRecord, SettlementState, Started};
+pub use spending::{Spending, SpendingBy, Spent, Tally};

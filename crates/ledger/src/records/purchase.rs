@@ -226,8 +226,22 @@ pub enum Reserved {
 pub struct PurchaseFilter {
     /// Only those not final: reserved, signed, unknown.
     pub unresolved: bool,
-    /// At most so many; all where `None`.
-    pub limit: Option<u32>,
+    /// Only those in this state.
+    pub state: Option<PurchaseState>,
+    /// Only those reserved at this time or later.
+    pub since: Option<Timestamp>,
+    /// Only those reserved before this time.
+    pub until: Option<Timestamp>,
+    /// Only those whose URL has this host, in any spelling of it, without a port.
+    pub host: Option<String>,
+    /// Only those of this agent.
+    pub agent: Option<String>,
+    /// Only those paid on this network.
+    pub network: Option<Network>,
     /// Only those whose id ends so, as people copy it.
     pub id_ends_with: Option<String>,
+    /// Only those reserved before this one: the last of a page asks for the next page.
+    pub before: Option<PurchaseId>,
+    /// At most so many; all where `None`.
+    pub limit: Option<u32>,
 }

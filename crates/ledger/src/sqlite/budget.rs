@@ -12,9 +12,9 @@ use std::time::Duration;
 use farthing_money::Usd;
 use farthing_policy::{Denial, DenialCode, Limit, Measure, Usage};
 use rusqlite::{Connection, OptionalExtension, params};
-use url::Host;
 
 use super::Result;
+use super::host::host;
 use crate::window::{Frees, Stretch, Unit, reach};
 use crate::{LedgerError, NewPurchase};
 
@@ -39,18 +39,6 @@ pub(super) fn scopes(purchase: &NewPurchase, limits: &[Limit], room: &Room) -> B
         _ => format!("payee:{}", purchase.pay_to),
     });
     scopes
-}
-
-/// The URL's host as policies name it: lower case, no trailing dot, one spelling per IP address, no port.
-fn host(url: &str) -> Option<String> {
-    Some(match url::Url::parse(url).ok()?.host()? {
-        Host::Domain(name) => name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase(),
-        Host::Ipv4(address) => address.to_string(),
-        Host::Ipv6(address) => match address.to_ipv4_mapped() {
-            Some(mapped) => mapped.to_string(),
-            None => format!("[{address}]"),
-        },
-    })
 }
 
 /// Every limit that applies, with its use after a payment of `value` at `now`; or the first that has no room.
@@ -217,24 +205,4 @@ pub(super) fn parse(scope: &str, digits: &str) -> Result<Usd> {
 
 pub(super) fn overflow(scope: &str) -> LedgerError {
     LedgerError::Database(format!("the use of `{scope}` would pass what an amount can hold"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::host;
-
-    #[test]
-    fn one_host_has_one_name() {
-        for (url, name) in [
-            ("https://API.Example.com:8443/a?b", Some("api.example.com")),
-            ("https://api.example.com./", Some("api.example.com")),
-            ("http://127.1/", Some("127.0.0.1")),
-            ("http://[::ffff:127.0.0.1]/", Some("127.0.0.1")),
-            ("http://[0:0::1]:1/", Some("[::1]")),
-            ("mcp://Tool/name", Some("tool")),
-            ("not a url", None),
-        ] {
-            assert_eq!(host(url).as_deref(), name, "{url}");
-        }
-    }
 }

@@ -1,15 +1,19 @@
 //! The schema, in numbered steps. `PRAGMA user_version` says how many a file has taken.
 
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::{Connection, Row, TransactionBehavior, params};
 
-use super::Result;
+use super::host::host;
+use super::{Result, collect};
 use crate::LedgerError;
 
 /// Marks the file as a ledger: `Frth`.
 const APPLICATION_ID: i32 = 0x4672_7468;
 
 /// Step n brings a file from schema n to n + 1. A step that was released is never changed.
-const STEPS: [&str; 2] = [FIRST, SECOND];
+const STEPS: [&str; 3] = [FIRST, SECOND, THIRD];
+
+/// The first schema in which purchases have a column for the host.
+const WITH_HOSTS: u32 = 3;
 
 /// Money is text, in digits: SQLite's integers have 64 bits. Times are Unix milliseconds. `seq` is the journal's row
 /// that last changed a record. `digest` is the first half of a payment key's SHA-256: an index of it is a tenth of an
@@ -197,6 +201,21 @@ CREATE INDEX approvals_open ON approvals (terms_hash, policy_hash, number)
 CREATE INDEX approvals_pending ON approvals (expires_at) WHERE state = 'pending';
 ";
 
+/// Lists and sums of purchases by what people ask for. Every index ends with the number, in which they are listed.
+const THIRD: &str = "
+-- The host of the URL, as budgets name it; it follows from the URL, and the journal does not have it.
+ALTER TABLE purchases ADD COLUMN host TEXT;
+CREATE INDEX purchases_at ON purchases (created_at);
+CREATE INDEX purchases_host ON purchases (host, number);
+CREATE INDEX purchases_agent ON purchases (agent, number) WHERE agent IS NOT NULL;
+CREATE INDEX purchases_network ON purchases (network, number);
+CREATE INDEX purchases_not_paid ON purchases (number) WHERE state = 'not_paid';
+CREATE INDEX purchases_end ON purchases ((substr(id, -1, 1) || substr(id, -2, 1) || substr(id, -3, 1)
+    || substr(id, -4, 1) || substr(id, -5, 1) || substr(id, -6, 1)));
+-- All that a sum needs.
+CREATE INDEX purchases_spending ON purchases (number, created_at, host, agent, network, state, value);
+";
+
 /// Brings the file to the newest schema. Many processes may try at once: one does it.
 pub(super) fn migrate(conn: &mut Connection, path: &str) -> Result<()> {
     let known = u32::try_from(STEPS.len()).unwrap_or(u32::MAX);
@@ -216,9 +235,22 @@ pub(super) fn migrate(conn: &mut Connection, path: &str) -> Result<()> {
     for step in STEPS.iter().skip(usize::try_from(found).unwrap_or(usize::MAX)) {
         transaction.execute_batch(step)?;
     }
+    if found < WITH_HOSTS {
+        fill_hosts(&transaction)?;
+    }
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
     transaction.pragma_update(None, "user_version", known)?;
     transaction.commit()?;
+    Ok(())
+}
+
+/// Writes the hosts of purchases that are older than their column.
+fn fill_hosts(conn: &Connection) -> Result<()> {
+    let urls = |row: &Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?));
+    for (number, url) in collect(conn, "SELECT number, url FROM purchases", [], urls)? {
+        conn.prepare_cached("UPDATE purchases SET host = ?2 WHERE number = ?1")?
+            .execute(params![number, host(&url)])?;
+    }
     Ok(())
 }
 

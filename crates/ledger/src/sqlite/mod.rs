@@ -6,6 +6,7 @@ mod calls;
 mod claims;
 mod counters;
 mod freeze;
+mod host;
 mod journal;
 mod migrate;
 mod open;
@@ -13,7 +14,9 @@ mod place;
 mod purchases;
 mod rebuild;
 mod replay;
+mod select;
 mod settlements;
+mod spending;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -105,7 +108,9 @@ impl Sqlite {
         let conn = &self.conn;
         Ok(match question {
             Read::Purchase(id) => Answer::Purchase(Box::new(purchases::get(conn, id)?)),
+            Read::PurchaseRow(id) => Answer::Journal(purchases::row(conn, id)?),
             Read::Purchases(filter) => Answer::Purchases(purchases::list(conn, filter)?),
+            Read::Spending { filter, by } => Answer::Spending(spending::add_up(conn, filter, by)?),
             Read::Usage(limits) => {
                 let now = self.now()?;
                 let usage = limits.iter().map(|limit| budget::usage_where_it_applies(conn, limit, now));

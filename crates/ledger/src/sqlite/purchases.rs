@@ -6,17 +6,19 @@ use farthing_ambient::Timestamp;
 use farthing_money::Usd;
 use farthing_policy::{Denial, Needs};
 use farthing_protocol::PaymentKey;
-use rusqlite::{Connection, Row};
+use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
 
 use super::budget::Room;
+use super::host::host;
 use super::journal::Kind;
+use super::select::Selection;
 use super::table::{Cell, PURCHASES, canonical};
 use super::told::{self, Told};
-use super::{Batch, Result, approvals, budget, collect, freeze, json};
+use super::{Batch, Result, approvals, budget, collect, freeze, journal, json};
 use crate::rules::{self, Step};
 use crate::{
-    LedgerError, NewPurchase, Outcome, Purchase, PurchaseFilter, PurchaseId, PurchaseState, Reserved,
-    ResponseRecord, SignedRecord,
+    JournalRow, LedgerError, NewPurchase, Outcome, Purchase, PurchaseFilter, PurchaseId, PurchaseState,
+    Reserved, ResponseRecord, SignedRecord,
 };
 
 pub(super) fn reserve(batch: &mut Batch<'_>, purchase: &NewPurchase, needs: &Needs) -> Result<Reserved> {
@@ -54,6 +56,7 @@ fn grant(batch: &mut Batch<'_>, purchase: &NewPurchase, needs: &Needs, room: &Ro
     let cells = [
         ("method", Cell::from(&purchase.method)),
         ("url", Cell::from(&purchase.url)),
+        ("host", host(&purchase.url).map_or(Cell::Null, Cell::from)),
         ("request_digest", Cell::from(&purchase.request_digest)),
         ("protocol", Cell::from(&purchase.protocol)),
         ("scheme", Cell::from(&purchase.scheme)),
@@ -154,7 +157,14 @@ pub(super) fn get(conn: &Connection, id: &PurchaseId) -> Result<Purchase> {
     find(conn, id)?.map(|(purchase, _)| purchase).ok_or_else(|| missing(id))
 }
 
-fn missing(id: &PurchaseId) -> LedgerError {
+/// The journal's row by which it last changed.
+pub(super) fn row(conn: &Connection, id: &PurchaseId) -> Result<Vec<JournalRow>> {
+    let mut statement = conn.prepare_cached("SELECT seq FROM purchases WHERE id = ?1")?;
+    let seq: Option<i64> = statement.query_row([&id.0], |row| row.get(0)).optional()?;
+    journal::rows(conn, seq.ok_or_else(|| missing(id))? - 1, 1)
+}
+
+pub(super) fn missing(id: &PurchaseId) -> LedgerError {
     LedgerError::NotFound { what: PURCHASES.what, id: id.to_string() }
 }
 
@@ -163,14 +173,9 @@ fn find(conn: &Connection, id: &PurchaseId) -> Result<Option<(Purchase, BTreeSet
 }
 
 pub(super) fn list(conn: &Connection, filter: &PurchaseFilter) -> Result<Vec<Purchase>> {
-    let unresolved = if filter.unresolved { "state IN ('reserved', 'signed', 'unknown')" } else { "true" };
-    let sql = format!(
-        "SELECT * FROM purchases WHERE {unresolved} AND (?2 IS NULL OR substr(id, -length(?2)) = ?2) \
-         ORDER BY number DESC LIMIT ?1"
-    );
-    // A negative limit is none.
-    let limit = filter.limit.map_or(-1, i64::from);
-    collect(conn, &sql, rusqlite::params![limit, filter.id_ends_with], read)
+    let selection = Selection::of(conn, filter)?;
+    let sql = format!("SELECT * FROM purchases {}", selection.sql());
+    collect(conn, &sql, params_from_iter(&selection.parameters), read)
 }
 
 fn read(row: &Row<'_>) -> Result<Purchase> {
@@ -213,7 +218,7 @@ fn scopes(row: &Row<'_>) -> Result<BTreeSet<String>> {
     serde_json::from_str(&json).map_err(|error| LedgerError::Corrupt(format!("a purchase's scopes: {error}")))
 }
 
-fn state(row: &Row<'_>) -> Result<PurchaseState> {
+pub(super) fn state(row: &Row<'_>) -> Result<PurchaseState> {
     let name: String = row.get("state")?;
     let known = PurchaseState::ALL.into_iter().find(|state| state.as_str() == name);
     known.ok_or_else(|| corrupt("a purchase's state", &name))

@@ -25,6 +25,8 @@ pub(super) struct Table {
     pub(super) found_by: FoundBy,
     /// Columns that are secret or long: the journal holds their SHA-256.
     pub(super) digested: &'static [&'static str],
+    /// Columns that follow from others, for queries: the journal does not hold them.
+    pub(super) derived: &'static [&'static str],
     /// The kind of journal row that makes a record, or makes it anew.
     pub(super) made_by: Kind,
     /// The kinds that change it.
@@ -61,6 +63,7 @@ pub(super) const PURCHASES: Table = Table {
     key: "id",
     found_by: FoundBy::Key,
     digested: &["offer", "header_value"],
+    derived: &["host"],
     made_by: Kind::Reserved,
     changed_by: &[Kind::Signed, Kind::Responded, Kind::Finished],
 };
@@ -71,6 +74,7 @@ pub(super) const CLAIMS: Table = Table {
     key: "payment_key",
     found_by: FoundBy::Digest,
     digested: &[],
+    derived: &[],
     made_by: Kind::Claimed,
     changed_by: &[Kind::ClaimMoved],
 };
@@ -81,6 +85,7 @@ pub(super) const SETTLEMENTS: Table = Table {
     key: "payment_key",
     found_by: FoundBy::Digest,
     digested: &["payment", "requirements"],
+    derived: &[],
     made_by: Kind::SettlementBegun,
     changed_by: &[Kind::SettlementMoved],
 };
@@ -91,6 +96,7 @@ pub(super) const BROADCASTS: Table = Table {
     key: "tx",
     found_by: FoundBy::Key,
     digested: &["raw"],
+    derived: &[],
     made_by: Kind::Broadcast,
     changed_by: &[],
 };
@@ -102,6 +108,7 @@ pub(super) const FREEZES: Table = Table {
     key: "id",
     found_by: FoundBy::Key,
     digested: &[],
+    derived: &[],
     made_by: Kind::Frozen,
     changed_by: &[Kind::Thawed],
 };
@@ -112,6 +119,7 @@ pub(super) const APPROVALS: Table = Table {
     key: "id",
     found_by: FoundBy::Key,
     digested: &["terms"],
+    derived: &[],
     made_by: Kind::ApprovalAsked,
     changed_by: &[Kind::ApprovalDecided, Kind::ApprovalUsed],
 };
@@ -290,7 +298,8 @@ impl Batch<'_> {
 
     /// The journal's row of a change that was made by [`Self::execute`].
     pub(super) fn journal(&mut self, table: &Table, kind: Kind, id: &str, cells: &Cells<'_>) -> Result<()> {
-        let body = cells.iter().map(|(column, cell)| (*column, table.public(column, cell.clone()))).collect();
+        let told = cells.iter().filter(|(column, _)| !table.derived.contains(column));
+        let body = told.map(|(column, cell)| (*column, table.public(column, cell.clone()))).collect();
         self.append(kind, id, &canonical(&body)?)
     }
 }

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use rusqlite::{Connection, Row};
 
+use super::host::host;
 use super::journal::{Entry, Head, Kind};
 use super::rebuild::budgets;
 use super::table::{Cell, TABLES, Table};
@@ -26,6 +27,7 @@ pub(super) fn verify(conn: &Connection, sought: Option<&str>) -> Result<VerifyRe
         strangers(conn, table, &last, &mut problems)?;
     }
     broadcast_payments(conn, &mut problems)?;
+    hosts(conn, &mut problems)?;
     budgets(conn, &mut problems)?;
     Ok(VerifyReport { rows, head: hex::encode(last.hash), rows_since, problems: problems.into_list() })
 }
@@ -191,11 +193,14 @@ fn compare(
     Ok(())
 }
 
-/// A record's columns in the form of the journal. How a row is found (`number`, `digest`) is no part of the record.
+/// A record's columns in the form of the journal. How a row is found (`number`, `digest`) is no part of the record, and
+/// what follows from other columns is looked at by itself.
 fn columns(table: &Table, row: &Row<'_>) -> Result<Columns> {
     let names = row.as_ref().column_names().into_iter().map(str::to_owned).collect::<Vec<_>>();
     let mut columns = Columns::new();
-    for name in names.into_iter().filter(|name| name != "number" && name != "digest") {
+    let is_told =
+        |name: &String| name != "number" && name != "digest" && !table.derived.contains(&name.as_str());
+    for name in names.into_iter().filter(is_told) {
         let cell = row.get::<_, Cell<'static>>(name.as_str())?;
         columns.insert(name.clone(), table.public(&name, cell));
     }
@@ -232,6 +237,20 @@ fn broadcast_payments(conn: &Connection, problems: &mut Problems) -> Result<()> 
         problems.add(format!(
             "broadcast number {broadcast}: its link to settlement number {settlement} does not fit its payments"
         ));
+    }
+    Ok(())
+}
+
+/// A purchase is listed and added up under the host of its URL.
+fn hosts(conn: &Connection, problems: &mut Problems) -> Result<()> {
+    let mut statement = conn.prepare("SELECT id, url, host FROM purchases ORDER BY number")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let (id, url, found): (String, String, Option<String>) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        if found != host(&url) {
+            let found = Cell::from(&found);
+            problems.add(format!("purchase {id}: host is {found}, which is not that of its URL"));
+        }
     }
     Ok(())
 }

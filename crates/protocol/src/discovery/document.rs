@@ -14,6 +14,8 @@ use crate::error::printable;
 
 /// OpenAPI's methods, in the order in which operations are listed.
 const METHODS: [&str; 8] = ["get", "post", "put", "patch", "delete", "head", "options", "trace"];
+/// The most bytes of a path.
+const PATH: usize = 2_000;
 /// The most characters that are kept of a title, a description, and guidance.
 const TITLE: usize = 200;
 const DESCRIPTION: usize = 4_000;
@@ -159,6 +161,10 @@ fn operations(reading: &mut Reading<'_>, findings: &mut Findings) -> Vec<Operati
     for (path, item) in paths.entries() {
         // Vendors' own keys may stand among the paths.
         if path.starts_with("x-") || !item.is_object(findings) {
+            continue;
+        }
+        if path.len() > PATH {
+            findings.add(Code::MalformedResource, &item.at, format!("a path has {} bytes", path.len()));
             continue;
         }
         let item = referred(&root, item, findings);

@@ -327,4 +327,18 @@ mod tests {
             );
         }
     }
+
+    /// Its tables have every code, with severity and meaning, and no other.
+    #[test]
+    fn the_guide_knows_every_code() {
+        let guide = include_str!("../../../../docs/discovery.md");
+        let rows: Vec<&str> = guide.lines().filter(|line| line.starts_with("| `")).collect();
+        let coded =
+            |row: &&&str| ["| error |", "| warning |", "| info |"].iter().any(|part| row.contains(part));
+        assert_eq!(rows.iter().filter(coded).count(), Code::ALL.len());
+        for code in Code::ALL {
+            let row = format!("| `{code}` | {} | {} |", code.severity(), code.meaning());
+            assert!(rows.contains(&row.as_str()), "{row}");
+        }
+    }
 }

@@ -2,10 +2,14 @@
 
 use serde_json::{Map, Value};
 
-use super::{Code, Finding, MAX_DOCUMENT_BYTES, MAX_FINDINGS};
+use super::{Code, Finding, MAX_DOCUMENT_BYTES, MAX_FINDINGS, MAX_OPERATIONS};
 use crate::StrictValue;
-use crate::error::printable;
 use crate::json::without_bom;
+
+/// The most items of a list that are looked at: one more than the longest list that is read.
+const MAX_ITEMS: usize = MAX_OPERATIONS + 1;
+/// The most characters of a place.
+const PLACE: usize = 2_000;
 
 /// What is wrong with one document.
 #[derive(Debug)]
@@ -22,12 +26,18 @@ impl Findings {
     /// Notes something at a JSON pointer, as long as there is room.
     pub(super) fn add(&mut self, code: Code, at: &str, message: impl Into<String>) {
         if self.list.len() < MAX_FINDINGS {
-            self.list.push(Finding::new(code, format!("{}#{at}", self.document), message));
+            let place = format!("{}#{}", self.document, cut(at, PLACE));
+            self.list.push(Finding::new(code, place, message));
         }
     }
 
     pub(super) fn len(&self) -> usize {
         self.list.len()
+    }
+
+    /// Whether one of these was found since `from`.
+    pub(super) fn has_since(&self, from: usize, codes: &[Code]) -> bool {
+        self.list.iter().skip(from).any(|finding| codes.contains(&finding.code))
     }
 
     /// Says of everything found since `from` that it is about this resource.
@@ -112,13 +122,13 @@ impl<'a> Node<'a> {
         entries.map(move |(key, value)| (key.as_str(), Self { value, at: here.at_key(key) }))
     }
 
-    /// The items of the list under the key. Something else there is noted.
+    /// The first items of the list under the key. Something else there is noted.
     pub(super) fn items(&self, key: &str, findings: &mut Findings) -> Vec<Self> {
         let Some(list) = self.get(key) else { return Vec::new() };
         match list.value.as_array() {
             Some(items) => {
                 let node = |(index, value)| Self { value, at: format!("{}/{index}", list.at) };
-                items.iter().enumerate().map(node).collect()
+                items.iter().take(MAX_ITEMS).enumerate().map(node).collect()
             }
             None => {
                 list.wrong(findings, "a list");
@@ -138,8 +148,19 @@ impl<'a> Node<'a> {
     }
 
     pub(super) fn wrong(&self, findings: &mut Findings, expected: &str) {
-        let shown = printable(&self.value.to_string());
-        findings.add(Code::WrongType, &self.at, format!("expected {expected}, found {shown}"));
+        findings.add(Code::WrongType, &self.at, format!("expected {expected}, found {}", kind(self.value)));
+    }
+}
+
+/// What a value is. Its text is not told: it may be megabytes, and stand behind thousands of references.
+pub(super) fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "true or false",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a text",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
     }
 }
 

@@ -2,20 +2,21 @@
 
 use std::fmt;
 
-use farthing_money::{BaseUnits, Decimal, Network, Registry, Usd};
+use farthing_money::{Decimal, Registry, Usd};
 use serde::{Serialize, Serializer};
 use serde_json::json;
 
 use super::node::{Findings, Node};
+use super::offer::{AdvertisedOffer, price_of, read_offers};
 use super::{Code, node};
 use crate::error::printable;
 
 /// The most offers or protocols that are read of one operation.
-const MAX_ENTRIES: usize = 50;
+pub(super) const MAX_ENTRIES: usize = 50;
 /// The most characters that are kept of a name.
-const NAME: usize = 100;
-/// The most characters that are kept of a description.
-const DESCRIPTION: usize = 500;
+pub(super) const NAME: usize = 100;
+/// Why there may be no price.
+const NO_PRICE: [Code; 3] = [Code::MissingPrice, Code::MalformedPrice, Code::ReversedRange];
 
 /// Whether the price is known before the call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -60,7 +61,7 @@ impl AdvertisedPrice {
         Self::from_dollars(PriceMode::Fixed, Some(dollars), Some(dollars))
     }
 
-    fn from_dollars(mode: PriceMode, min: Option<Usd>, max: Option<Usd>) -> Self {
+    pub(super) fn from_dollars(mode: PriceMode, min: Option<Usd>, max: Option<Usd>) -> Self {
         let decimal = |usd: Option<Usd>| usd.and_then(|usd| Decimal::new(usd.get(), Usd::DECIMALS).ok());
         Self { mode, min: decimal(min), max: decimal(max), currency: "USD".to_owned() }
     }
@@ -90,25 +91,6 @@ impl Serialize for AdvertisedPrice {
             "text": self.to_string()})
         .serialize(serializer)
     }
-}
-
-/// One way of paying, as `offers` lists it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct AdvertisedOffer {
-    /// `charge`, or `session`, where `amount` is the price of a unit.
-    pub intent: String,
-    /// `x402`, `tempo`, `stripe`.
-    pub method: String,
-    /// The chain, where it is named.
-    pub network: Option<Network>,
-    /// What it costs in the currency's smallest unit; `None` where that depends on the call.
-    pub amount: Option<BaseUnits>,
-    /// A token's address, or ISO 4217.
-    pub currency: Option<String>,
-    /// What it is worth in dollars, where that is known.
-    pub value: Option<Usd>,
-    /// For people.
-    pub description: Option<String>,
 }
 
 /// A payment protocol that an operation is said to speak.
@@ -143,6 +125,7 @@ impl PaymentInfo {
         if !info.is_object(findings) {
             return Self::default();
         }
+        let from = findings.len();
         let offers = read_offers(info, registry, findings);
         let offered = price_of(&offers);
         let said = read_price(info, &offers, findings);
@@ -155,7 +138,10 @@ impl PaymentInfo {
         }
         let protocols = read_protocols(info, &offers, findings);
         let price = said.or(offered);
-        check_price(info, price.as_ref(), &offers, findings);
+        // Why there is none may have been told already.
+        if price.is_some() || !findings.has_since(from, &NO_PRICE) {
+            check_price(info, price.as_ref(), &offers, findings);
+        }
         Self { price, offers, protocols }
     }
 }
@@ -173,9 +159,9 @@ fn check_price(
         Some(price) if price.currency != "USD" => {
             findings.add(Code::UnknownCurrency, &info.at, format!("the price is {price}"));
         }
+        Some(_) => {}
         None if offers.is_empty() => findings.add(Code::MissingPrice, &info.at, "there is no price"),
         None => findings.add(Code::UnknownCurrency, &info.at, "no offer is in a known currency"),
-        Some(_) => {}
     }
 }
 
@@ -295,7 +281,7 @@ fn amount(price: &Node<'_>, key: &str, findings: &mut Findings) -> Option<Decima
             read.and_then(|amount| amount.scaled(Usd::DECIMALS).map(|_| amount))
                 .map_err(|why| why.to_string())
         }
-        None => Err(format!("{} is not written in quotes", printable(&node.value.to_string()))),
+        None => Err(format!("it is {}; amounts are written in quotes", node::kind(node.value))),
     };
     match read {
         Ok(amount) => Some(amount),
@@ -303,81 +289,6 @@ fn amount(price: &Node<'_>, key: &str, findings: &mut Findings) -> Option<Decima
             findings.add(Code::MalformedPrice, &node.at, why);
             None
         }
-    }
-}
-
-/// `offers`, or the fields of a single offer in the place of the list.
-fn read_offers(info: &Node<'_>, registry: &Registry, findings: &mut Findings) -> Vec<AdvertisedOffer> {
-    if info.get("offers").is_none() && info.get("intent").is_some() && info.get("price").is_none() {
-        return read_offer(info, registry, findings).into_iter().collect();
-    }
-    let offers = info.items("offers", findings);
-    offers.iter().take(MAX_ENTRIES).filter_map(|offer| read_offer(offer, registry, findings)).collect()
-}
-
-fn read_offer(offer: &Node<'_>, registry: &Registry, findings: &mut Findings) -> Option<AdvertisedOffer> {
-    offer.object(findings)?;
-    let mut name = |key: &'static str| {
-        let name = offer.text(key, NAME, findings);
-        if name.is_none() {
-            findings.add(Code::MissingField, &offer.at_key(key), format!("an offer has no `{key}`"));
-        }
-        name
-    };
-    let (intent, method) = (name("intent")?, name("method")?);
-    let amount = match units(offer, findings) {
-        Ok(amount) => amount,
-        Err(()) => return None,
-    };
-    let currency = offer.text("currency", NAME, findings);
-    let network = offer.text("network", NAME, findings).and_then(|network| network.parse().ok());
-    let value = value(amount, currency.as_deref(), network.as_ref(), registry);
-    let description = offer.text("description", DESCRIPTION, findings);
-    Some(AdvertisedOffer { intent, method, network, amount, currency, value, description })
-}
-
-/// An integer in quotes, or nothing where the price depends on the call.
-fn units(offer: &Node<'_>, findings: &mut Findings) -> Result<Option<BaseUnits>, ()> {
-    let Some(node) = offer.get("amount") else { return Ok(None) };
-    let read = match node.value.as_str() {
-        Some(text) if text.len() > 1 && text.starts_with('0') => Err("it begins with a zero".to_owned()),
-        Some(text) => BaseUnits::from_digits(text).map_err(|why| why.to_string()),
-        None => Err(format!("{} is not written in quotes", printable(&node.value.to_string()))),
-    };
-    read.map(Some).map_err(|why| findings.add(Code::MalformedPrice, &node.at, why))
-}
-
-/// What an amount is worth: cents of the dollar, or units of a known token.
-fn value(
-    amount: Option<BaseUnits>,
-    currency: Option<&str>,
-    network: Option<&Network>,
-    registry: &Registry,
-) -> Option<Usd> {
-    let (amount, currency) = (amount?, currency?);
-    if currency.eq_ignore_ascii_case("usd") {
-        return Decimal::new(amount.get(), 2).ok().and_then(|dollars| Usd::from_decimal(dollars).ok());
-    }
-    let on = |asset: &farthing_money::Asset| network.is_none_or(|network| *network == asset.network);
-    let mut known = registry
-        .iter()
-        .filter(|asset| on(asset) && asset.network.same_address(&asset.address, currency))
-        .map(|asset| asset.value(amount).ok());
-    let first = known.next()?;
-    // The same address on two chains, counted differently: nobody knows which is meant.
-    known.all(|other| other == first).then_some(first).flatten()
-}
-
-/// The price that the offers make together: that of those whose worth is known.
-fn price_of(offers: &[AdvertisedOffer]) -> Option<AdvertisedPrice> {
-    let values = || offers.iter().filter_map(|offer| offer.value);
-    let open = offers.iter().any(|offer| offer.amount.is_none() || offer.intent == "session");
-    let (min, max) = (values().min(), values().max());
-    match (min, open) {
-        (None, false) => None,
-        (_, true) => Some(AdvertisedPrice::from_dollars(PriceMode::Dynamic, min, None)),
-        (Some(_), false) if min == max => Some(AdvertisedPrice::from_dollars(PriceMode::Fixed, min, max)),
-        (Some(_), false) => Some(AdvertisedPrice::from_dollars(PriceMode::Dynamic, min, max)),
     }
 }
 

@@ -12,7 +12,7 @@ const MAX_DEPTH: usize = 32;
 const OPERATION_BYTES: usize = 64 << 10;
 /// How many bytes the schemas of a whole document may have. References multiply: a document of a few lines can describe
 /// a schema of many gigabytes.
-const DOCUMENT_BYTES: usize = 8 << 20;
+const DOCUMENT_BYTES: usize = 4 << 20;
 
 /// Puts in the place of each local `$ref` what it leads to. One that leads back to where it stands stays as it is.
 #[derive(Debug)]
@@ -113,6 +113,9 @@ impl<'a> Resolver<'a> {
     fn take(&mut self, value: &Value) -> bool {
         let bytes = match value {
             Value::String(text) => 2 + text.len(),
+            Value::Array(items) => 2 + 4 * items.len(),
+            // Too many keys to be counted are too many.
+            Value::Object(object) if object.len() > self.left => object.len(),
             Value::Object(object) => 2 + object.keys().map(|key| 4 + key.len()).sum::<usize>(),
             _ => 8,
         };

@@ -7,6 +7,9 @@ use super::Code;
 use super::node::{Findings, Node};
 use crate::error::printable;
 
+/// The most alternatives, and schemes of one, that are looked at.
+const MAX_SCHEMES: usize = 20;
+
 /// Which credentials a call takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub enum AuthMode {
@@ -62,8 +65,9 @@ pub(super) fn auth_mode(
     findings: &mut Findings,
 ) -> Option<AuthMode> {
     let holder = if operation.value.get("security").is_some() { operation } else { root };
+    let entries = holder.items("security", findings);
     let alternatives: Vec<Vec<Scheme>> =
-        holder.items("security", findings).iter().map(|entry| schemes(root, entry, findings)).collect();
+        entries.iter().take(MAX_SCHEMES).map(|entry| schemes(root, entry, findings)).collect();
     let said = holder.value.get("security").is_some();
     let every = |scheme| !alternatives.is_empty() && alternatives.iter().all(|all| all.contains(&scheme));
     let nothing = said && (alternatives.is_empty() || alternatives.iter().any(Vec::is_empty));
@@ -88,5 +92,5 @@ fn schemes(root: &Node<'_>, entry: &Node<'_>, findings: &mut Findings) -> Vec<Sc
         let kind = definition.and_then(|scheme| scheme.get("x-agentcash-auth-kind")).and_then(Value::as_str);
         if kind == Some("siwx") || name == "siwx" { Scheme::Siwx } else { Scheme::Key }
     };
-    entry.entries().map(scheme).collect()
+    entry.entries().take(MAX_SCHEMES).map(scheme).collect()
 }

@@ -1,4 +1,4 @@
-//! What `@x402/core` and `@x402/evm` 2.27.0 write and read, against what we write and read.
+//! What `@x402/core`, `@x402/evm` and `@x402/extensions` 2.27.0 and `@agentcash/discovery` 1.7.5 write and read, against what we write and read.
 //!
 //! The files in `/tests/golden` are made by `/tests/peers/golden.mjs`. Wherever we differ from the reference, the case is
 //! listed in the test by its name, with the reason; a case that is listed and does not differ fails too.
@@ -6,6 +6,8 @@
 
 #[cfg(test)]
 mod common;
+#[cfg(test)]
+mod discovery;
 #[cfg(test)]
 mod exact_evm;
 #[cfg(test)]

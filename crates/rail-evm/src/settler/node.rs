@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use alloy_primitives::{Address, B256, U64, U128, U256};
-use serde::Deserialize;
+use alloy_primitives::{Address, B256, U64, U256};
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -11,6 +10,7 @@ use super::chain::Chain;
 use super::payment::Payment;
 use super::progress::Refusal;
 use super::transaction::{Fees, Signed};
+use crate::fees::fees;
 use crate::rpc::{Call, NodeError};
 use crate::token::Receipt;
 
@@ -33,14 +33,6 @@ pub(super) enum Sent {
 /// Fees that were asked for lately.
 #[derive(Debug, Default)]
 pub(super) struct FeeCache(Option<(Instant, u128, u128)>);
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct FeeHistory {
-    base_fee_per_gas: Vec<U128>,
-    #[serde(default)]
-    reward: Option<Vec<Vec<U128>>>,
-}
 
 impl FeeCache {
     /// What to offer now, within the cap.
@@ -103,19 +95,7 @@ impl Purse {
 }
 
 async fn ask_fees(chain: &Chain) -> Result<(u128, u128), Refusal> {
-    let call = Call::new("eth_feeHistory", json!(["0x5", "latest", [50]]));
-    let history: FeeHistory = chain.rpc.get(call).await.map_err(|error| unavailable(chain, error))?;
-    let base = history.base_fee_per_gas.last();
-    let base = base.ok_or_else(|| unavailable(chain, "eth_feeHistory: no base fee"))?.to::<u128>();
-    let mut tips: Vec<u128> = history
-        .reward
-        .unwrap_or_default()
-        .iter()
-        .filter_map(|block| block.first())
-        .map(|tip| tip.to())
-        .collect();
-    tips.sort_unstable();
-    Ok((base, tips.get(tips.len() / 2).copied().unwrap_or_default()))
+    fees(&chain.rpc).await.map_err(|error| unavailable(chain, error))
 }
 
 /// That the chain could not be asked, or would not take it; nothing was sent.

@@ -1,36 +1,60 @@
 //! `farthing gateway`.
 
+mod check;
+mod live;
+mod report;
+
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 
 use farthing_ambient::causes;
 use farthing_facilitator::{Facilitate, Facilitator, HttpFacilitator, RemoteConfig};
 use farthing_gateway::{Config, FacilitatorSection, Gateway, GatewayError, Pricing};
 use farthing_ledger::Ledger;
-use serde_json::json;
 use tokio::net::TcpListener;
 
-use crate::cli::GatewayArgs;
+use crate::cli::{GatewayArgs, GatewayCheckArgs, GatewayCommand};
 use crate::exit::{Code, Failure};
 use crate::home::Home;
-use crate::output::{GOOD, Output};
+use crate::output::Output;
 use crate::sellers;
 
 /// The ledger's file in the wallet's folder: the gateway's claims, and its own facilitator's settlements.
 const LEDGER: &str = "gateway.db";
 
 pub(crate) async fn run(home: &Home, args: &GatewayArgs, output: Output) -> Result<(), Failure> {
-    let config = Config::load(&args.config).map_err(refused)?;
-    let pricing = Pricing::new(&config).map_err(refused)?;
-    let prices = pricing.describe();
-    // `Gateway::new` asks as well: here, so that --check finds what a start would.
-    config.upstream().map_err(refused)?;
-    let facilitator = config.facilitator().map_err(refused)?.clone();
-    settles_what_is_priced(&pricing, &facilitator)?;
-    if args.check {
-        show(&prices, output);
-        return Ok(());
+    match &args.command {
+        Some(GatewayCommand::Check(GatewayCheckArgs { url: Some(url), all_methods })) => {
+            live::check(url, *all_methods, output).await
+        }
+        Some(GatewayCommand::Check(_)) => check::check(Offer::read(&args.config)?, output).await,
+        None if args.check => check::check(Offer::read(&args.config)?, output).await,
+        None => serve(home, args).await,
     }
+}
+
+/// A configuration that a gateway can run with.
+struct Offer {
+    config: Config,
+    pricing: Pricing,
+    facilitator: FacilitatorSection,
+}
+
+impl Offer {
+    /// Finds everything that would keep a gateway from starting.
+    fn read(path: &Path) -> Result<Self, Failure> {
+        let config = Config::load(path).map_err(refused)?;
+        let pricing = Pricing::new(&config).map_err(refused)?;
+        config.upstream().map_err(refused)?;
+        let facilitator = config.facilitator().map_err(refused)?.clone();
+        settles_what_is_priced(&pricing, &facilitator)?;
+        Ok(Self { config, pricing, facilitator })
+    }
+}
+
+async fn serve(home: &Home, args: &GatewayArgs) -> Result<(), Failure> {
+    let Offer { config, pricing, facilitator } = Offer::read(&args.config)?;
     let ledger = sellers::ledger(home, config.ledger().as_deref(), LEDGER)?;
     let config = match ledger.beside(".answers") {
         Some(dir) => config.or_responses_dir(dir),
@@ -44,7 +68,7 @@ pub(crate) async fn run(home: &Home, args: &GatewayArgs, output: Output) -> Resu
     };
     let gateway =
         Gateway::new(config, backend.facilitate.clone(), ledger.clone(), sellers::clock()).map_err(broken)?;
-    for price in &prices {
+    for price in pricing.describe() {
         tracing::info!("{price}");
     }
     if let Ok(address) = listener.local_addr() {
@@ -67,17 +91,6 @@ fn settles_what_is_priced(pricing: &Pricing, facilitator: &FacilitatorSection) -
         )
         .hint("add it there, with a signer, or take it out of `accepts`")),
     }
-}
-
-fn show(prices: &[String], output: Output) {
-    if output.json {
-        output.json(&json!({"valid": true, "routes": prices}));
-        return;
-    }
-    for price in prices {
-        output.line(price);
-    }
-    output.note(format!("{GOOD}valid{GOOD:#}"));
 }
 
 /// Who verifies and settles for the gateway.

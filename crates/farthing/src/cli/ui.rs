@@ -1,0 +1,44 @@
+//! The arguments of the local page and of receipts.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  farthing ui           prints a link; open it in a browser on this machine
+  farthing ui --open    opens it as well
+Enter prints another link, Ctrl-C ends the page and every session.")]
+pub(crate) struct UiArgs {
+    /// Listen on this port of 127.0.0.1; any free one by default.
+    #[arg(long, default_value_t = 0, hide_default_value = true)]
+    pub(crate) port: u16,
+    /// Open the link in the browser as well.
+    #[arg(long)]
+    pub(crate) open: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  farthing receipt 7K2M9QXA
+  farthing receipt 7K2M9QXA --html -o receipt.html
+  farthing receipt 7K2M9QXA --pdf -o receipt.pdf
+  farthing receipt 7K2M9QXA --body              what was paid for")]
+pub(crate) struct ReceiptArgs {
+    /// The purchase, as `farthing history` lists it; its last characters are enough.
+    pub(crate) id: String,
+    /// Print the body that was paid for instead.
+    #[arg(long, conflicts_with_all = ["html", "pdf"])]
+    pub(crate) body: bool,
+    /// The receipt as a page of HTML that needs nothing else.
+    #[arg(long, conflicts_with = "pdf")]
+    pub(crate) html: bool,
+    /// The receipt as a page of PDF.
+    #[arg(long, requires = "output")]
+    pub(crate) pdf: bool,
+    /// Write the page to this file.
+    #[arg(short = 'o', long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+}

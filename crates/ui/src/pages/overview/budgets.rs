@@ -1,0 +1,118 @@
+//! What is used of each budget and rate that counts all payments together.
+
+use farthing_ledger::{PurchaseFilter, SpendingBy, window_begin};
+use farthing_money::Usd;
+use farthing_policy::{Limit, Measure, Usage, Window};
+
+use crate::UiError;
+use crate::chart::{LENGTH, scaled};
+use crate::server::Shared;
+use crate::words;
+
+/// A budget or a rate.
+#[derive(Default)]
+pub(super) struct Budget {
+    pub(super) name: String,
+    pub(super) window: String,
+    /// The most of it, and its parts, in words.
+    pub(super) most: String,
+    pub(super) spent: String,
+    pub(super) reserved: String,
+    pub(super) left: String,
+    /// The parts as bars, of [`LENGTH`].
+    pub(super) spent_length: u128,
+    pub(super) reserved_length: u128,
+    pub(super) is_shadow: bool,
+    pub(super) is_full: bool,
+}
+
+/// The budgets of the policy in force; what is wrong with the policy.
+pub(super) async fn read(shared: &Shared) -> Result<Result<Vec<Budget>, String>, UiError> {
+    let policy = match (shared.policy)() {
+        Ok(policy) => policy,
+        Err(why) => return Ok(Err(words::visible(&why))),
+    };
+    let limits = policy.limits();
+    let usage = shared.ledger.usage(limits.clone()).await?;
+    let mut budgets = Vec::new();
+    for (limit, used) in limits.iter().zip(usage) {
+        let reserved = reserved(shared, limit.window).await?;
+        budgets.push(Budget::new(limit, used, reserved));
+    }
+    Ok(Ok(budgets))
+}
+
+/// What is reserved now by purchases that began in this window.
+async fn reserved(shared: &Shared, window: Window) -> Result<Usd, UiError> {
+    let since = window_begin(window, shared.clock.now());
+    let open = PurchaseFilter { unresolved: true, since, ..PurchaseFilter::default() };
+    Ok(shared.ledger.spending(open, SpendingBy::Network).await?.total.reserved.value)
+}
+
+impl Budget {
+    fn new(limit: &Limit, used: Usage, reserved: Usd) -> Self {
+        match limit.measure {
+            Measure::Amount(most) => Self::of_dollars(limit, most, used.amount, reserved),
+            Measure::Count(most) => Self::of_payments(limit, most, used.count),
+        }
+    }
+
+    fn of_dollars(limit: &Limit, most: Usd, used: Usd, reserved: Usd) -> Self {
+        // It was read a moment later.
+        let reserved = reserved.min(used);
+        let spent = used.saturating_sub(reserved);
+        let spent_length = scaled(spent.get(), most.get(), LENGTH);
+        let reserved_length = scaled(reserved.get(), most.get(), LENGTH).min(LENGTH - spent_length);
+        Self {
+            most: most.to_string(),
+            spent: spent.to_string(),
+            reserved: if reserved == Usd::default() { String::new() } else { reserved.to_string() },
+            left: most.saturating_sub(used).to_string(),
+            spent_length,
+            reserved_length,
+            is_full: used >= most,
+            ..Self::named(limit)
+        }
+    }
+
+    fn of_payments(limit: &Limit, most: u64, used: u64) -> Self {
+        Self {
+            most: words::count(most, "payment"),
+            spent: used.to_string(),
+            left: most.saturating_sub(used).to_string(),
+            spent_length: scaled(used.into(), most.into(), LENGTH),
+            is_full: used >= most,
+            ..Self::named(limit)
+        }
+    }
+
+    fn named(limit: &Limit) -> Self {
+        Self {
+            name: words::visible(&limit.rule),
+            window: limit.window.to_string(),
+            is_shadow: limit.shadow,
+            ..Self::default()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use farthing_policy::Period;
+
+    #[test]
+    fn what_is_used_is_spent_or_reserved() {
+        let usd = |text: &str| text.parse::<Usd>().unwrap();
+        let limit = Limit::new("day", "all", Window::Rolling(Period::Day), Measure::Amount(usd("$5")));
+        let used = Usage { amount: usd("$2"), count: 3, frees_in: None };
+        let budget = Budget::new(&limit, used, usd("$0.5"));
+        let parts = (budget.spent.as_str(), budget.reserved.as_str(), budget.left.as_str());
+        assert_eq!(parts, ("$1.50", "$0.50", "$3.00"));
+        assert_eq!((budget.spent_length, budget.reserved_length, budget.is_full), (300, 100, false));
+        let pace = Limit::new("pace", "all", Window::Rolling(Period::Minute), Measure::Count(3));
+        let budget = Budget::new(&pace, used, usd("$0.5"));
+        assert_eq!((budget.spent.as_str(), budget.reserved.as_str(), budget.left.as_str()), ("3", "", "0"));
+        assert!(budget.is_full && budget.most == "3 payments");
+    }
+}
