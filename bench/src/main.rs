@@ -44,10 +44,10 @@ enum Benchmark {
     Cli(cli::Options),
     /// What the guard adds to a call of a tool, beside the same server without it
     Guard(guard::Options),
-    /// What the pay proxy adds to a free call, beside the same call without it
-    Proxy(proxy::Options),
     /// How soon the MCP server is there, what it holds, and what `pay` adds to a call, beside agentcash
     Mcp(mcp::Options),
+    /// What the pay proxy adds to a free call, beside the same call without it
+    Proxy(proxy::Options),
     /// The server of the guard's benchmark
     #[command(hide = true)]
     EchoServer,
@@ -65,8 +65,8 @@ fn main() -> ExitCode {
         Benchmark::Facilitator(options) => facilitator::run(&options),
         Benchmark::Cli(options) => cli::run(&options),
         Benchmark::Guard(options) => guard::run(&options),
-        Benchmark::Proxy(options) => proxy::run(&options),
         Benchmark::Mcp(options) => mcp::run(&options),
+        Benchmark::Proxy(options) => proxy::run(&options),
         Benchmark::EchoServer => guard::echo(),
         Benchmark::Settler(options) => inside::run(&options),
         Benchmark::Seller(options) => seller::run(&options),
