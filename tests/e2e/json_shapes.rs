@@ -88,6 +88,8 @@ async fn what_is_printed_has_the_documented_shape() {
         ("farthing freeze", &["freeze", "stop"], 0),
         ("farthing thaw", &["thaw"], 0),
         ("farthing approvals list", &["approvals", "list"], 0),
+        ("farthing proxy tokens add AGENT", &["proxy", "tokens", "add", "researcher"], 0),
+        ("farthing proxy tokens list", &["proxy", "tokens", "list"], 0),
         ("farthing man DIR", &["man", &man], 0),
         ("farthing nonsense", &["nonsense"], 2),
         (
