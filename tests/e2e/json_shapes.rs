@@ -65,6 +65,7 @@ async fn what_is_printed_has_the_documented_shape() {
     let mut walked = BTreeSet::new();
     let walk: &[(&str, &[&str], i32)] = &[
         ("farthing check URL", &["check", &url], 0),
+        ("farthing discover ORIGIN", &["discover", &world.url], 0),
         ("farthing fetch URL", &["fetch", &url], 0),
         ("farthing history", &["history"], 0),
         ("farthing receipt ID --body", &["receipt", "ID", "--body"], 0),
