@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Bytes;
 use axum::routing::any;
 
 use crate::Failure;
@@ -46,7 +47,7 @@ async fn measure(options: &Options) -> Result<(), Failure> {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     let api = listener.local_addr()?.port();
     tokio::spawn(
-        async move { axum::serve(listener, Router::new().fallback(any(|| async { ANSWER }))).await },
+        async move { axum::serve(listener, Router::new().fallback(any(async |_: Bytes| ANSWER))).await },
     );
     let folder = tempfile::tempdir()?;
     let proxy = Proxy::start(&options.farthing, folder.path(), api).await?;

@@ -65,6 +65,7 @@ async fn what_is_printed_has_the_documented_shape() {
     let mut walked = BTreeSet::new();
     let walk: &[(&str, &[&str], i32)] = &[
         ("farthing check URL", &["check", &url], 0),
+        ("farthing discover ORIGIN", &["discover", &world.url], 0),
         ("farthing fetch URL", &["fetch", &url], 0),
         ("farthing history", &["history"], 0),
         ("farthing receipt ID --body", &["receipt", "ID", "--body"], 0),
@@ -88,6 +89,8 @@ async fn what_is_printed_has_the_documented_shape() {
         ("farthing freeze", &["freeze", "stop"], 0),
         ("farthing thaw", &["thaw"], 0),
         ("farthing approvals list", &["approvals", "list"], 0),
+        ("farthing proxy tokens add AGENT", &["proxy", "tokens", "add", "researcher"], 0),
+        ("farthing proxy tokens list", &["proxy", "tokens", "list"], 0),
         ("farthing man DIR", &["man", &man], 0),
         ("farthing nonsense", &["nonsense"], 2),
         (

@@ -73,8 +73,20 @@ impl Discovery {
         futures::stream::iter(asking).buffered(self.config().origins_at_once.max(1)).collect().await
     }
 
-    /// Asks an origin for its documents: /openapi.json, /.well-known/x402 and /.well-known/mpp at once, then llms.txt.
+    /// Asks an origin for its documents, and then for llms.txt.
     pub async fn discover(&self, site: &Site) -> Origin {
+        let (mut origin, llms) = self.read(site).await;
+        self.guidance(&mut origin, llms.as_deref()).await;
+        origin
+    }
+
+    /// Asks an origin for its documents alone: /openapi.json, /.well-known/x402 and /.well-known/mpp, at once.
+    pub async fn describe(&self, site: &Site) -> Origin {
+        self.read(site).await.0
+    }
+
+    /// The documents, and where they say that llms.txt is.
+    async fn read(&self, site: &Site) -> (Origin, Option<String>) {
         let mut origin = Origin::unknown(site);
         let (openapi, x402, mpp) = tokio::join!(
             self.document(site, Document::PATH),
@@ -94,9 +106,8 @@ impl Discovery {
         if let Some(read) = origin.take(mpp, |bytes| WellKnown::read_mpp(bytes, registry)) {
             origin.take_well_known(read, WellKnown::MPP_PATH, "mpp");
         }
-        self.guidance(&mut origin, llms.as_deref()).await;
         origin.audit();
-        origin
+        (origin, llms)
     }
 
     async fn document(&self, site: &Site, path: &'static str) -> Fetched {
@@ -216,8 +227,7 @@ impl Origin {
 
     /// What is wrong with all of it.
     fn audit(&mut self) {
-        let read = |read: &Read| read.state == ReadState::Read && read.document != LLMS_PATH;
-        if !self.documents.iter().any(read) {
+        if !self.documents.iter().any(|read| read.state == ReadState::Read) {
             let message = "there is no /openapi.json, no /.well-known/x402 and no /.well-known/mpp";
             self.find([Finding::new(Code::NoDocument, "/", message)]);
         }

@@ -37,7 +37,7 @@ impl Inner {
         match asked? {
             Asked::Help => Ok(reply::help()),
             Asked::Health => Ok(reply::health()),
-            Asked::Call(target) => self.call(parts, body, target).await,
+            Asked::Call(target) => self.call(parts, body, *target).await,
         }
     }
 

@@ -15,7 +15,7 @@ pub(super) enum Asked {
     /// Whether it is there.
     Health,
     /// A call.
-    Call(Target),
+    Call(Box<Target>),
 }
 
 /// Where a call goes.
@@ -58,7 +58,7 @@ pub(super) fn read(parts: &Parts, names: &Names, port: u16) -> Result<Asked, Pro
     refuse_dots(&text)?;
     let request = Request::new(parts.method.clone(), &text)?;
     refuse_ourselves(&request.url, names, port)?;
-    Ok(Asked::Call(Target { request, form }))
+    Ok(Asked::Call(Box::new(Target { request, form })))
 }
 
 /// The address in a request that a client makes to its `http_proxy`. In HTTP/2 every request names its authority.

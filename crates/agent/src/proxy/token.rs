@@ -46,7 +46,7 @@ impl Token {
     pub fn generate(entropy: &dyn Entropy) -> Result<Self, NoEntropy> {
         let mut bits = Zeroizing::new([0; 32]);
         entropy.fill(&mut *bits)?;
-        Ok(Self(Zeroizing::new(format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(&*bits)))))
+        Ok(Self(Zeroizing::new(format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(bits.as_slice())))))
     }
 
     /// The text that the caller shows.

@@ -117,6 +117,15 @@ async fn guidance_is_bounded_and_of_the_origin_itself() {
     assert!(guidance.cut && guidance.text.len() < 20_000);
 }
 
+/// Who asks for a price does not wait for words.
+#[tokio::test]
+async fn documents_can_be_had_without_guidance() {
+    let server = Server::describing(&json!({"/a": {"get": sold("0.01")}})).await;
+    let origin = crate::server::impatient().describe(&server.site()).await;
+    assert_eq!(origin.resources.len(), 1);
+    assert!(!server.paths().contains(&"GET /llms.txt".to_owned()));
+}
+
 #[tokio::test]
 async fn a_route_is_the_most_specific_one() {
     let server = Server::describing(&json!({

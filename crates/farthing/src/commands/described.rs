@@ -25,7 +25,7 @@ pub(super) struct Described {
 pub(super) async fn origin_of(session: &Session, call: &Request) -> Result<Option<Origin>, Failure> {
     let discovery = discovery(session, DOCUMENT_SECONDS)?;
     match Site::of(&call.url) {
-        Some(site) => Ok(Some(discovery.discover(&site).await)),
+        Some(site) => Ok(Some(discovery.describe(&site).await)),
         None => Ok(None),
     }
 }
