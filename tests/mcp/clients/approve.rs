@@ -2,16 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::{Client, Over, SDKS, every};
-use crate::session::allow;
+use super::{Client, Over, Sdk, Stage};
 use crate::world::World;
-
-async fn world() -> World {
-    let world = World::start().await;
-    allow(&world);
-    world.wallet.policy("version: 1\npayments: {max: \"$1\", approve_above: \"$0.005\"}\n");
-    world
-}
 
 /// What comes of a call when the user says so. A decision is good for one address, so each client has its own.
 async fn called(client: &mut Client, world: &World, says: Value) -> Value {
@@ -31,43 +23,32 @@ async fn called(client: &mut Client, world: &World, says: Value) -> Value {
     result
 }
 
-#[tokio::test]
-async fn the_users_of_every_client_are_asked_and_decide() {
-    let world = world().await;
-    for (sdk, over) in every() {
-        let mut client = Client::start(&world, sdk, over).await;
-        client.ask("tools", json!({})).await;
-        let earned = world.earned().await;
-        let closed = called(&mut client, &world, json!({"action": "cancel"})).await;
-        assert_eq!(
-            closed["structuredContent"]["error"]["code"], "approval_needed",
-            "{}: {closed}",
-            client.who
-        );
-        assert_eq!(world.earned().await, earned, "{}", client.who);
-        let yes = json!({"action": "accept", "content": {"approve": true}});
-        let paid = called(&mut client, &world, yes).await;
-        assert_eq!(
-            (&paid["structuredContent"]["body"]["text"], world.earned().await),
-            (&json!("hello"), earned + 10_000),
-            "{}: {paid}",
-            client.who
-        );
-        let denied = called(&mut client, &world, json!({"action": "decline"})).await;
-        assert_eq!(
-            (&denied["structuredContent"]["error"]["denial"]["code"], world.earned().await),
-            (&json!("approval_denied"), earned + 10_000),
-            "{}: {denied}",
-            client.who
-        );
-        client.leave().await;
-    }
+pub(super) async fn its_user_is_asked_and_decides(client: &mut Client, world: &World) {
+    let earned = world.earned().await;
+    let closed = called(client, &world, json!({"action": "cancel"})).await;
+    assert_eq!(closed["structuredContent"]["error"]["code"], "approval_needed", "{}: {closed}", client.who);
+    assert_eq!(world.earned().await, earned, "{}", client.who);
+    let yes = json!({"action": "accept", "content": {"approve": true}});
+    let paid = called(client, &world, yes).await;
+    assert_eq!(
+        (&paid["structuredContent"]["body"]["text"], world.earned().await),
+        (&json!("hello"), earned + 10_000),
+        "{}: {paid}",
+        client.who
+    );
+    let denied = called(client, &world, json!({"action": "decline"})).await;
+    assert_eq!(
+        (&denied["structuredContent"]["error"]["denial"]["code"], world.earned().await),
+        (&json!("approval_denied"), earned + 10_000),
+        "{}: {denied}",
+        client.who
+    );
 }
 
 #[tokio::test]
 async fn a_client_that_shows_no_questions_is_told_which_command_its_human_runs() {
-    let world = world().await;
-    for sdk in SDKS {
+    let Stage { world, .. } = Stage::set().await;
+    for sdk in [Sdk::TypeScript1, Sdk::TypeScript2Newest, Sdk::Python] {
         let mut client = Client::with(&world, sdk, Over::Stdio, &["--mute"]).await;
         let refused = client.call("pay", json!({"url": world.at("/echo"), "body": "hello"})).await;
         let hint = refused["structuredContent"]["error"]["hint"].as_str().unwrap_or_default();

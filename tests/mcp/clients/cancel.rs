@@ -3,12 +3,9 @@
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use tokio::io::AsyncReadExt as _;
 
-use super::{Client, every};
-use crate::session::allow_hosts;
-use crate::world::World;
-
-const ROUTES: &str = "\n  - {match: \"GET /later\", price: \"$0.01\"}\n";
+use super::{Client, PATIENCE, Stage};
 
 /// A call that is broken off when its progress says so.
 async fn broken_off(client: &mut Client, url: &str, at: &str) {
@@ -17,24 +14,18 @@ async fn broken_off(client: &mut Client, url: &str, at: &str) {
     assert!(said["error"]["message"].is_string(), "{}: {said}", client.who);
 }
 
-#[tokio::test]
-async fn what_a_client_breaks_off_is_not_begun_or_is_recorded() {
-    let world = World::selling(ROUTES, "").await;
-    // A seller that never answers.
-    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let host = silent.local_addr().unwrap().to_string();
-    allow_hosts(&world.wallet, &[world.url.trim_start_matches("http://"), &host]);
-    for (sdk, over) in every() {
-        let mut client = Client::start(&world, sdk, over).await;
-        let (bought, earned) = (purchases(&mut client).await.len(), world.earned().await);
-        broken_off(&mut client, &format!("http://{host}/"), "asking the seller").await;
-        assert_eq!(purchases(&mut client).await.len(), bought, "{}: nothing was begun", client.who);
-        broken_off(&mut client, &world.at("/later"), "paying $0.01").await;
-        let paid = settled(&mut client).await;
-        assert_eq!((paid.len(), world.earned().await), (bought + 1, earned + 10_000), "{}", client.who);
-        client.leave().await;
-    }
-    world.wallet.assert_whole().await;
+pub(super) async fn what_it_breaks_off_is_not_begun_or_is_recorded(client: &mut Client, stage: &Stage) {
+    let Stage { world, silent, silent_url } = stage;
+    let (bought, earned) = (purchases(client).await.len(), world.earned().await);
+    broken_off(client, silent_url, "asking the seller").await;
+    // The seller is let go.
+    let (mut connection, _) = silent.accept().await.unwrap();
+    let gone = tokio::time::timeout(PATIENCE, connection.read_to_end(&mut Vec::new())).await;
+    assert!(gone.is_ok(), "{}: the call goes on", client.who);
+    assert_eq!(purchases(client).await.len(), bought, "{}: nothing was begun", client.who);
+    broken_off(client, &world.at("/later"), "paying $0.004").await;
+    let paid = settled(client).await;
+    assert_eq!((paid.len(), world.earned().await), (bought + 1, earned + 4_000), "{}", client.who);
 }
 
 async fn purchases(client: &mut Client) -> Vec<Value> {

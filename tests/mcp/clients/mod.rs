@@ -15,13 +15,24 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
+use tokio::net::TcpListener;
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 use crate::http::{self, Server};
+use crate::session::allow_hosts;
 use crate::world::programs::{node, python};
 use crate::world::{FARTHING, World};
 
 const PATIENCE: Duration = Duration::from_secs(60);
+
+const ROUTES: &str = r#"
+  - {match: "GET /weather/{city}", price: "$0.002"}
+  - {match: "GET /later", price: "$0.004"}
+  - {match: "POST /echo", price: "$0.01"}
+"#;
+
+const POLICY: &str = "version: 1\npayments:\n  max: \"$1\"\n  approve_above: \"$0.005\"\n  \
+    budgets: [{name: ever, max: \"$100\", per: lifetime}]\n";
 
 /// An SDK, and the newest revision of MCP or the one that it has without being asked for another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,12 +50,66 @@ enum Over {
     Http,
 }
 
-const SDKS: [Sdk; 5] =
-    [Sdk::TypeScript1, Sdk::TypeScript2, Sdk::TypeScript2Newest, Sdk::Python, Sdk::PythonNewest];
+/// A wallet that asks a person about what costs more than half a cent, and whom its agents may call.
+struct Stage {
+    world: World,
+    /// A seller that never answers.
+    silent: TcpListener,
+    silent_url: String,
+}
 
-/// Every SDK over every transport.
-fn every() -> impl Iterator<Item = (Sdk, Over)> {
-    SDKS.into_iter().flat_map(|sdk| [(sdk, Over::Stdio), (sdk, Over::Http)])
+impl Stage {
+    async fn set() -> Self {
+        let world = World::selling(ROUTES, "").await;
+        world.wallet.policy(POLICY);
+        let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let host = silent.local_addr().unwrap().to_string();
+        let index = use_all::index(world.at("/weather/{city}")).await;
+        allow_hosts(&world.wallet, &[world.url.trim_start_matches("http://"), &host, &index]);
+        let config = world.wallet.home.join("config.yaml");
+        let text = std::fs::read_to_string(&config).unwrap();
+        std::fs::write(config, format!("{text}indexes: [\"http://{index}\"]\n")).unwrap();
+        Self { world, silent, silent_url: format!("http://{host}/") }
+    }
+}
+
+/// All that a client on this SDK has to manage, over both transports.
+async fn everything_with(sdk: Sdk) {
+    let stage = Stage::set().await;
+    for over in [Over::Stdio, Over::Http] {
+        let mut client = Client::start(&stage.world, sdk, over).await;
+        use_all::everything(&mut client, &stage.world).await;
+        approve::its_user_is_asked_and_decides(&mut client, &stage.world).await;
+        cancel::what_it_breaks_off_is_not_begun_or_is_recorded(&mut client, &stage).await;
+        use_all::it_is_told_of_mistakes(&mut client, &stage.world).await;
+        client.leave().await;
+    }
+    stage.world.wallet.assert_whole().await;
+}
+
+#[tokio::test]
+async fn version_1_of_the_typescript_sdk() {
+    everything_with(Sdk::TypeScript1).await;
+}
+
+#[tokio::test]
+async fn version_2_of_the_typescript_sdk() {
+    everything_with(Sdk::TypeScript2).await;
+}
+
+#[tokio::test]
+async fn the_typescript_sdk_in_the_newest_revision() {
+    everything_with(Sdk::TypeScript2Newest).await;
+}
+
+#[tokio::test]
+async fn the_python_sdk() {
+    everything_with(Sdk::Python).await;
+}
+
+#[tokio::test]
+async fn the_python_sdk_in_the_newest_revision() {
+    everything_with(Sdk::PythonNewest).await;
 }
 
 impl Sdk {

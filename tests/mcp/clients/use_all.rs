@@ -6,12 +6,11 @@ use axum::http::StatusCode;
 use axum::response::IntoResponse as _;
 use serde_json::{Value, json};
 
-use super::{Client, every};
-use crate::session::allow_hosts;
+use super::Client;
 use crate::world::World;
 
-/// An index that lists one API, on the same host as the API's own description.
-async fn index(listed: String) -> String {
+/// An index that lists one API; its host.
+pub(super) async fn index(listed: String) -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let host = listener.local_addr().unwrap().to_string();
     let router = Router::new().fallback(move |request: Request| {
@@ -31,32 +30,15 @@ async fn index(listed: String) -> String {
     host
 }
 
-async fn world() -> World {
-    let world = World::start().await;
-    let index = index(world.at("/weather/{city}")).await;
-    allow_hosts(&world.wallet, &[world.url.trim_start_matches("http://"), &index]);
-    let config = world.wallet.home.join("config.yaml");
-    let text = std::fs::read_to_string(&config).unwrap();
-    std::fs::write(config, format!("{text}indexes: [\"http://{index}\"]\n")).unwrap();
-    world
+pub(super) async fn everything(client: &mut Client, world: &World) {
+    it_knows_the_server(client).await;
+    it_finds_and_checks(client, world).await;
+    it_pays_and_looks_back(client, world).await;
+    it_reads_and_is_prompted(client).await;
 }
 
-#[tokio::test]
-async fn every_client_uses_everything() {
-    let world = world().await;
-    for (sdk, over) in every() {
-        let mut client = Client::start(&world, sdk, over).await;
-        it_knows_the_server(&mut client, sdk.revision()).await;
-        it_finds_and_checks(&mut client, &world).await;
-        it_pays_and_looks_back(&mut client, &world).await;
-        it_reads_and_is_prompted(&mut client).await;
-        it_is_told_of_mistakes(&mut client, &world).await;
-        client.leave().await;
-    }
-    world.wallet.assert_whole().await;
-}
-
-async fn it_knows_the_server(client: &mut Client, revision: &str) {
+async fn it_knows_the_server(client: &mut Client) {
+    let revision = client.sdk.revision();
     let hello = client.ask("hello", json!({})).await;
     assert_eq!(
         (&hello["revision"], &hello["server"]["name"]),
@@ -145,7 +127,7 @@ async fn it_reads_and_is_prompted(client: &mut Client) {
     assert!(text.contains("at most $0.05"), "{}: {prompt}", client.who);
 }
 
-async fn it_is_told_of_mistakes(client: &mut Client, world: &World) {
+pub(super) async fn it_is_told_of_mistakes(client: &mut Client, world: &World) {
     let wrong = client.call("pay", json!({"url": world.at("/echo"), "max_amout": "$1"})).await;
     assert_eq!(wrong["structuredContent"]["error"]["code"], "bad_arguments", "{}: {wrong}", client.who);
     let refused = client.call("pay", json!({"url": world.at("/weather/x"), "max_amount": "$0.001"})).await;
