@@ -25,18 +25,18 @@ async fn called(client: &mut Client, world: &World, says: Value) -> Value {
 
 pub(super) async fn its_user_is_asked_and_decides(client: &mut Client, world: &World) {
     let earned = world.earned().await;
-    let closed = called(client, &world, json!({"action": "cancel"})).await;
+    let closed = called(client, world, json!({"action": "cancel"})).await;
     assert_eq!(closed["structuredContent"]["error"]["code"], "approval_needed", "{}: {closed}", client.who);
     assert_eq!(world.earned().await, earned, "{}", client.who);
     let yes = json!({"action": "accept", "content": {"approve": true}});
-    let paid = called(client, &world, yes).await;
+    let paid = called(client, world, yes).await;
     assert_eq!(
         (&paid["structuredContent"]["body"]["text"], world.earned().await),
         (&json!("hello"), earned + 10_000),
         "{}: {paid}",
         client.who
     );
-    let denied = called(client, &world, json!({"action": "decline"})).await;
+    let denied = called(client, world, json!({"action": "decline"})).await;
     assert_eq!(
         (&denied["structuredContent"]["error"]["denial"]["code"], world.earned().await),
         (&json!("approval_denied"), earned + 10_000),
