@@ -20,5 +20,6 @@ mod rpc_faults;
 mod send;
 mod slow_network;
 mod standing;
+mod tls;
 mod ui;
 mod world;

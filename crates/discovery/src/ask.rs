@@ -50,18 +50,14 @@ pub(crate) struct NoAnswer {
 
 impl Asker {
     pub(crate) fn new(config: Config) -> Result<Self, SetupError> {
-        // The first caller in a process chooses; a second choice of the same provider changes nothing.
-        drop(rustls::crypto::ring::default_provider().install_default());
-        let builder = || {
-            let client = reqwest::Client::builder()
-                .redirect(reqwest::redirect::Policy::none())
-                .referer(false)
-                .user_agent(concat!("farthing/", env!("CARGO_PKG_VERSION")));
-            config.reach.bound(client)
+        let builder = || -> Result<_, SetupError> {
+            let client = farthing_http::caller().map_err(|why| SetupError::Http(causes(&why)))?;
+            let agent = concat!("farthing/", env!("CARGO_PKG_VERSION"));
+            Ok(config.reach.bound(client.referer(false).user_agent(agent)))
         };
         let failed = |error: reqwest::Error| SetupError::Http(causes(&error));
-        let http = builder().build().map_err(failed)?;
-        let direct = builder().no_proxy().tls_certs_only([]).build().map_err(failed)?;
+        let http = builder()?.build().map_err(failed)?;
+        let direct = builder()?.no_proxy().build().map_err(failed)?;
         Ok(Self { http, direct, config })
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use farthing_ambient::is_this_machine;
+use farthing_ambient::{causes, is_this_machine};
 use farthing_money::{Asset, BaseUnits};
 use serde_json::{Value, json};
 use url::Url;
@@ -52,7 +52,8 @@ async fn call(endpoint: &Url, method: &str, params: Value) -> Result<Value, Fail
     let failed = |error: reqwest::Error| {
         Failure::new(Code::Unreachable, format!("the local chain does not answer: {}", error.without_url()))
     };
-    let client = reqwest::Client::builder().timeout(Duration::from_secs(10)).build().map_err(failed)?;
+    let client = farthing_http::caller().map_err(|error| Failure::new(Code::Unexpected, causes(&error)))?;
+    let client = client.timeout(Duration::from_secs(10)).build().map_err(failed)?;
     let body = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
     let mut answer: Value = client
         .post(endpoint.clone())

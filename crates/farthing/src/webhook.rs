@@ -77,11 +77,8 @@ impl Webhook {
     }
 
     async fn post(&self, body: String, second: i64) -> Result<(), String> {
-        let client = reqwest::Client::builder()
-            .timeout(PATIENCE)
-            .redirect(reqwest::redirect::Policy::none())
-            .build()
-            .map_err(|error| causes(&error))?;
+        let client = farthing_http::caller().map_err(|error| causes(&error))?;
+        let client = client.timeout(PATIENCE).build().map_err(|error| causes(&error))?;
         let signature = signature(&self.secret, second, &body);
         let sent = client
             .post(self.url.clone())

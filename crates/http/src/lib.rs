@@ -1,7 +1,7 @@
 //! What Farthing's HTTP servers and clients share.
 //!
 //! What this crate is for: a server whose connections are bounded in number, size and time, for any tower service; and
-//! the way out for hyper's client, over TLS by the system's trusted roots; and the bounds of that way ([`Reach`]).
+//! the way out for hyper's and reqwest's clients, over TLS by the system's trusted roots; and the bounds of that way ([`Reach`]).
 //!
 //! What it promises:
 //! - Nobody holds a connection without using it: who sends no request, stops asking or stops reading loses it, over
@@ -41,12 +41,14 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod caller;
 mod client;
 mod hops;
 mod reach;
 mod server;
 mod turn;
 
+pub use caller::caller;
 pub use client::{TlsError, connector};
 pub use hops::remove_hop_by_hop;
 pub use reach::{OutOfReach, Reach};

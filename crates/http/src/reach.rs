@@ -310,8 +310,7 @@ mod tests {
     async fn a_name_that_leads_inside_is_not_connected_to() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        drop(rustls::crypto::ring::default_provider().install_default());
-        let client = Reach::public().bound(reqwest::Client::builder()).build().unwrap();
+        let client = Reach::public().bound(crate::caller().unwrap()).build().unwrap();
         let asked = client.get(format!("http://localhost:{port}/")).send();
         let error = tokio::select! {
             answer = asked => answer.unwrap_err(),

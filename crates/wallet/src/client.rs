@@ -134,20 +134,15 @@ impl Client {
     /// # Errors
     /// [`FetchError::Setup`] when the platform's certificates cannot be used.
     pub fn new(wallet: Arc<dyn Wallet>, config: ClientConfig) -> Result<Self, FetchError> {
-        // The first caller in a process chooses; a second choice of the same provider changes nothing.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let builder = || {
-            config
-                .reach
-                .bound(reqwest::Client::builder())
-                .redirect(reqwest::redirect::Policy::none())
-                .user_agent(concat!("farthing/", env!("CARGO_PKG_VERSION")))
-                .connect_timeout(connect_timeout(&config))
-                .read_timeout(config.timeout)
+        let builder = || -> Result<_, FetchError> {
+            let client = farthing_http::caller().map_err(|why| FetchError::Setup(causes(&why)))?;
+            let client = client.user_agent(concat!("farthing/", env!("CARGO_PKG_VERSION")));
+            let client = client.connect_timeout(connect_timeout(&config)).read_timeout(config.timeout);
+            Ok(config.reach.bound(client))
         };
         let failed = |error: reqwest::Error| FetchError::Setup(causes(&error));
-        let http = builder().build().map_err(failed)?;
-        let direct = builder().no_proxy().tls_certs_only([]).build().map_err(failed)?;
+        let http = builder()?.build().map_err(failed)?;
+        let direct = builder()?.no_proxy().build().map_err(failed)?;
         Ok(Self { wallet, http, direct, config, observer: None, passing: TaskTracker::new() })
     }
 

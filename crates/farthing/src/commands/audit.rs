@@ -143,10 +143,8 @@ async fn print_otlp(ledger: &Ledger, after: i64, output: Output) -> Result<(), F
 
 /// Sends the record to a collector, a page at a time. What was accepted is told when one is refused.
 async fn send(ledger: &Ledger, after: i64, to: &str, output: Output) -> Result<(), Failure> {
-    let client = reqwest::Client::builder()
-        .timeout(Duration::from_secs(30))
-        .redirect(reqwest::redirect::Policy::none())
-        .build();
+    let client = farthing_http::caller().map_err(|error| Failure::new(Code::Unexpected, causes(&error)))?;
+    let client = client.timeout(Duration::from_secs(30)).build();
     let client = client.map_err(|error| Failure::new(Code::Unexpected, causes(&error)))?;
     let (mut sent, mut last) = (0, after);
     let done = pages(ledger, after, async |rows| {

@@ -76,20 +76,18 @@ impl Rpc {
                 config.network
             )));
         }
-        // Fails only where a provider is installed already, which is what is wanted.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let mut builder = reqwest::Client::builder();
+        let unusable = |why| RailError::Configuration(format!("no HTTP client: {why}"));
+        let mut builder = farthing_http::caller().map_err(|why| unusable(why.to_string()))?;
         if config.endpoints.iter().all(is_this_machine) {
             // What is meant for a node of this machine must not leave it through a proxy of the environment.
             builder = builder.no_proxy();
         }
         let http = builder
             .connect_timeout(config.connect_timeout)
-            .redirect(reqwest::redirect::Policy::none())
             .tcp_nodelay(true)
             .user_agent("farthing")
             .build()
-            .map_err(|error| RailError::Configuration(format!("no HTTP client: {}", error.without_url())))?;
+            .map_err(|why| unusable(why.without_url().to_string()))?;
         Ok(Self {
             network: config.network.clone(),
             chain_id,

@@ -107,11 +107,7 @@ async fn date(endpoint: &Url) -> Option<i64> {
     if endpoint.scheme() != "https" {
         return None;
     }
-    let client = reqwest::Client::builder()
-        .redirect(reqwest::redirect::Policy::none())
-        .timeout(PATIENCE)
-        .build()
-        .ok()?;
+    let client = farthing_http::caller().ok()?.timeout(PATIENCE).build().ok()?;
     let answer = client.head(endpoint.clone()).send().await.ok()?;
     let date = answer.headers().get(http::header::DATE)?.to_str().ok()?;
     let theirs = jiff::fmt::rfc2822::parse(date).ok()?.timestamp();
