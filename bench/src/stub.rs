@@ -12,23 +12,29 @@ pub(crate) async fn start() -> Result<u16, Failure> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let port = listener.local_addr()?.port();
     let app = Router::new()
-        .route("/verify", post(|_: String| async { Json(verified()) }))
-        .route("/settle", post(|_: String| async { Json(settled()) }))
+        .route("/verify", post(|asked: String| async move { Json(verified(payer(&asked))) }))
+        .route("/settle", post(|asked: String| async move { Json(settled(payer(&asked))) }))
         .route("/supported", get(|| async { Json(supported()) }));
     tokio::spawn(async move { axum::serve(listener, app).await });
     Ok(port)
 }
 
-fn verified() -> Value {
-    json!({ "isValid": true, "payer": buyer::address() })
+/// Whose authorization was asked about. Looked for in the text: reading all of the JSON would be measured too.
+fn payer(asked: &str) -> &str {
+    let from = asked.split_once(r#""from":""#).map_or("", |(_, from)| from);
+    from.split_once('"').map_or("", |(address, _)| address)
 }
 
-fn settled() -> Value {
+fn verified(payer: &str) -> Value {
+    json!({ "isValid": true, "payer": payer })
+}
+
+fn settled(payer: &str) -> Value {
     json!({
         "success": true,
         "transaction": format!("0x{}", "5e".repeat(32)),
         "network": "eip155:84532",
-        "payer": buyer::address(),
+        "payer": payer,
     })
 }
 
