@@ -6,10 +6,12 @@ use http::{HeaderMap, StatusCode, Version};
 
 use super::config::Anonymous;
 use super::problem::Problem;
+use super::target::Form;
 use super::token::{self, Shown, TokenFile};
 use crate::names::Names;
 
-/// Every browser of these years says with each request which site it is made for.
+/// Browsers say with it which site a request is made for. They do so to addresses that they trust, which those of this
+/// machine are; pages elsewhere can't come here, as only this machine's own names are answered to without a token.
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// What is asked of each request.
@@ -51,25 +53,30 @@ impl Door {
         Ok(())
     }
 
-    /// Takes the token out of the headers, and says whose it is.
-    pub(super) fn caller(&self, headers: &mut HeaderMap) -> Result<Caller, Problem> {
+    /// Takes the token out of the headers, and says whose it is. `form` is how the address was given: who asks a proxy is
+    /// told in a proxy's words.
+    pub(super) fn caller(&self, headers: &mut HeaderMap, form: Form) -> Result<Caller, Problem> {
+        let status = match form {
+            Form::Path => StatusCode::UNAUTHORIZED,
+            Form::Absolute => StatusCode::PROXY_AUTHENTICATION_REQUIRED,
+        };
         let known = match token::take(headers)? {
-            Shown::Nothing => return self.anonymous(),
+            Shown::Nothing => return self.anonymous(status),
             Shown::Wrong => None,
             Shown::Token(token) => self.tokens.find(&token),
         };
         let known = known.ok_or_else(|| {
-            Problem::new(StatusCode::UNAUTHORIZED, "unknown_token", "the token is not known here")
+            Problem::new(status, "unknown_token", "the token is not known here")
                 .hint("`farthing proxy tokens list` shows the known ones, `farthing proxy tokens add AGENT` makes one")
         })?;
         Ok(Caller { agent: Some(known.agent), session: format!("proxy-{}-{}", self.run, known.id) })
     }
 
-    fn anonymous(&self) -> Result<Caller, Problem> {
+    fn anonymous(&self, status: StatusCode) -> Result<Caller, Problem> {
         let Some(anonymous) = &self.anonymous else {
-            return Err(Problem::new(StatusCode::UNAUTHORIZED, "no_token", "the request shows no token").hint(
+            return Err(Problem::new(status, "no_token", "the request shows no token").hint(
                 "`farthing proxy tokens add AGENT` makes one; send it as the API key or as `Authorization: Bearer fth_…`; \
-                 beside an API key of the seller's, as `X-Farthing-Token: fth_…`",
+                 beside an API key of the seller's, as `X-Farthing-Token: fth_…`; in a proxy's address as http://x:fth_…@HOST:PORT",
             ));
         };
         Ok(Caller { agent: anonymous.agent.clone(), session: format!("proxy-{}", self.run) })
@@ -126,12 +133,15 @@ mod tests {
     #[test]
     fn nobody_is_somebody_only_where_that_is_wanted() {
         let nobody = || HeaderMap::new();
-        assert_eq!(door(None).caller(&mut nobody()).map_err(|problem| problem.code), Err("no_token"));
+        let refused =
+            |form| door(None).caller(&mut nobody(), form).map_err(|problem| (problem.status, problem.code));
+        assert_eq!(refused(Form::Path), Err((StatusCode::UNAUTHORIZED, "no_token")));
+        assert_eq!(refused(Form::Absolute), Err((StatusCode::PROXY_AUTHENTICATION_REQUIRED, "no_token")));
         let open = door(Some(Anonymous { agent: Some("guest".to_owned()) }));
         let caller = Caller { agent: Some("guest".to_owned()), session: "proxy-r1".to_owned() };
-        assert_eq!(open.caller(&mut nobody()).unwrap(), caller);
+        assert_eq!(open.caller(&mut nobody(), Form::Path).unwrap(), caller);
         let mut wrong = HeaderMap::new();
         wrong.insert("x-farthing-token", "guess".parse().unwrap());
-        assert_eq!(open.caller(&mut wrong).map_err(|problem| problem.code), Err("unknown_token"));
+        assert_eq!(open.caller(&mut wrong, Form::Path).map_err(|problem| problem.code), Err("unknown_token"));
     }
 }

@@ -10,11 +10,13 @@ use hyper::body::Incoming;
 use url::Url;
 
 use super::door::Caller;
-use super::headers::{self, Wishes};
+use super::headers::{self, Way, Wishes};
 use super::problem::Problem;
 use super::reply::{self, Reply};
+use super::serve::Served;
 use super::server::Inner;
 use super::target::{self, Asked, Target};
+use super::token;
 use crate::mcp::record;
 
 /// Under which names refused calls stand in the record.
@@ -47,19 +49,21 @@ impl Inner {
         body: Incoming,
         target: Target,
     ) -> Result<Response<Reply>, Problem> {
-        let caller = self.door.caller(&mut parts.headers)?;
+        let token_travels = token::travels(&parts.headers);
+        let caller = self.door.caller(&mut parts.headers, target.form)?;
         let wishes = headers::for_seller(&mut parts.headers)?;
         let request = Request { headers: parts.headers, ..target.request };
         let (method, url) = (request.method.clone(), request.url.clone());
-        let mut passed = match self.pass(request, body, &wishes, &caller).await {
-            Ok(passed) => passed,
+        let mut served = match self.pass(request, body, &wishes, &caller).await {
+            Ok(served) => served,
             Err(problem) => {
                 self.refused(&method, &url, &caller, &problem).await;
                 return Err(problem);
             }
         };
-        headers::for_caller(&mut passed.headers, &url, target.form, wishes.credentials);
-        respond(passed)
+        let way = Way { form: target.form, credentials: wishes.credentials, token_travels };
+        headers::for_caller(&mut served.passed.headers, &url, way);
+        respond(served)
     }
 
     async fn pass(
@@ -68,17 +72,16 @@ impl Inner {
         body: Incoming,
         wishes: &Wishes,
         caller: &Caller,
-    ) -> Result<Passed, Problem> {
+    ) -> Result<Served, Problem> {
         self.permit(&request, caller).await?;
-        let kept = self.bodies.read(body).await?;
+        let body = self.bodies.read(body).await?;
         let limits = CallLimits {
             max_amount: wishes.max_price,
             agent: caller.agent.clone(),
             session: Some(caller.session.clone()),
             ..CallLimits::default()
         };
-        let request = Request { body: kept.bytes.clone(), ..request };
-        Ok(self.client.pass(request, limits).await?)
+        Ok(self.serve(Request { body, ..request }, limits, caller).await?)
     }
 
     /// Whether the caller may call there at all, free or not. No connection is made before.
@@ -142,15 +145,16 @@ fn denial(problem: &Problem) -> Option<Denial> {
     }
 }
 
-fn respond(passed: Passed) -> Result<Response<Reply>, Problem> {
+fn respond(served: Served) -> Result<Response<Reply>, Problem> {
+    let Served { passed, serving, resent } = served;
     let Passed { status, mut headers, body, payment } = passed;
     if let (PassedBody::Kept, Some(payment)) = (&body, &payment) {
         return Err(payment_refused(payment));
     }
     if let Some(payment) = &payment {
-        headers::tell_payment(&mut headers, status, payment);
+        headers::tell_payment(&mut headers, status, payment, resent);
     }
-    let mut response = Response::new(reply::streamed(body));
+    let mut response = Response::new(reply::streamed(status, body, serving));
     *response.status_mut() = status;
     *response.headers_mut() = headers;
     Ok(response)

@@ -15,6 +15,7 @@ use hyper::body::Incoming;
 use tokio::net::TcpListener;
 
 use super::body::Bodies;
+use super::bought::Bought;
 use super::config::{Notify, ProxyConfig, ProxyError};
 use super::door::Door;
 use crate::guard::PolicyFile;
@@ -36,6 +37,7 @@ impl fmt::Debug for Proxy {
 pub(super) struct Inner {
     pub(super) door: Door,
     pub(super) bodies: Bodies,
+    pub(super) bought: Bought,
     pub(super) client: Client,
     pub(super) policy: Arc<PolicyFile>,
     pub(super) ledger: Ledger,
@@ -65,6 +67,7 @@ impl Proxy {
         let inner = Inner {
             door,
             bodies: Bodies::new(config.max_request_bytes),
+            bought: Bought::default(),
             client: config.client,
             policy: config.policy,
             ledger: config.ledger,
