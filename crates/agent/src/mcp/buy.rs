@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::OnceLock;
 
-use farthing_ledger::{Outcome, PurchaseId};
+use farthing_ledger::{Outcome, Purchase, PurchaseId};
 use farthing_wallet::{CallLimits, Fetched, Observer, Request, Step, has_answer};
 use rmcp::RoleServer;
 use rmcp::model::{JsonObject, ProgressNotificationParam, ProgressToken};
@@ -61,18 +61,26 @@ pub(super) async fn fetch_again(
     context: &RequestContext<RoleServer>,
 ) -> Result<Answer, Trouble> {
     let purchase = desk.purchase(id).await?;
+    again(desk, &purchase, context).await.map_err(|trouble| trouble.about(&purchase))
+}
+
+async fn again(
+    desk: &Arc<Desk>,
+    purchase: &Purchase,
+    context: &RequestContext<RoleServer>,
+) -> Result<Answer, Trouble> {
     let terms = &purchase.terms;
     let kept =
         purchase.response.as_ref().and_then(|response| Some((response, response.body_file.as_deref()?)));
     let host = Request::get(&terms.url).map(|request| request.host()).unwrap_or_default();
-    if let Some((response, file)) = kept.filter(|_| has_answer(&purchase)) {
+    if let Some((response, file)) = kept.filter(|_| has_answer(purchase)) {
         let path = desk.config.bodies.path(file);
         let shown =
             content::show_file(&path, response.body_bytes, response.content_type.clone(), &host).await?;
         let called = Called {
             status: response.status,
             body: shown.body,
-            payment: Some(Payment::recorded(&purchase)),
+            payment: Some(Payment::recorded(purchase)),
             budgets: Vec::new(),
             note: Some("out of the wallet's folder; nothing was paid for it again".to_owned()),
         };
@@ -80,12 +88,12 @@ pub(super) async fn fetch_again(
     }
     if terms.method == Request::MCP {
         let why = "no whole answer is kept of this call of an MCP server's tool";
-        return Err(Trouble::new(Code::NotFound, why));
+        return Err(Trouble::unpaid(Code::NotFound, why));
     }
     let request =
         Request::new(terms.method.parse().map_err(|_| unreadable(&purchase.terms.id))?, &terms.url)?;
     if request.digest() != terms.request_digest {
-        return Err(Trouble::new(
+        return Err(Trouble::unpaid(
             Code::NotFound,
             "no whole answer is kept, and the call had a body, which is not kept",
         )
@@ -97,14 +105,17 @@ pub(super) async fn fetch_again(
 }
 
 fn unreadable(id: &PurchaseId) -> Trouble {
-    Trouble::new(Code::Failed, format!("the record of purchase {id} cannot be read"))
+    Trouble::unpaid(Code::Failed, format!("the record of purchase {id} cannot be read"))
 }
 
 /// The answer for the agent, with the body shown.
 async fn called(desk: &Desk, fetched: Fetched, host: &str) -> Result<Answer, Trouble> {
     let Fetched { status, headers, body, payment } = fetched;
     let content_type = headers.get("content-type").and_then(|kind| kind.to_str().ok()).map(str::to_owned);
-    let shown = content::show(desk, body, content_type, host).await?;
+    let shown = content::show(desk, body, content_type, host).await.map_err(|trouble| match &payment {
+        Some(paid) => trouble.after(paid),
+        None => trouble,
+    })?;
     let note = note(
         status,
         headers.get("location").and_then(|place| place.to_str().ok()),
@@ -188,7 +199,7 @@ async fn work(
         tokio::select! {
             biased;
             done = &mut task => {
-                let done = done.map_err(|error| Trouble::new(Code::Failed, error.to_string()))?;
+                let done = done.map_err(|error| ended(&error, watch.sent.get()))?;
                 return done.map_err(Trouble::from);
             }
             Some(step) = steps.recv() => progress.tell(step).await,
@@ -196,11 +207,20 @@ async fn work(
                 // What is out goes on without us, and is recorded.
                 let Some(purchase) = watch.sent.get() else {
                     task.abort();
-                    return Err(Trouble::new(Code::Cancelled, "the call was cancelled; nothing was paid"));
+                    return Err(Trouble::unpaid(Code::Cancelled, "the call was cancelled"));
                 };
-                return Err(Trouble::new(Code::Cancelled, "the call was cancelled after its payment was sent").sent(purchase));
+                return Err(Trouble::unpaid(Code::Cancelled, "the call was cancelled after its payment was sent").sent(purchase));
             }
         }
+    }
+}
+
+/// The task itself came to an end, maybe with a payment out.
+fn ended(error: &tokio::task::JoinError, sent: Option<&PurchaseId>) -> Trouble {
+    let trouble = Trouble::unpaid(Code::Failed, error.to_string());
+    match sent {
+        Some(purchase) => trouble.sent(purchase),
+        None => trouble,
     }
 }
 

@@ -15,8 +15,8 @@ use tokio::io::AsyncReadExt as _;
 
 use super::desk::Desk;
 use super::output::Body;
-use super::record;
 use super::trouble::{Code, Trouble};
+use crate::record;
 
 /// The longest text that is shown whole.
 const WHOLE_TEXT_BYTES: u64 = 32 << 10;
@@ -64,7 +64,7 @@ pub(super) async fn show_file(
     content_type: Option<String>,
     from: &str,
 ) -> Result<Shown, Trouble> {
-    let failed = |error: io::Error| Trouble::new(Code::Failed, format!("{}: {error}", path.display()));
+    let failed = |error: io::Error| Trouble::unpaid(Code::Failed, format!("{}: {error}", path.display()));
     let file = tokio::fs::File::open(path).await.map_err(failed)?;
     let wanted = match kind(content_type.as_deref()) {
         Kind::Image | Kind::Sound if bytes <= MEDIA_BYTES => MEDIA_BYTES,
@@ -99,8 +99,7 @@ async fn show_stream(
             None => break true,
             Some(Ok(chunk)) => head.extend_from_slice(&chunk),
             Some(Err(why)) => {
-                return Err(Trouble::new(Code::Unreachable, format!("the answer broke off: {why}"))
-                    .hint("nothing was paid"));
+                return Err(Trouble::unpaid(Code::Unreachable, format!("the answer broke off: {why}")));
             }
         }
         if head.len() as u64 > WHOLE_TEXT_BYTES {
@@ -124,7 +123,7 @@ async fn keep_free(
     body: impl Stream<Item = Result<Bytes, String>>,
 ) -> Result<KeptBody, Trouble> {
     let failed = |error: &dyn std::error::Error| {
-        Trouble::new(Code::Failed, format!("the body could not be kept: {error}"))
+        Trouble::unpaid(Code::Failed, format!("the body could not be kept: {error}"))
     };
     let id = record::id(&*desk.config.clock, &*desk.config.entropy).map_err(|error| failed(&error))?;
     let draft =

@@ -208,7 +208,7 @@ fn parse_header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), Tr
 }
 
 fn bad(message: impl Into<String>) -> Trouble {
-    Trouble::new(Code::BadArguments, message)
+    Trouble::unpaid(Code::BadArguments, message)
 }
 
 #[cfg(test)]
@@ -218,7 +218,7 @@ mod tests {
 
     fn call(arguments: Value) -> Result<Request, Trouble> {
         let arguments: CallArgs = serde_json::from_value(arguments)
-            .map_err(|error| Trouble::new(Code::BadArguments, error.to_string()))?;
+            .map_err(|error| Trouble::unpaid(Code::BadArguments, error.to_string()))?;
         arguments.request()
     }
 

@@ -2,14 +2,14 @@
 
 use farthing_policy::Clearance;
 use farthing_protocol::{Challenge, Offer};
-use farthing_wallet::{Appraisal, FetchError, Probe, Verdict, WalletError};
+use farthing_wallet::{Appraisal, Fault, FaultKind, FetchError, Probe, Verdict, WalletError};
 
 use super::answer::Answer;
 use super::desk::Desk;
 use super::input::CallArgs;
 use super::output::{Budget, Checked, Offered};
 use super::paid_tool::PaidTool;
-use super::trouble::{Code, Trouble};
+use super::trouble::Trouble;
 
 /// What one call would cost now, and what the policy would say of it.
 pub(super) async fn check(desk: &Desk, args: &CallArgs) -> Result<Answer, Trouble> {
@@ -38,13 +38,14 @@ pub(super) async fn check(desk: &Desk, args: &CallArgs) -> Result<Answer, Troubl
 fn priced(challenge: &Challenge, appraisal: &Appraisal, refused: Option<FetchError>) -> Checked {
     let refused = refused.map(Trouble::from).or_else(|| refusal(appraisal));
     let chosen = chosen(appraisal);
+    let needs_approval = chosen.is_some_and(|clearance| clearance.approval.is_some());
     let description = challenge.offers.iter().find_map(|offer| offer.description.clone());
     Checked {
         priced: true,
         status: 402,
-        allowed: refused.is_none(),
+        allowed: refused.is_none() && !needs_approval,
         price: chosen.map(|clearance| clearance.value.to_string()),
-        needs_approval: chosen.is_some_and(|clearance| clearance.approval.is_some()),
+        needs_approval,
         offers: offers(appraisal),
         refused,
         budgets: Budget::all(&appraisal.used),
@@ -66,7 +67,7 @@ fn refusal(appraisal: &Appraisal) -> Option<Trouble> {
     }
     Some(match appraisal.only_denial() {
         Some(denial) => denial.clone().into(),
-        None => Trouble::new(Code::Unpayable, "none of the offers can be paid; each says why"),
+        None => Fault::unpaid(FaultKind::Unpayable, "none of the offers can be paid; each says why").into(),
     })
 }
 

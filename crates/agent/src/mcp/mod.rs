@@ -26,7 +26,7 @@ mod look;
 mod output;
 mod paid_tool;
 mod prompts;
-pub(crate) mod record;
+mod record;
 mod resources;
 mod server;
 mod tools;

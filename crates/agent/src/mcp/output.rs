@@ -103,7 +103,7 @@ pub(super) struct Budget {
 pub(super) struct Checked {
     /// Whether payment is asked for.
     pub(super) priced: bool,
-    /// Whether `pay` would go through now, as far as can be known.
+    /// Whether `pay` would go through now, as far as can be known, without asking anybody.
     pub(super) allowed: bool,
     /// The status of the answer without payment.
     pub(super) status: u16,
@@ -113,7 +113,7 @@ pub(super) struct Checked {
     /// The price of the offer that would be paid, in dollars.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) price: Option<String>,
-    /// Whether a person would have to approve it first.
+    /// Whether a person has to approve it, unless they have.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(super) needs_approval: bool,
     /// Every way in which the seller takes payment.

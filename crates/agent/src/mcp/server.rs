@@ -85,7 +85,7 @@ impl AgentServer {
             "budget" => read::<NoArgs>(arguments).map(|_| books::budget(desk))?.await?,
             "history" => books::history(desk, &read::<HistoryArgs>(arguments)?).await?,
             "fund" => read::<NoArgs>(arguments).map(|_| books::fund(desk))?,
-            _ => return Err(Trouble::new(Code::BadArguments, format!("there is no tool `{name}`"))),
+            _ => return Err(Trouble::unpaid(Code::BadArguments, format!("there is no tool `{name}`"))),
         };
         Ok(done(answer))
     }
@@ -127,7 +127,7 @@ fn text(arguments: &JsonObject) -> String {
 /// Strictly: an argument that is not known, or of another type, is an error and never left out.
 fn read<T: DeserializeOwned>(arguments: &JsonObject) -> Result<T, Trouble> {
     serde_json::from_value(Value::Object(arguments.clone()))
-        .map_err(|error| Trouble::new(Code::BadArguments, format!("the arguments: {error}")))
+        .map_err(|error| Trouble::unpaid(Code::BadArguments, format!("the arguments: {error}")))
 }
 
 impl ServerHandler for AgentServer {

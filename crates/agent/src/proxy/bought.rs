@@ -2,14 +2,15 @@
 //!
 //! A call whose answer went out whole is done with: an equal one is a new wish, and paid for anew. One that failed, that
 //! broke off, or whose caller left before its end is owed: the next equal call of the same caller gets what is paid for.
-//! So does a call with the `Idempotency-Key` of an earlier one, which says that it is the same.
+//! So does a call with the `Idempotency-Key` of an earlier one, which says that it is the same. One with another key says
+//! that it is not.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use farthing_ledger::PurchaseId;
 use farthing_wallet::{Ending, Request, UnderWay};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderName, StatusCode};
 use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 
@@ -17,15 +18,14 @@ use super::door::Caller;
 
 /// For how long a purchase is remembered, since its end and since its caller left: longer than clients wait before they
 /// try again, and not so long that they would get what is out of date.
-const REMEMBERED: Duration = Duration::from_secs(300);
+pub(super) const REMEMBERED: Duration = Duration::from_secs(300);
 /// How many purchases are remembered whose calls have ended.
 const MOST: usize = 256;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// Headers that differ from one try to the next. In all others the tries of one call are equal: they may name whom the
 /// answer is for.
-const PER_TRY: [HeaderName; 10] = [
-    IDEMPOTENCY_KEY,
+const PER_TRY: [HeaderName; 9] = [
     HeaderName::from_static("x-stainless-retry-count"),
     HeaderName::from_static("x-request-id"),
     HeaderName::from_static("x-client-request-id"),
@@ -42,7 +42,8 @@ const PER_TRY: [HeaderName; 10] = [
 pub(super) struct Wish {
     /// The same for equal requests of one caller.
     mark: [u8; 32],
-    key: Option<HeaderValue>,
+    /// It names itself.
+    keyed: bool,
 }
 
 impl Wish {
@@ -62,7 +63,7 @@ impl Wish {
             add(name.as_str().as_bytes());
             add(value.as_bytes());
         }
-        Self { mark: hasher.finalize().into(), key: request.headers.get(IDEMPOTENCY_KEY).cloned() }
+        Self { mark: hasher.finalize().into(), keyed: request.headers.contains_key(IDEMPOTENCY_KEY) }
     }
 }
 
@@ -96,11 +97,7 @@ enum Sent {
 impl Entry {
     /// Whether this is what is wished for: owed to somebody who left, or the same by its key.
     fn answers(&self, wish: &Wish) -> bool {
-        self.wish.mark == wish.mark && (self.serving == 0 || self.is_the_same_as(wish))
-    }
-
-    fn is_the_same_as(&self, wish: &Wish) -> bool {
-        self.wish.key.is_some() && self.wish.key == wish.key
+        self.wish.mark == wish.mark && (self.serving == 0 || wish.keyed)
     }
 
     fn is_over(&self, now: Instant) -> bool {
@@ -135,17 +132,14 @@ impl Bought {
     pub(super) fn claim(&self, wish: &Wish) -> Option<Claim> {
         let mut entries = self.entries();
         trim(&mut entries);
-        let mut found: Vec<_> = entries.iter_mut().filter(|entry| entry.answers(wish)).collect();
-        let same = found.iter().position(|entry| entry.is_the_same_as(wish));
-        let entry = found.swap_remove(same.or((!found.is_empty()).then_some(0))?);
+        let entry = entries.iter_mut().find(|entry| entry.answers(wish))?;
         entry.serving = entry.serving.saturating_add(1);
         entry.touched = Instant::now();
         let purchase = entry.purchase.clone();
         Some(Claim {
             ending: entry.ending.clone(),
             sent: entry.sent,
-            same: same.is_some(),
-            key: entry.wish.key.clone(),
+            keyed: wish.keyed,
             serving: Serving { bought: self.clone(), purchase, sent: Sent::Nothing, counts: false },
         })
     }
@@ -168,8 +162,7 @@ fn trim(entries: &mut Vec<Entry>) {
 pub(super) struct Claim {
     pub(super) ending: Ending,
     sent: Sent,
-    same: bool,
-    key: Option<HeaderValue>,
+    keyed: bool,
     pub(super) serving: Serving,
 }
 
@@ -182,15 +175,7 @@ impl Claim {
             Sent::Bytes(sent) => bytes.is_some_and(|bytes| sent >= bytes),
             Sent::All => true,
         };
-        whole && !self.same
-    }
-
-    /// The seller knows the first try by its key.
-    pub(super) fn with_its_key(&self, headers: &mut HeaderMap) {
-        headers.remove(IDEMPOTENCY_KEY);
-        if let Some(key) = &self.key {
-            headers.insert(IDEMPOTENCY_KEY, key.clone());
-        }
+        whole && !self.keyed
     }
 }
 

@@ -23,6 +23,7 @@ mod problem;
 mod reply;
 mod serve;
 mod server;
+mod strangers;
 mod target;
 mod token;
 

@@ -50,10 +50,8 @@ impl Inner {
         if let Some((passed, _)) = kept {
             return Ok(Some(Served { passed, serving: Some(claim.serving), resent: true }));
         }
-        let mut request = request.clone();
-        claim.with_its_key(&mut request.headers);
         let serving = claim.serving;
-        let call = match self.client.pass_again(request, serving.purchase()).await {
+        let call = match self.client.pass_again(request.clone(), serving.purchase()).await {
             // It is over: the chain, or somebody else, has had the last word on it.
             Err(FetchError::Wallet(WalletError::NotResumable { .. })) => {
                 serving.forget();

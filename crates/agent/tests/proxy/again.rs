@@ -141,9 +141,11 @@ async fn the_same_key_is_the_same_call_even_after_a_whole_answer() {
 #[tokio::test]
 async fn a_payment_that_is_refused_twice_stands_in_the_way_of_nothing() {
     let (seller, world) = selling(|_| answer("402 Payment Required", ASK)).await;
-    for all in [(1, 1), (2, 1), (3, 2)] {
+    let (owed, over) = ("the same call asks with the same payment", "calling again buys anew");
+    for (all, hint) in [((1, 1), owed), ((2, 1), over), ((3, 2), owed)] {
         let said = call(&world, &seller, "").await;
         assert!(said.starts_with("HTTP/1.1 424 ") && said.contains("payment_refused"), "{said}");
+        assert!(said.contains(hint), "{said}");
         assert_eq!(payments(&seller), all);
     }
 }
