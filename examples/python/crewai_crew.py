@@ -33,7 +33,6 @@ model = LLM(
     model=f"openai/{os.environ.get('MODEL', 'gpt-4o-mini')}",
     base_url=f"{PROXY}/{os.environ['MODEL_URL']}",
     api_key=TOKEN,
-    max_retries=0,
 )
 forecaster = Agent(
     role="forecaster",

@@ -30,7 +30,6 @@ model = ChatOpenAI(
     model=os.environ.get("MODEL", "gpt-4o-mini"),
     base_url=f"{PROXY}/{os.environ['MODEL_URL']}",
     api_key=TOKEN,
-    max_retries=0,
 )
 agent = create_agent(model, [weather])
 result = agent.invoke({"messages": [{"role": "user", "content": "What is the weather in berlin?"}]})

@@ -12,8 +12,7 @@ from openai import OpenAI
 MODEL = os.environ.get("MODEL", "gpt-4o-mini")
 QUESTION = [{"role": "user", "content": "What is a farthing?"}]
 
-# A failed call that was paid for is not simply made again: that would pay again.
-client = OpenAI(max_retries=0)
+client = OpenAI()
 
 raw = client.chat.completions.with_raw_response.create(model=MODEL, messages=QUESTION)
 print("answer:", raw.parse().choices[0].message.content)

@@ -82,7 +82,7 @@ async fn handle(State(api): State<Api>, request: Request<Body>) -> Response {
     if DOCUMENTS.contains(&&*path) {
         return StatusCode::NOT_FOUND.into_response();
     }
-    api.served.fetch_add(1, Ordering::SeqCst);
+    let before = api.served.fetch_add(1, Ordering::SeqCst);
     let leaked = request
         .headers()
         .keys()
@@ -95,6 +95,16 @@ async fn handle(State(api): State<Api>, request: Request<Body>) -> Response {
     }
     match path.as_str() {
         "/v1/chat/completions" => model::answer(request).await,
+        // Models with a bad day, for a client that tries again.
+        "/failing/chat/completions" if before == 0 => {
+            (StatusCode::INTERNAL_SERVER_ERROR, [("x-should-retry", "true")], "out of order").into_response()
+        }
+        "/breaking/chat/completions" if before == 0 => model::broken(),
+        "/failing/chat/completions" | "/breaking/chat/completions" => model::answer(request).await,
+        "/pondering/chat/completions" => {
+            tokio::time::sleep(Duration::from_millis(2500)).await;
+            model::answer(request).await
+        }
         "/events" => {
             let pieces = (1..=3).map(|n| format!("data: {n}\n\n")).collect();
             model::events(pieces, Duration::from_millis(300))

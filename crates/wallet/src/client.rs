@@ -199,11 +199,20 @@ impl Client {
     /// # Errors
     /// [`FetchError`]
     pub async fn resume(&self, request: Request, purchase: &PurchaseId) -> Result<Fetched, FetchError> {
-        self.check(&request)?;
-        self.refuse_plain_http(&request)?;
-        self.ready_to_keep().await?;
-        let authorization = self.wallet.resume(&request, purchase).await?;
+        let authorization = self.reopen(&request, purchase).await?;
         self.pay(&request, authorization).await
+    }
+
+    /// The payment that was signed for an earlier purchase, to be sent again.
+    pub(crate) async fn reopen(
+        &self,
+        request: &Request,
+        purchase: &PurchaseId,
+    ) -> Result<Authorization, FetchError> {
+        self.check(request)?;
+        self.refuse_plain_http(request)?;
+        self.ready_to_keep().await?;
+        Ok(self.wallet.resume(request, purchase).await?)
     }
 
     /// Asks for the price. Never pays.

@@ -50,7 +50,7 @@ pub use client::{Client, ClientConfig, Fetched, FetchedBody, PaidCall, Probe};
 pub use error::{FetchError, WalletError};
 pub use fault::{Fault, FaultKind, Money};
 pub use local::{LocalWallet, LocalWalletConfig};
-pub use pass::{PaidBody, Passed, PassedBody};
+pub use pass::{Begun, Ending, PaidBody, Passed, PassedBody, UnderWay};
 pub use progress::{Observer, Step};
 pub use request::Request;
 pub use transfer::Transfer;

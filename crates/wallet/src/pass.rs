@@ -1,23 +1,120 @@
-//! An answer that goes to its reader while it comes. What is paid for is kept all the same.
+//! An answer that goes to its reader while it comes. What is paid for is kept all the same, and can be had again.
 
+use std::path::PathBuf;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use farthing_ambient::causes;
+use farthing_ledger::PurchaseId;
 use futures::stream::{self, BoxStream};
 use futures::{Stream, StreamExt as _, TryStreamExt as _};
 use http::{HeaderMap, StatusCode};
 use reqwest::Response;
-use tokio::sync::{mpsc, oneshot};
+use tokio::fs::File;
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
+use tokio_util::io::ReaderStream;
 
-use crate::client::{Fetched, Opened, PaidCall};
+use crate::client::{Fetched, FetchedBody, Opened, PaidCall};
+use crate::pay::failed;
 use crate::{Authorization, CallLimits, Client, FetchError, Request};
 
 /// How many pieces wait for a slow reader. Then the seller waits too.
 const PIECES: usize = 8;
+/// The pieces in which a kept body is read.
+const PIECE_BYTES: usize = 64 << 10;
+
+/// What [`Client::pass`] has begun.
+#[derive(Debug)]
+pub enum Begun {
+    /// Nothing is asked for: this is the answer.
+    Free(Passed),
+    /// A payment is signed, and the call goes to its end by itself.
+    Paid(UnderWay),
+}
+
+/// A paid call whose answer is awaited.
+#[derive(Debug)]
+pub struct UnderWay {
+    purchase: PurchaseId,
+    head: oneshot::Receiver<Result<Passed, FetchError>>,
+    ending: Ending,
+}
+
+impl UnderWay {
+    /// The purchase as which it stands in the ledger.
+    #[must_use]
+    pub fn purchase(&self) -> &PurchaseId {
+        &self.purchase
+    }
+
+    /// How it ends, for whoever comes later.
+    #[must_use]
+    pub fn ending(&self) -> Ending {
+        self.ending.clone()
+    }
+
+    /// The answer when it begins.
+    ///
+    /// # Errors
+    /// [`FetchError`]: the payment has left the machine.
+    pub async fn head(self) -> Result<Passed, FetchError> {
+        let Self { purchase, head, .. } = self;
+        let ended = |_| FetchError::Lost { purchase, why: "the call's own task ended".to_owned() };
+        head.await.map_err(ended)?
+    }
+}
+
+/// How a paid call ends that is passed on.
+#[derive(Debug, Clone)]
+pub struct Ending(watch::Receiver<Option<End>>);
+
+#[derive(Debug, Clone)]
+struct End {
+    at: Instant,
+    /// The answer, if it is one and has come whole.
+    whole: Option<Arc<Whole>>,
+}
+
+#[derive(Debug)]
+struct Whole {
+    status: StatusCode,
+    headers: HeaderMap,
+    payment: PaidCall,
+    path: PathBuf,
+    bytes: u64,
+}
+
+impl Whole {
+    fn of(fetched: Fetched) -> Option<Self> {
+        let Fetched { status, headers, body, payment } = fetched;
+        let FetchedBody::Kept { path, bytes, cut_off: None } = body else { return None };
+        (!failed(status)).then_some(Self { status, headers, payment: payment?, path, bytes })
+    }
+}
+
+impl Ending {
+    /// Since when it is over.
+    #[must_use]
+    pub fn since(&self) -> Option<Instant> {
+        self.0.borrow().as_ref().map(|end| end.at)
+    }
+
+    /// Waits for it. The whole answer once more, from what is kept, and the length of its body. None where the seller
+    /// answered with an error, or not all came: [`Client::pass_again`] asks him for it.
+    pub async fn again(&self) -> Option<(Passed, u64)> {
+        let mut ending = self.0.clone();
+        let whole = ending.wait_for(Option::is_some).await.ok()?.as_ref()?.whole.clone()?;
+        let file = File::open(&whole.path).await.ok()?;
+        let body = PaidBody(Source::Kept(ReaderStream::with_capacity(file, PIECE_BYTES)));
+        let Whole { status, ref headers, ref payment, bytes, .. } = *whole;
+        let (headers, payment) = (headers.clone(), Some(payment.clone()));
+        Some((Passed { status, headers, body: PassedBody::Paid(body), payment }, bytes))
+    }
+}
 
 /// The head of an answer, with its body on the way.
 #[derive(Debug)]
@@ -47,7 +144,13 @@ pub enum PassedBody {
 /// A paid body on its way. Its end comes when the ledger has taken the answer down; who drops it before leaves the
 /// rest to the wallet. An error is a body that broke off.
 #[derive(Debug)]
-pub struct PaidBody(mpsc::Receiver<Piece>);
+pub struct PaidBody(Source);
+
+#[derive(Debug)]
+enum Source {
+    Seller(mpsc::Receiver<Piece>),
+    Kept(ReaderStream<File>),
+}
 
 /// The text is why no more comes.
 type Piece = Result<Bytes, String>;
@@ -56,7 +159,12 @@ impl Stream for PaidBody {
     type Item = Piece;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Piece>> {
-        self.0.poll_recv(context)
+        match &mut self.0 {
+            Source::Seller(pieces) => pieces.poll_recv(context),
+            Source::Kept(file) => {
+                file.poll_next_unpin(context).map(|piece| Some(piece?.map_err(|error| error.to_string())))
+            }
+        }
     }
 }
 
@@ -68,18 +176,34 @@ impl Client {
     /// Dropping the future before a payment was sent sends none.
     ///
     /// # Errors
-    /// [`FetchError`]; it says whether a payment left the machine.
-    pub async fn pass(&self, request: Request, limits: CallLimits) -> Result<Passed, FetchError> {
-        let authorization = match self.open(&request, &limits).await? {
-            Opened::Free(answer) => return Ok(free(answer)),
-            Opened::Authorized(authorization) => *authorization,
-        };
+    /// [`FetchError`]: no payment has left the machine.
+    pub async fn pass(&self, request: Request, limits: CallLimits) -> Result<Begun, FetchError> {
+        match self.open(&request, &limits).await? {
+            Opened::Free(answer) => Ok(Begun::Free(free(answer))),
+            Opened::Authorized(authorization) => Ok(Begun::Paid(self.go(request, *authorization))),
+        }
+    }
+
+    /// As [`Client::resume`], and goes on as [`Client::pass`] does.
+    ///
+    /// # Errors
+    /// [`FetchError`]: the payment has not left the machine once more.
+    pub async fn pass_again(&self, request: Request, purchase: &PurchaseId) -> Result<UnderWay, FetchError> {
+        let authorization = self.reopen(&request, purchase).await?;
+        Ok(self.go(request, authorization))
+    }
+
+    /// Pays, in a task of its own.
+    fn go(&self, request: Request, authorization: Authorization) -> UnderWay {
         let purchase = authorization.purchase.terms.id.clone();
-        let (caller, answer) = oneshot::channel();
+        let (caller, head) = oneshot::channel();
+        let (over, ending) = watch::channel(None);
         let client = self.clone();
-        self.passing.spawn(async move { client.pay_and_pass(&request, authorization, caller).await });
-        let ended = |_| FetchError::Lost { purchase, why: "the call's own task ended".to_owned() };
-        answer.await.map_err(ended)?
+        self.passing.spawn(async move {
+            let whole = client.pay_and_pass(request, authorization, caller).await;
+            over.send_replace(Some(End { at: Instant::now(), whole: whole.map(Arc::new) }));
+        });
+        UnderWay { purchase, head, ending: Ending(ending) }
     }
 
     /// Waits until every paid call that is passed on has come to its end, for at most `within`. Returns how many have
@@ -94,27 +218,33 @@ impl Client {
 
     async fn pay_and_pass(
         &self,
-        request: &Request,
+        request: Request,
         authorization: Authorization,
         caller: oneshot::Sender<Result<Passed, FetchError>>,
-    ) {
-        let answered = match self.answered(request, authorization).await {
+    ) -> Option<Whole> {
+        let answered = self.answered(&request, authorization).await;
+        // It may be long, and the answer may take long.
+        drop(request);
+        let answered = match answered {
             Ok(answered) => answered,
-            Err(error) => return tell(caller, Err(error)),
+            Err(error) => {
+                tell(caller, Err(error));
+                return None;
+            }
         };
         if answered.status == StatusCode::PAYMENT_REQUIRED {
-            return tell(caller, self.keep(answered, None).await.map(only_kept));
+            tell(caller, self.keep(answered, None).await.map(only_kept));
+            return None;
         }
         let id = answered.payment.purchase.terms.id.clone();
         let (reader, body) = mpsc::channel(PIECES);
-        let body = PassedBody::Paid(PaidBody(body));
+        let body = PassedBody::Paid(PaidBody(Source::Seller(body)));
         let (status, headers) = (answered.status, answered.headers.clone());
         let payment = Some(answered.payment.clone());
         tell(caller, Ok(Passed { status, headers, body, payment }));
-        if let Err(error) = self.keep(answered, Some(reader)).await {
-            // Its reader has the head already.
-            tracing::error!(purchase = %id, %error, "a paid answer");
-        }
+        // Its reader has the head already.
+        let failed = |error: &FetchError| tracing::error!(purchase = %id, %error, "a paid answer");
+        self.keep(answered, Some(reader)).await.inspect_err(failed).ok().and_then(Whole::of)
     }
 }
 

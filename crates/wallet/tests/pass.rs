@@ -10,13 +10,15 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use common::{Buyer, POLICY, Seller, Then, ask, http, offer, request, settled};
 use farthing_ledger::{Outcome, Purchase, PurchaseState};
 use farthing_protocol::x402::encode_header;
-use farthing_wallet::{CallLimits, FetchError, PaidBody, Passed, PassedBody, Request, has_answer};
+use farthing_wallet::{
+    Begun, CallLimits, FetchError, PaidBody, Passed, PassedBody, Request, UnderWay, has_answer,
+};
 use futures::StreamExt as _;
 use serde_json::json;
 use tokio::sync::{Notify, mpsc};
@@ -75,9 +77,15 @@ async fn sell(State(counter): State<Arc<Counter>>, headers: HeaderMap) -> Respon
     (headers, Body::from_stream(pieces)).into_response()
 }
 
+async fn begin(buyer: &Buyer, request: Request) -> UnderWay {
+    match buyer.client.pass(request, CallLimits::default()).await.unwrap() {
+        Begun::Paid(call) => call,
+        free @ Begun::Free(_) => panic!("{free:?}"),
+    }
+}
+
 async fn buy(buyer: &Buyer, url: &str) -> Passed {
-    let request = Request::get(url).unwrap();
-    buyer.client.pass(request, CallLimits::default()).await.unwrap()
+    begin(buyer, Request::get(url).unwrap()).await.head().await.unwrap()
 }
 
 fn paid(passed: Passed) -> PaidBody {
@@ -154,7 +162,7 @@ async fn whoever_leaves_before_the_answer_begins_leaves_it_to_the_wallet() {
         }
     };
     tokio::select! {
-        _ = buyer.client.pass(request(&seller), CallLimits::default()) => panic!("it takes longer"),
+        _ = async { begin(&buyer, request(&seller)).await.head().await } => panic!("it takes longer"),
         () = waiting => {}
     }
     let (purchase, bytes) = buyer.kept().await;
@@ -211,7 +219,7 @@ async fn a_disk_that_takes_nothing_keeps_nobody_from_reading() {
         std::fs::write(&bodies, "no folder").unwrap();
     };
     let request = Request::get(&shop.url).unwrap();
-    let (passed, ()) = tokio::join!(buyer.client.pass(request, CallLimits::default()), breaking);
+    let (passed, ()) = tokio::join!(async { begin(&buyer, request).await.head().await }, breaking);
     shop.send("goods");
     shop.end();
     assert_eq!(read(paid(passed.unwrap())).await.unwrap(), b"goods");
@@ -225,7 +233,7 @@ async fn what_is_compressed_passes_as_it_is() {
     let seller =
         Seller::selling(ask(&[offer()]), move |_| settled(&[("content-encoding", "gzip")], squeezed)).await;
     let buyer = Buyer::new(POLICY);
-    let passed = buyer.client.pass(request(&seller), CallLimits::default()).await.unwrap();
+    let passed = begin(&buyer, request(&seller)).await.head().await.unwrap();
     assert_eq!(passed.headers["content-encoding"], "gzip");
     assert_eq!(read(paid(passed)).await.unwrap(), squeezed);
     assert_eq!(buyer.kept().await.1, squeezed);
@@ -237,7 +245,7 @@ async fn a_payment_that_is_refused_asks_nobody_else_for_money() {
         http("402 Payment Required", &[], br#"{"x402Version":1,"error":"no funds","accepts":[{}]}"#);
     let seller = Seller::selling(ask(&[offer()]), move |_| (refusal.clone(), Then::Closes)).await;
     let buyer = Buyer::new(POLICY);
-    let passed = buyer.client.pass(request(&seller), CallLimits::default()).await.unwrap();
+    let passed = begin(&buyer, request(&seller)).await.head().await.unwrap();
     assert!(matches!(passed.body, PassedBody::Kept), "{passed:?}");
     let Outcome::Unknown { why } = passed.payment.unwrap().outcome else { panic!("it is not known") };
     assert!(why.ends_with("no funds"), "{why}");
@@ -247,7 +255,7 @@ async fn a_payment_that_is_refused_asks_nobody_else_for_money() {
 async fn a_lost_answer_is_an_error_and_stays_reserved() {
     let seller = Seller::selling(ask(&[offer()]), |_| (Vec::new(), Then::Hangs)).await;
     let buyer = Buyer::new(POLICY);
-    let lost = buyer.client.pass(request(&seller), CallLimits::default()).await;
+    let lost = begin(&buyer, request(&seller)).await.head().await;
     assert!(matches!(lost, Err(FetchError::Lost { .. })), "{lost:?}");
     assert_eq!(buyer.kept().await.0.state, PurchaseState::Unknown);
 }
@@ -256,8 +264,76 @@ async fn a_lost_answer_is_an_error_and_stays_reserved() {
 async fn what_is_free_is_passed_without_a_record() {
     let seller = Seller::start(|_, _| (http("200 OK", &[], b"free"), Then::Closes)).await;
     let buyer = Buyer::new(POLICY);
-    let passed = buyer.client.pass(request(&seller), CallLimits::default()).await.unwrap();
-    let PassedBody::Free(answer) = passed.body else { panic!("{passed:?}") };
+    let begun = buyer.client.pass(request(&seller), CallLimits::default()).await.unwrap();
+    let Begun::Free(Passed { body: PassedBody::Free(answer), .. }) = begun else { panic!("{begun:?}") };
     assert_eq!((answer.bytes().await.unwrap(), buyer.purchases().await.len()), ("free".into(), 0));
     assert_eq!(buyer.client.passed(Duration::ZERO).await, 0);
+}
+
+#[tokio::test]
+async fn a_whole_answer_can_be_had_again_and_no_other() {
+    let (mut shop, buyer) = (Shop::open().await, Buyer::new(POLICY));
+    let call = begin(&buyer, Request::get(&shop.url).unwrap()).await;
+    let ending = call.ending();
+    let body = paid(call.head().await.unwrap());
+    shop.send("one ");
+    shop.send("two");
+    assert_eq!(ending.since(), None);
+    let later = tokio::spawn(async move { ending.again().await });
+    drop(body);
+    shop.end();
+    let (passed, bytes) = later.await.unwrap().unwrap();
+    assert_eq!(
+        (passed.status, bytes, passed.headers["content-type"].to_str().unwrap()),
+        (StatusCode::OK, 7, "text/event-stream")
+    );
+    assert_eq!(read(paid(passed)).await.unwrap(), b"one two");
+
+    let seller =
+        Seller::selling(ask(&[offer()]), |_| (http("500 Internal Server Error", &[], b"no"), Then::Closes))
+            .await;
+    let call = begin(&buyer, request(&seller)).await;
+    assert!(call.ending().again().await.is_none(), "an error is not what was paid for");
+}
+
+#[tokio::test]
+async fn the_same_payment_goes_to_the_seller_again() {
+    let seller = Seller::selling(ask(&[offer()]), |payment| match payment {
+        0 => (http("500 Internal Server Error", &[], b"no"), Then::Closes),
+        _ => settled(&[], b"goods"),
+    })
+    .await;
+    let buyer = Buyer::new(POLICY);
+    let call = begin(&buyer, request(&seller)).await;
+    let id = call.purchase().clone();
+    assert_eq!(call.head().await.unwrap().status, StatusCode::INTERNAL_SERVER_ERROR);
+    buyer.client.passed(Duration::from_secs(10)).await;
+    let passed = buyer.client.pass_again(request(&seller), &id).await.unwrap().head().await.unwrap();
+    assert_eq!(read(paid(passed)).await.unwrap(), b"goods");
+    let payments = seller.payments();
+    assert_eq!((payments.len(), buyer.purchases().await.len()), (2, 1));
+    assert_eq!(payments[0], payments[1]);
+}
+
+#[tokio::test]
+async fn a_request_is_let_go_when_its_answer_begins() {
+    struct Held(Arc<Vec<u8>>);
+    impl AsRef<[u8]> for Held {
+        fn as_ref(&self) -> &[u8] {
+            &self.0
+        }
+    }
+    let (mut shop, buyer) = (Shop::open().await, Buyer::new(POLICY));
+    let held = Arc::new(vec![7; 100_000]);
+    let mut request = Request::new(Method::POST, &shop.url).unwrap();
+    request.body = Bytes::from_owner(Held(held.clone()));
+    let body = paid(begin(&buyer, request).await.head().await.unwrap());
+    let letting_go = async {
+        while Arc::strong_count(&held) > 1 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), letting_go).await.unwrap();
+    shop.end();
+    assert_eq!(read(body).await.unwrap(), b"");
 }

@@ -1,4 +1,4 @@
-//! The programs of examples/python, as they are, each against a local priced API on a local chain.
+//! The programs of examples/, as they are, and SDKs with their defaults, each against a local priced API on a local chain.
 
 use std::collections::BTreeMap;
 use std::process::{Output, Stdio};
@@ -31,8 +31,13 @@ impl Stage {
     }
 
     /// Runs an example with what its first lines name; what it printed.
-    async fn run(&self, mut command: Command) -> Output {
-        let model = self.world.at("/v1");
+    async fn run(&self, command: Command) -> Output {
+        self.run_with(command, "/v1").await
+    }
+
+    /// The same with another model.
+    async fn run_with(&self, mut command: Command, model: &str) -> Output {
+        let model = self.world.at(model);
         command
             .env("PROXY", &self.proxy.url)
             .env("TOKEN", &self.token)
@@ -94,6 +99,38 @@ async fn the_openai_sdk() {
         assert!(said.contains(&line), "{said}");
     }
     assert_eq!(stage.bought().await, bought([("/v1/chat/completions", 2)]));
+}
+
+/// What the SDK with its defaults prints when the model has a bad day. It tries again up to two times by itself, and pays
+/// once, whatever goes wrong.
+async fn sdk_as_it_comes(model: &str, timeout: &str, tries: u64) -> String {
+    let stage = Stage::set().await;
+    let mut program = python("python", "tests/python/openai_defaults.py");
+    program.env("TIMEOUT", timeout);
+    let done = stage.run_with(program, &format!("/{model}")).await;
+    let path = format!("/{model}/chat/completions");
+    assert_eq!(stage.bought().await, BTreeMap::from([(path, 1)]));
+    assert_eq!((stage.world.earned().await, stage.world.upstream.served()), (1_000, tries), "{model}");
+    stage.world.wallet.assert_whole().await;
+    String::from_utf8(done.stdout).unwrap()
+}
+
+#[tokio::test]
+async fn the_openai_sdk_pays_once_for_what_fails_at_first() {
+    let said = sdk_as_it_comes("failing", "30", 2).await;
+    assert_eq!(said, format!("failed: 500\nanswer: {ANSWER}\nresent: 1\n"), "no retry by itself");
+}
+
+#[tokio::test]
+async fn the_openai_sdk_pays_once_for_what_breaks_off() {
+    let said = sdk_as_it_comes("breaking", "30", 2).await;
+    assert_eq!(said, format!("answer: {ANSWER}\nresent: 1\n"));
+}
+
+#[tokio::test]
+async fn the_openai_sdk_pays_once_for_what_takes_longer_than_it_waits() {
+    let said = sdk_as_it_comes("pondering", "1", 1).await;
+    assert_eq!(said, format!("answer: {ANSWER}\nresent: 1\n"));
 }
 
 /// The model asks for the tool, the tool pays, the model says what it said.

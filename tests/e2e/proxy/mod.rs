@@ -2,6 +2,7 @@
 
 mod calls;
 mod examples;
+mod tokens;
 
 use std::path::PathBuf;
 
@@ -14,7 +15,7 @@ use crate::world::{Wallet, World, free_port, listening};
 const ROUTES: &str = r#"
   - {match: "GET /weather/{city}", price: "$0.002"}
   - {match: "GET /events", price: "$0.01", flow: upfront}
-  - {match: "POST /v1/chat/completions", price: "$0.001", flow: upfront}
+  - {match: "POST /{model}/chat/completions", price: "$0.001", flow: upfront}
 "#;
 
 /// Two agents; the second may spend two calls' worth a day.

@@ -39,6 +39,12 @@ fn message(asked: &Value) -> (Value, &'static str) {
     (json!({"role": "assistant", "content": null, "tool_calls": [call]}), "tool_calls")
 }
 
+/// An answer that breaks off.
+pub(crate) fn broken() -> Response {
+    let pieces = [Ok("{\"id\": \"chat"), Err(std::io::Error::other("out of order"))];
+    ([("content-type", "application/json")], Body::from_stream(futures::stream::iter(pieces))).into_response()
+}
+
 /// Word by word, with a pause before each.
 fn streamed(model: &Value) -> Response {
     let piece = |delta: Value, reason: Option<&str>| {

@@ -1,9 +1,9 @@
-//! The bodies of requests. Each is kept until its answer begins, because a seller may ask for it again, with a payment.
+//! The bodies of requests. Each is kept until the answer begins, because a seller may ask for it again, with a payment.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::StatusCode;
 use http_body::Body;
 use http_body_util::BodyExt as _;
@@ -23,12 +23,16 @@ pub(super) struct Bodies {
     room: Arc<Semaphore>,
 }
 
-/// A body in memory.
-#[derive(Debug)]
-pub(super) struct Kept {
-    pub(super) bytes: Bytes,
-    /// Given back when the body is not needed any more.
+/// A body in memory, which gives its room back when the last who holds it lets go.
+struct Kept {
+    bytes: Vec<u8>,
     _room: Option<OwnedSemaphorePermit>,
+}
+
+impl AsRef<[u8]> for Kept {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
 }
 
 impl Bodies {
@@ -37,8 +41,9 @@ impl Bodies {
         Self { most, room: Arc::new(Semaphore::new(MOST_BYTES.max(most))) }
     }
 
-    /// Reads a body whole. One that announces too much is refused before it is read.
-    pub(super) async fn read<B>(&self, body: B) -> Result<Kept, Problem>
+    /// Reads a body whole. One that announces too much is refused before it is read. Its room is taken until its bytes are
+    /// dropped, wherever they are by then.
+    pub(super) async fn read<B>(&self, body: B) -> Result<Bytes, Problem>
     where
         B: Body<Data = Bytes> + Unpin,
         B::Error: std::fmt::Display,
@@ -53,12 +58,12 @@ impl Bodies {
         tokio::time::timeout(ARRIVAL, self.collect(body)).await.map_err(late)?
     }
 
-    async fn collect<B>(&self, mut body: B) -> Result<Kept, Problem>
+    async fn collect<B>(&self, mut body: B) -> Result<Bytes, Problem>
     where
         B: Body<Data = Bytes> + Unpin,
         B::Error: std::fmt::Display,
     {
-        let (mut bytes, mut room) = (BytesMut::new(), None);
+        let (mut bytes, mut room) = (Vec::new(), None);
         while let Some(frame) = body.frame().await {
             let broke =
                 |error| Problem::bad_request("broken_body", format!("the request's body broke off: {error}"));
@@ -69,7 +74,8 @@ impl Bodies {
             self.take(piece.len(), &mut room)?;
             bytes.extend_from_slice(&piece);
         }
-        Ok(Kept { bytes: bytes.freeze(), _room: room })
+        bytes.shrink_to_fit();
+        Ok(Bytes::from_owner(Kept { bytes, _room: room }))
     }
 
     fn take(&self, bytes: usize, room: &mut Option<OwnedSemaphorePermit>) -> Result<(), Problem> {
@@ -111,12 +117,15 @@ mod tests {
     async fn bodies_are_bounded_one_by_one_and_together() {
         let bodies = Bodies { most: 6, room: Arc::new(Semaphore::new(10)) };
         let kept = bodies.read(pieces(&["abc", "def"])).await.unwrap();
-        assert_eq!(kept.bytes, "abcdef");
-        let code = |read: Result<Kept, Problem>| read.map(drop).map_err(|problem| problem.code);
+        assert_eq!(kept, "abcdef");
+        let code = |read: Result<Bytes, Problem>| read.map(drop).map_err(|problem| problem.code);
         assert_eq!(code(bodies.read(pieces(&["abc", "defg"])).await), Err("body_too_long"));
         assert_eq!(code(bodies.read(Full::new(Bytes::from_static(b"1234567"))).await), Err("body_too_long"));
         assert_eq!(code(bodies.read(pieces(&["abc", "de"])).await), Err("busy"), "six of ten are taken");
+        let elsewhere = kept.slice(1..);
         drop(kept);
+        assert_eq!(code(bodies.read(pieces(&["abc", "de"])).await), Err("busy"), "a part of it is held");
+        drop(elsewhere);
         assert_eq!(code(bodies.read(pieces(&["abc", "de"])).await), Ok(()));
     }
 }

@@ -31,7 +31,8 @@ pub struct ProxyConfig {
     pub tokens: TokenFile,
     /// Who calls without a token; nobody may where this is none.
     pub anonymous: Option<Anonymous>,
-    /// Names, with or without a port, by which callers may name us beside this machine's own and the bound address.
+    /// Names, with or without a port, by which callers may name us beside this machine's own and the bound address. Not
+    /// where callers need no token.
     pub allow_hosts: Vec<String>,
     /// The longest body of a request: it is kept until the answer begins, because it may have to be sent again with a
     /// payment.
@@ -60,6 +61,8 @@ impl ProxyConfig {
     pub(super) fn check(&self) -> Result<(), ProxyError> {
         match &self.anonymous {
             Some(_) if !self.bind.ip().is_loopback() => Err(ProxyError::NeedsTokens { bind: self.bind }),
+            // An image in a page of that name would be a call that no browser marks as one.
+            Some(_) if !self.allow_hosts.is_empty() => Err(ProxyError::NamesNeedTokens),
             _ => Ok(()),
         }
     }
@@ -81,6 +84,11 @@ pub enum ProxyError {
         /// Where it was to listen.
         bind: SocketAddr,
     },
+    /// Pages in a browser could pay out of the wallet.
+    #[error(
+        "pages of other names could call: callers have to show a token where other names are answered to"
+    )]
+    NamesNeedTokens,
     /// The address is not to be had.
     #[error("can't listen on {bind}")]
     Bind {

@@ -6,10 +6,12 @@ use http::{HeaderMap, StatusCode, Version};
 
 use super::config::Anonymous;
 use super::problem::Problem;
+use super::target::Form;
 use super::token::{self, Shown, TokenFile};
 use crate::names::Names;
 
-/// Every browser of these years says with each request which site it is made for.
+/// Browsers say with it which site a request is made for. They do so to addresses that they trust, which those of this
+/// machine are; pages elsewhere can't come here, as only this machine's own names are answered to without a token.
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// What is asked of each request.
@@ -32,6 +34,8 @@ pub(super) struct Caller {
     /// The session that its calls are in: as long as the proxy runs, and the caller has the same token. Were it a
     /// connection's, or the caller's to name, an agent could begin a new budget with a new one.
     pub(super) session: String,
+    /// The token came in a header that its client sends wherever it is led.
+    pub(super) token_travels: bool,
 }
 
 impl Door {
@@ -53,6 +57,7 @@ impl Door {
 
     /// Takes the token out of the headers, and says whose it is.
     pub(super) fn caller(&self, headers: &mut HeaderMap) -> Result<Caller, Problem> {
+        let token_travels = token::travels(headers);
         let known = match token::take(headers)? {
             Shown::Nothing => return self.anonymous(),
             Shown::Wrong => None,
@@ -62,23 +67,34 @@ impl Door {
             Problem::new(StatusCode::UNAUTHORIZED, "unknown_token", "the token is not known here")
                 .hint("`farthing proxy tokens list` shows the known ones, `farthing proxy tokens add AGENT` makes one")
         })?;
-        Ok(Caller { agent: Some(known.agent), session: format!("proxy-{}-{}", self.run, known.id) })
+        let session = format!("proxy-{}-{}", self.run, known.id);
+        Ok(Caller { agent: Some(known.agent), session, token_travels })
     }
 
     fn anonymous(&self) -> Result<Caller, Problem> {
         let Some(anonymous) = &self.anonymous else {
             return Err(Problem::new(StatusCode::UNAUTHORIZED, "no_token", "the request shows no token").hint(
                 "`farthing proxy tokens add AGENT` makes one; send it as the API key or as `Authorization: Bearer fth_…`; \
-                 beside an API key of the seller's, as `X-Farthing-Token: fth_…`",
+                 beside an API key of the seller's, as `X-Farthing-Token: fth_…`; in a proxy's address as http://x:fth_…@HOST:PORT",
             ));
         };
-        Ok(Caller { agent: anonymous.agent.clone(), session: format!("proxy-{}", self.run) })
+        let session = format!("proxy-{}", self.run);
+        Ok(Caller { agent: anonymous.agent.clone(), session, token_travels: false })
     }
 
     /// The session of whoever is not known.
     pub(super) fn nobody(&self) -> String {
         format!("proxy-{}-unknown", self.run)
     }
+}
+
+/// Who asks as a proxy is asked is told so that he shows the token as he does to proxies.
+pub(super) fn told_in(form: Form, problem: Problem) -> Problem {
+    let status = match (form, problem.status) {
+        (Form::Absolute, StatusCode::UNAUTHORIZED) => StatusCode::PROXY_AUTHENTICATION_REQUIRED,
+        (_, status) => status,
+    };
+    Problem { status, ..problem }
 }
 
 #[cfg(test)]
@@ -131,9 +147,15 @@ mod tests {
     #[test]
     fn nobody_is_somebody_only_where_that_is_wanted() {
         let nobody = || HeaderMap::new();
-        assert_eq!(door(None).caller(&mut nobody()).map_err(|problem| problem.code), Err("no_token"));
+        let refused = |form| {
+            let problem = told_in(form, door(None).caller(&mut nobody()).unwrap_err());
+            (problem.status.as_u16(), problem.code)
+        };
+        assert_eq!(refused(Form::Path), (401, "no_token"));
+        assert_eq!(refused(Form::Absolute), (407, "no_token"));
         let open = door(Some(Anonymous { agent: Some("guest".to_owned()) }));
-        let caller = Caller { agent: Some("guest".to_owned()), session: "proxy-r1".to_owned() };
+        let (agent, session) = (Some("guest".to_owned()), "proxy-r1".to_owned());
+        let caller = Caller { agent, session, token_travels: false };
         assert_eq!(open.caller(&mut nobody()).unwrap(), caller);
         let mut wrong = HeaderMap::new();
         wrong.insert("x-farthing-token", "guess".parse().unwrap());

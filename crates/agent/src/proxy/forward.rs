@@ -9,10 +9,11 @@ use http::{Method, Response};
 use hyper::body::Incoming;
 use url::Url;
 
-use super::door::Caller;
-use super::headers::{self, Wishes};
+use super::door::{self, Caller};
+use super::headers::{self, Way, Wishes};
 use super::problem::Problem;
 use super::reply::{self, Reply};
+use super::serve::Served;
 use super::server::Inner;
 use super::target::{self, Asked, Target};
 use crate::record::{Called, Record};
@@ -56,7 +57,10 @@ impl Inner {
         match asked? {
             Asked::Help => Ok(reply::help()),
             Asked::Health => Ok(reply::health()),
-            Asked::Call(target) => self.call(parts, body, *target, &caller?).await,
+            Asked::Call(target) => {
+                let caller = caller.map_err(|problem| door::told_in(target.form, problem))?;
+                self.call(parts, body, *target, &caller).await
+            }
         }
     }
 
@@ -70,9 +74,11 @@ impl Inner {
         let wishes = headers::for_seller(&mut parts.headers)?;
         let request = Request { headers: parts.headers, ..target.request };
         let url = request.url.clone();
-        let mut passed = self.pass(request, body, &wishes, caller).await?;
-        headers::for_caller(&mut passed.headers, &url, target.form, wishes.credentials);
-        respond(passed)
+        let mut served = self.pass(request, body, &wishes, caller).await?;
+        let way =
+            Way { form: target.form, credentials: wishes.credentials, token_travels: caller.token_travels };
+        headers::for_caller(&mut served.passed.headers, &url, way);
+        respond(served)
     }
 
     async fn pass(
@@ -81,17 +87,16 @@ impl Inner {
         body: Incoming,
         wishes: &Wishes,
         caller: &Caller,
-    ) -> Result<Passed, Problem> {
+    ) -> Result<Served, Problem> {
         self.permit(&request, caller).await?;
-        let kept = self.bodies.read(body).await?;
+        let body = self.bodies.read(body).await?;
         let limits = CallLimits {
             max_amount: wishes.max_price,
             agent: caller.agent.clone(),
             session: Some(caller.session.clone()),
             ..CallLimits::default()
         };
-        let request = Request { body: kept.bytes.clone(), ..request };
-        Ok(self.client.pass(request, limits).await?)
+        Ok(self.serve(Request { body, ..request }, limits, caller).await?)
     }
 
     /// Whether the caller may call there at all, free or not. No connection is made before.
@@ -163,15 +168,17 @@ impl Heard {
     }
 }
 
-fn respond(passed: Passed) -> Result<Response<Reply>, Problem> {
+fn respond(served: Served) -> Result<Response<Reply>, Problem> {
+    let Served { passed, serving, resent } = served;
     let Passed { status, mut headers, body, payment } = passed;
     if let (PassedBody::Kept, Some(payment)) = (&body, &payment) {
-        return Err(payment_refused(payment));
+        let refused = payment_refused(payment);
+        return Err(if resent { refused.in_vain() } else { refused });
     }
     if let Some(payment) = &payment {
-        headers::tell_payment(&mut headers, status, payment);
+        headers::tell_payment(&mut headers, status, payment, resent);
     }
-    let mut response = Response::new(reply::streamed(body));
+    let mut response = Response::new(reply::streamed(status, body, serving));
     *response.status_mut() = status;
     *response.headers_mut() = headers;
     Ok(response)

@@ -6,18 +6,22 @@
 //! What it promises:
 //! - What the policy judged is what is called: one address, read once; the policy's lists, the freeze and the
 //!   [`Reach`](farthing_http::Reach) decide before any connection is made, for free calls as well.
-//! - The caller's token goes to nobody, whichever header it came in; payments come from the wallet alone.
+//! - The caller's token goes to nobody, whichever header it came in, nor does a redirect lead a client to show it to
+//!   somebody; payments come from the wallet alone.
 //! - Answers stream. A paid one is kept while it streams, and read to its end when the caller leaves.
+//! - What is paid for and did not arrive is not paid for again when the caller tries again.
 //! - No page in a browser can call it, and no 402 leaves it: nobody behind it is asked to pay.
 //! - What goes wrong is told in JSON: a code, what happened, and what to do.
 
 mod body;
+mod bought;
 mod config;
 mod door;
 mod forward;
 mod headers;
 mod problem;
 mod reply;
+mod serve;
 mod server;
 mod strangers;
 mod target;

@@ -6,6 +6,8 @@ use farthing_wallet::{Fault, FaultKind, FetchError, Money};
 use http::StatusCode;
 use serde_json::{Value, json};
 
+use super::bought::REMEMBERED;
+
 /// How many characters of what is said to a caller are recorded.
 const RECORDED_CHARS: usize = 300;
 
@@ -49,19 +51,28 @@ impl Problem {
         Self { hint: Some(hint.into()), ..self }
     }
 
-    /// The payment is out, and what was bought is not in the caller's hands. The caller must not simply call again: that
-    /// would buy once more. So it is no status at which clients do so by themselves.
+    /// The payment is out, and what was bought is not in the caller's hands. It is no status at which clients call again by
+    /// themselves: what is owed to a caller is not remembered for ever.
     pub(super) fn after_payment(
         code: &'static str,
         message: impl Into<String>,
         money: Money,
         id: &PurchaseId,
     ) -> Self {
+        let minutes = REMEMBERED.as_secs() / 60;
         let hint = format!(
-            "calling again buys once more; `farthing fetch --resume {id}` asks with the same payment, `farthing receipt {id}` shows how it stands"
+            "within {minutes} minutes the same call asks with the same payment, and later it buys once more; \
+             `farthing fetch --resume {id}` asks so at any time, `farthing receipt {id}` shows how it stands"
         );
         let problem = Self::new(StatusCode::FAILED_DEPENDENCY, code, message).hint(hint);
         Self { money, purchase: Some(id.clone()), ..problem }
+    }
+
+    /// The same, where the seller was asked once more already.
+    pub(super) fn in_vain(self) -> Self {
+        let shows = self.purchase.as_ref().map(|id| format!("; `farthing receipt {id}` shows how it stands"));
+        let shows = shows.unwrap_or_default();
+        self.hint(format!("the same payment was sent once more; calling again buys anew{shows}"))
     }
 
     /// In how many seconds it may be worth trying again.

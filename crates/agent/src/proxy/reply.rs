@@ -1,16 +1,19 @@
 //! Answers to callers.
 
 use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use farthing_wallet::{PaidBody, PassedBody};
-use futures::StreamExt as _;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use futures::{Stream, StreamExt as _};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, PROXY_AUTHENTICATE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, Response, StatusCode};
 use http_body::Frame;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full, StreamBody};
 
+use super::bought::Serving;
 use super::headers::{PURCHASE, tell_problem};
 use super::problem::Problem;
 
@@ -59,8 +62,15 @@ pub(super) fn problem(problem: &Problem) -> Response<Reply> {
     if let Some(seconds) = retry {
         headers.insert(RETRY_AFTER, seconds.into());
     }
-    if problem.status == StatusCode::UNAUTHORIZED {
-        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    match problem.status {
+        StatusCode::UNAUTHORIZED => {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        // What clients have of a proxy whose address is `http://x:fth_…@127.0.0.1:4020`.
+        StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
+            headers.insert(PROXY_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"farthing\""));
+        }
+        _ => {}
     }
     if let Some(id) = &problem.purchase
         && let Ok(id) = HeaderValue::try_from(id.0.as_str())
@@ -71,21 +81,50 @@ pub(super) fn problem(problem: &Problem) -> Response<Reply> {
     response
 }
 
-/// A body as it comes.
-pub(super) fn streamed(body: PassedBody) -> Reply {
+/// A body as it comes, and how much of it has gone out to whom it is served.
+pub(super) fn streamed(status: StatusCode, body: PassedBody, serving: Option<Serving>) -> Reply {
     match body {
         PassedBody::Free(answer) => {
             let answer: Response<reqwest::Body> = answer.into();
             answer.into_body().map_err(Into::into).boxed_unsync()
         }
-        PassedBody::Paid(body) => paid(body),
+        PassedBody::Paid(body) => paid(status, body, serving),
         PassedBody::Kept => whole(Bytes::new()),
     }
 }
 
-fn paid(body: PaidBody) -> Reply {
-    let frames = body.map(|piece| piece.map(Frame::data).map_err(|why| io::Error::other(why).into()));
+fn paid(status: StatusCode, body: PaidBody, mut serving: Option<Serving>) -> Reply {
+    if let Some(serving) = &mut serving {
+        serving.begins(status);
+    }
+    let pieces = Counted { body, serving, broke: false };
+    let frames = pieces.map(|piece| piece.map(Frame::data).map_err(|why| io::Error::other(why).into()));
     StreamBody::new(frames).boxed_unsync()
+}
+
+/// A paid body whose pieces are counted as they go out.
+struct Counted {
+    body: PaidBody,
+    serving: Option<Serving>,
+    broke: bool,
+}
+
+impl Stream for Counted {
+    type Item = Result<Bytes, String>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = &mut *self;
+        let polled = this.body.poll_next_unpin(context);
+        if let (Poll::Ready(piece), Some(serving)) = (&polled, &mut this.serving) {
+            match piece {
+                Some(Ok(bytes)) => serving.goes(bytes.len()),
+                Some(Err(_)) => this.broke = true,
+                None if !this.broke => serving.ends(),
+                None => {}
+            }
+        }
+        polled
+    }
 }
 
 fn whole(bytes: Bytes) -> Reply {

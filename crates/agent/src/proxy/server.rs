@@ -13,6 +13,7 @@ use hyper::body::Incoming;
 use tokio::net::TcpListener;
 
 use super::body::Bodies;
+use super::bought::Bought;
 use super::config::{Notify, ProxyConfig, ProxyError};
 use super::door::Door;
 use super::strangers::Strangers;
@@ -35,6 +36,7 @@ impl fmt::Debug for Proxy {
 pub(super) struct Inner {
     pub(super) door: Door,
     pub(super) bodies: Bodies,
+    pub(super) bought: Bought,
     pub(super) client: Client,
     pub(super) record: Record,
     pub(super) strangers: Strangers,
@@ -62,6 +64,7 @@ impl Proxy {
         let inner = Inner {
             door,
             bodies: Bodies::new(config.max_request_bytes),
+            bought: Bought::default(),
             client: config.client,
             record: Record {
                 ledger: config.ledger,

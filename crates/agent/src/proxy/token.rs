@@ -230,6 +230,12 @@ pub(super) fn take(headers: &mut HeaderMap) -> Result<Shown, Problem> {
     Ok(shown)
 }
 
+/// Whether a token stands in a header that a client sends to whoever it takes for the seller, and not to its proxy alone.
+pub(super) fn travels(headers: &HeaderMap) -> bool {
+    let carries = |name: &HeaderName| CARRIERS.contains(name) && name != PROXY_AUTHORIZATION;
+    headers.iter().any(|(name, value)| carries(name) && token_in(value).is_some())
+}
+
 /// Whether a token stands in a text.
 pub(super) fn is_in(text: &str) -> bool {
     find(text).is_some()
@@ -302,6 +308,9 @@ mod tests {
             ("x-api-key", A),
             ("api-key", A),
         ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(HeaderName::try_from(name).unwrap(), value.parse().unwrap());
+            assert_eq!(travels(&headers), name != "proxy-authorization", "{name}");
             let both = [(name, value), ("accept", "*/*")];
             assert_eq!(taken(&both), Ok((Some(A.to_owned()), vec!["accept".to_owned()])), "{name}: {value}");
         }

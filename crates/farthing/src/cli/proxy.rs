@@ -30,20 +30,14 @@ pub(crate) struct ProxyArgs {
     /// The longest body of a request, in bytes.
     #[arg(long, value_name = "BYTES", default_value_t = 16 << 20, value_parser = clap::value_parser!(u32).range(1024..=256 << 20))]
     pub(crate) max_body: u32,
-    /// Also answer to this host name. May be given again.
+    /// Also answer to this host name; not with --without-token. May be given again.
     #[arg(long, value_name = "HOST")]
     pub(crate) allow_host: Vec<String>,
     /// Serve programs of this machine that show no token, too.
     #[arg(long)]
     pub(crate) without_token: bool,
-    /// Who they are: one of the policy's agents; the wallet's owner by default.
-    #[arg(
-        long,
-        value_name = "NAME",
-        env = "FARTHING_AGENT",
-        hide_env_values = true,
-        requires = "without_token"
-    )]
+    /// Who they are, with --without-token: one of the policy's agents; the wallet's owner by default.
+    #[arg(long, value_name = "NAME", requires = "without_token")]
     pub(crate) agent: Option<String>,
 }
 

@@ -96,6 +96,7 @@ fn announce(proxy: &Proxy, output: Output) -> Result<(), Failure> {
 fn refused(error: ProxyError) -> Failure {
     let hint = match &error {
         ProxyError::NeedsTokens { .. } => "leave --without-token out, or listen at 127.0.0.1",
+        ProxyError::NamesNeedTokens => "leave --without-token out, or --allow-host",
         _ => "--listen names another address",
     };
     Failure::new(Code::Configuration, causes(&error)).hint(hint)

@@ -1,5 +1,6 @@
 //! `farthing proxy tokens`: who may call.
 
+use std::fs::File;
 use std::path::Path;
 
 use farthing_agent::proxy::{KnownToken, Token, Tokens};
@@ -14,19 +15,37 @@ use crate::session::Session;
 
 pub(super) fn run(session: &Session, command: &TokensCommand, output: Output) -> Result<(), Failure> {
     let path = session.home().proxy_tokens();
-    let known = Tokens::load(&path).map_err(|error| Failure::new(Code::Configuration, error))?;
     match command {
-        TokensCommand::Add { agent } => add(session, known, agent, output),
+        TokensCommand::Add { agent } => add(session, &path, agent, output),
         TokensCommand::List => {
-            list(&known, output);
+            list(&load(&path)?, output);
             Ok(())
         }
-        TokensCommand::Remove { id } => remove(&path, known, id, output),
+        TokensCommand::Remove { id } => remove(&path, id, output),
     }
 }
 
-fn add(session: &Session, mut known: Tokens, agent: &str, output: Output) -> Result<(), Failure> {
+fn load(path: &Path) -> Result<Tokens, Failure> {
+    Tokens::load(path).map_err(|error| Failure::new(Code::Configuration, error))
+}
+
+/// Waits until nobody else changes the file, and keeps everybody else waiting: what two write at once, one loses.
+fn alone(path: &Path) -> Result<File, Failure> {
+    let lock = path.with_extension("lock");
+    let failed = |error| Failure::new(Code::Configuration, format!("{}: {error}", lock.display()));
+    let mut options = File::options();
+    options.create(true).truncate(false).write(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let file = options.open(&lock).map_err(failed)?;
+    file.lock().map_err(failed)?;
+    Ok(file)
+}
+
+fn add(session: &Session, path: &Path, agent: &str, output: Output) -> Result<(), Failure> {
     is_agent(session, agent)?;
+    let _alone = alone(path)?;
+    let mut known = load(path)?;
     let no_entropy = |error| Failure::new(Code::Unexpected, error);
     let token = Token::generate(&OsEntropy).map_err(no_entropy)?;
     let mut random = [0; 4];
@@ -38,7 +57,7 @@ fn add(session: &Session, mut known: Tokens, agent: &str, output: Output) -> Res
         sha256: token.digest(),
         made: SystemClock.now(),
     });
-    write(&session.home().proxy_tokens(), &known)?;
+    write(path, &known)?;
     if output.json {
         output.json(&json!({"id": id, "agent": agent, "token": token.reveal()}));
         return Ok(());
@@ -74,7 +93,9 @@ fn list(known: &Tokens, output: Output) {
     output.line(table(&["ID", "AGENT", "MADE (UTC)"], &rows));
 }
 
-fn remove(path: &Path, mut known: Tokens, id: &str, output: Output) -> Result<(), Failure> {
+fn remove(path: &Path, id: &str, output: Output) -> Result<(), Failure> {
+    let _alone = alone(path)?;
+    let mut known = load(path)?;
     let before = known.tokens.len();
     known.tokens.retain(|token| token.id != id);
     if known.tokens.len() == before {

@@ -1,0 +1,245 @@
+//! What callers bought of late, so that nobody pays for a call twice because its answer did not reach him.
+//!
+//! A call whose answer went out whole is done with: an equal one is a new wish, and paid for anew. One that failed, that
+//! broke off, or whose caller left before its end is owed: the next equal call of the same caller gets what is paid for.
+//! So does a call with the `Idempotency-Key` of an earlier one, which says that it is the same. One with another key says
+//! that it is not.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use farthing_ledger::PurchaseId;
+use farthing_wallet::{Ending, Request, UnderWay};
+use http::{HeaderName, StatusCode};
+use sha2::{Digest as _, Sha256};
+use tokio::time::Instant;
+
+use super::door::Caller;
+
+/// For how long a purchase is remembered, since its end and since its caller left: longer than clients wait before they
+/// try again, and not so long that they would get what is out of date.
+pub(super) const REMEMBERED: Duration = Duration::from_secs(300);
+/// How many purchases are remembered whose calls have ended.
+const MOST: usize = 256;
+
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// Headers that differ from one try to the next. In all others the tries of one call are equal: they may name whom the
+/// answer is for.
+const PER_TRY: [HeaderName; 9] = [
+    HeaderName::from_static("x-stainless-retry-count"),
+    HeaderName::from_static("x-request-id"),
+    HeaderName::from_static("x-client-request-id"),
+    HeaderName::from_static("x-correlation-id"),
+    HeaderName::from_static("traceparent"),
+    HeaderName::from_static("tracestate"),
+    HeaderName::from_static("baggage"),
+    HeaderName::from_static("sentry-trace"),
+    http::header::DATE,
+];
+
+/// What a call wants.
+#[derive(Debug, Clone)]
+pub(super) struct Wish {
+    /// The same for equal requests of one caller.
+    mark: [u8; 32],
+    /// It names itself.
+    keyed: bool,
+}
+
+impl Wish {
+    pub(super) fn of(request: &Request, caller: &Caller) -> Self {
+        let mut hasher = Sha256::new();
+        let mut add = |part: &[u8]| {
+            hasher.update((part.len() as u64).to_be_bytes());
+            hasher.update(part);
+        };
+        add(caller.session.as_bytes());
+        add(request.digest().as_bytes());
+        let mut headers: Vec<_> =
+            request.headers.iter().filter(|(name, _)| !PER_TRY.contains(name)).collect();
+        // The order among values of one name says something, and stays.
+        headers.sort_by_key(|(name, _)| name.as_str());
+        for (name, value) in headers {
+            add(name.as_str().as_bytes());
+            add(value.as_bytes());
+        }
+        Self { mark: hasher.finalize().into(), keyed: request.headers.contains_key(IDEMPOTENCY_KEY) }
+    }
+}
+
+/// The purchases.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Bought(Arc<Mutex<Vec<Entry>>>);
+
+#[derive(Debug)]
+struct Entry {
+    wish: Wish,
+    purchase: PurchaseId,
+    ending: Ending,
+    /// How many callers are being served from it.
+    serving: usize,
+    sent: Sent,
+    /// When a caller last came or left.
+    touched: Instant,
+}
+
+/// How much of an answer has gone out to a caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Sent {
+    /// Not even its head, or only an error.
+    Nothing,
+    /// Its head, and so many bytes of its body.
+    Bytes(u64),
+    /// All of it.
+    All,
+}
+
+impl Entry {
+    /// Whether this is what is wished for: owed to somebody who left, or the same by its key.
+    fn answers(&self, wish: &Wish) -> bool {
+        self.wish.mark == wish.mark && (self.serving == 0 || wish.keyed)
+    }
+
+    fn is_over(&self, now: Instant) -> bool {
+        let ended = self.ending.since().filter(|_| self.serving == 0);
+        ended.is_some_and(|ended| now.duration_since(ended.max(self.touched)) > REMEMBERED)
+    }
+}
+
+impl Bought {
+    fn entries(&self) -> MutexGuard<'_, Vec<Entry>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Remembers a purchase, which its caller waits for.
+    pub(super) fn remember(&self, wish: Wish, call: &UnderWay) -> Serving {
+        let purchase = call.purchase().clone();
+        let mut entries = self.entries();
+        entries.push(Entry {
+            wish,
+            purchase: purchase.clone(),
+            ending: call.ending(),
+            serving: 1,
+            sent: Sent::Nothing,
+            touched: Instant::now(),
+        });
+        trim(&mut entries);
+        drop(entries);
+        Serving { bought: self.clone(), purchase, sent: Sent::Nothing, counts: false }
+    }
+
+    /// What is paid for already of what is wished. Nobody else gets it, until whoever asked has left.
+    pub(super) fn claim(&self, wish: &Wish) -> Option<Claim> {
+        let mut entries = self.entries();
+        trim(&mut entries);
+        let entry = entries.iter_mut().find(|entry| entry.answers(wish))?;
+        entry.serving = entry.serving.saturating_add(1);
+        entry.touched = Instant::now();
+        let purchase = entry.purchase.clone();
+        Some(Claim {
+            ending: entry.ending.clone(),
+            sent: entry.sent,
+            keyed: wish.keyed,
+            serving: Serving { bought: self.clone(), purchase, sent: Sent::Nothing, counts: false },
+        })
+    }
+}
+
+/// Forgets what was over long ago, and the oldest where there are too many.
+fn trim(entries: &mut Vec<Entry>) {
+    let now = Instant::now();
+    entries.retain(|entry| !entry.is_over(now));
+    let mut surplus = entries.len().saturating_sub(MOST);
+    entries.retain(|entry| {
+        let goes = surplus > 0 && entry.serving == 0 && entry.ending.since().is_some();
+        surplus -= usize::from(goes);
+        !goes
+    });
+}
+
+/// What is paid for already.
+#[derive(Debug)]
+pub(super) struct Claim {
+    pub(super) ending: Ending,
+    sent: Sent,
+    keyed: bool,
+    pub(super) serving: Serving,
+}
+
+impl Claim {
+    /// Whether the answer, with a body of so many bytes, went out whole to a caller who did not ask for the same once
+    /// more: then there is nothing left to give.
+    pub(super) fn is_done(&self, bytes: Option<u64>) -> bool {
+        let whole = match self.sent {
+            Sent::Nothing => false,
+            Sent::Bytes(sent) => bytes.is_some_and(|bytes| sent >= bytes),
+            Sent::All => true,
+        };
+        whole && !self.keyed
+    }
+}
+
+/// A caller is being served from a purchase, until this is dropped.
+#[derive(Debug)]
+pub(super) struct Serving {
+    bought: Bought,
+    purchase: PurchaseId,
+    sent: Sent,
+    counts: bool,
+}
+
+impl Serving {
+    pub(super) fn purchase(&self) -> &PurchaseId {
+        &self.purchase
+    }
+
+    /// The payment is sent again, and this is how that ends.
+    pub(super) fn goes_on(&self, ending: Ending) {
+        self.entry(|entry| entry.ending = ending);
+    }
+
+    /// The answer's head goes out. An error is not what was paid for, so that it counts for nothing.
+    pub(super) fn begins(&mut self, status: StatusCode) {
+        self.counts = !(status.is_client_error() || status.is_server_error());
+        self.raise(Sent::Bytes(0));
+    }
+
+    /// So many bytes of the body go out.
+    pub(super) fn goes(&mut self, bytes: usize) {
+        if let Sent::Bytes(before) = self.sent {
+            self.raise(Sent::Bytes(before.saturating_add(bytes as u64)));
+        }
+    }
+
+    /// The body came to its end, and no error.
+    pub(super) fn ends(&mut self) {
+        self.raise(Sent::All);
+    }
+
+    fn raise(&mut self, sent: Sent) {
+        if self.counts {
+            self.sent = sent;
+        }
+    }
+
+    /// There is nothing more to get for it.
+    pub(super) fn forget(self) {
+        self.bought.entries().retain(|entry| entry.purchase != self.purchase);
+    }
+
+    fn entry(&self, change: impl FnOnce(&mut Entry)) {
+        if let Some(entry) = self.bought.entries().iter_mut().find(|entry| entry.purchase == self.purchase) {
+            change(entry);
+        }
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.entry(|entry| {
+            entry.serving = entry.serving.saturating_sub(1);
+            entry.sent = entry.sent.max(self.sent);
+            entry.touched = Instant::now();
+        });
+    }
+}
