@@ -11,6 +11,7 @@ mod discovery;
 mod failures;
 mod gateway_check;
 mod json_shapes;
+mod keyring;
 mod output;
 mod paid_call;
 mod peers;

@@ -93,6 +93,81 @@ fn keys_of_others_are_not_shown() {
 }
 
 #[test]
+fn an_environment_is_not_shown_when_it_goes() {
+    let scratch = Scratch::new();
+    scratch.json(&["install", "--client", "cursor", "--yes"], 0);
+    let text = scratch.read(".cursor/mcp.json");
+    let mine = "\"env\": {\"FARTHING_PASSPHRASE\": \"correct horse\"}, \"command\":";
+    scratch.write(".cursor/mcp.json", &text.replace("\"command\":", mine));
+    for args in
+        [&["uninstall", "--client", "cursor", "--dry-run"][..], &["uninstall", "--all", "--yes", "--json"]]
+    {
+        let done = scratch.run(args);
+        assert!(done.code == 0 && done.stdout.contains("FARTHING_PASSPHRASE"), "{done:?}");
+        assert!(!done.stdout.contains("correct horse") && !done.stderr.contains("correct horse"), "{done:?}");
+    }
+}
+
+#[test]
+fn what_cannot_be_read_or_is_not_ours_is_passed_over_unless_it_is_named() {
+    let scratch = Scratch::new();
+    scratch.json(&["install", "--client", "codex", "--yes"], 0);
+    scratch.write(".gemini/settings.json", "{\n  \"a\": \n}");
+    let foreign = "{\"mcpServers\": {\"farthing\": {\"url\": \"https://x.example\"}}}";
+    scratch.write(".cursor/mcp.json", foreign);
+    let listed = scratch.json(&["install", "--list", "--client", "cursor"], 0);
+    assert_eq!(listed["clients"][0]["status"], "foreign");
+    let done = scratch.run(&["uninstall", "--all", "--yes"]);
+    assert!(done.code == 0 && done.stdout.contains("Codex"), "{done:?}");
+    assert!(done.stderr.contains("Gemini CLI is passed over: "), "{done:?}");
+    assert!(done.stderr.contains("settings.json: line 3, column 1"), "{done:?}");
+    assert_eq!(scratch.read(".codex/config.toml"), CODEX);
+    for (client, why) in [("gemini-cli", "line 3, column 1"), ("cursor", "starts no program")] {
+        let refused = scratch.json(&["uninstall", "--client", client, "--yes"], 2);
+        assert!(refused["error"]["message"].as_str().unwrap().contains(why), "{refused}");
+    }
+    assert_eq!(scratch.read(".cursor/mcp.json"), foreign);
+}
+
+#[test]
+fn agents_and_programs_have_names() {
+    let scratch = Scratch::new();
+    scratch.write(
+        ".farthing/policy.yaml",
+        "version: 1\npayments: {max: \"$1\"}\nagents: {coder: {payments: {max: \"$1\"}}}\n",
+    );
+    let install = ["install", "--client", "cursor", "--yes"];
+    let before = scratch.files();
+    for wrong in [["--agent", "nosuch"], ["--agent", ""], ["--command", ""]] {
+        scratch.json(&[&install[..], &wrong].concat(), 2);
+    }
+    assert_eq!(scratch.files(), before);
+    scratch.json(&[&install[..], &["--agent", "coder"]].concat(), 0);
+}
+
+#[test]
+fn a_wallet_that_nobody_opens_for_the_client_is_told() {
+    let scratch = Scratch::new();
+    let install = ["install", "--client", "cursor", "--yes"];
+    let said = |args: &[&str]| {
+        let done = scratch.run(args);
+        assert_eq!(done.code, 0, "{done:?}");
+        done.stderr
+    };
+    assert!(said(&install).contains("there is no wallet in "));
+    let mut init = scratch.command(&["init", "--yes"]);
+    let made = init.env("FARTHING_PASSPHRASE", "correct horse").output().unwrap();
+    let told = String::from_utf8(made.stderr).unwrap();
+    assert!(made.status.success() && told.contains("your agents cannot pay"), "{told}");
+    let warned = said(&install);
+    assert!(warned.contains("your agents cannot pay") && warned.contains("`unlock: {command: "), "{warned}");
+    scratch.write(".farthing/config.yaml", "version: 1\nunlock: {fd: 3}\n");
+    assert!(said(&install).contains("`unlock: {fd: 3}` in config.yaml needs somebody"));
+    scratch.write(".farthing/config.yaml", "version: 1\nunlock: {command: [echo, correct horse]}\n");
+    assert!(!said(&install).contains("cannot pay"));
+}
+
+#[test]
 fn the_entry_names_folder_and_agent_and_no_secret() {
     let scratch = Scratch::new();
     let home = scratch.path("wallet");

@@ -56,10 +56,11 @@ impl Scratch {
         files
     }
 
-    /// A command in this home, in its project, with nothing of this machine's environment.
+    /// A command in this home, in its project, with nothing of this machine's environment, its keyring included.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(FARTHING);
         command.args(args).env_clear().env("HOME", self.0.path()).current_dir(self.path("project"));
+        command.env("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nowhere");
         command
     }
 

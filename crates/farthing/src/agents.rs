@@ -13,6 +13,7 @@ use tokio::runtime::Handle;
 
 use crate::config::Config;
 use crate::exit::{Code, Failure};
+use crate::output::printable;
 
 /// How often the policy file is looked at.
 const LOOK: Duration = Duration::from_millis(500);
@@ -21,6 +22,14 @@ const LOOK: Duration = Duration::from_millis(500);
 pub(crate) fn no_policy(error: PolicyFileError) -> Failure {
     Failure::new(Code::Configuration, error)
         .hint("docs/policy.md explains every key; `farthing policy check FILE` checks one")
+}
+
+/// Refuses a name that the policy does not know: whoever calls under it could pay nothing.
+pub(crate) fn check_known(policy: &Policy, agent: &str) -> Result<(), Failure> {
+    policy.knows_agent(agent).then_some(()).ok_or_else(|| {
+        Failure::new(Code::Configuration, format!("the policy has no agent `{}`", printable(agent)))
+            .hint("`agents:` in policy.yaml names them; docs/policy.md explains the section")
+    })
 }
 
 /// Tells the configured receiver that an approval waits, without keeping the call waiting.

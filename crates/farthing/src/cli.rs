@@ -33,7 +33,7 @@ pub(crate) use policy::{
 pub(crate) use proxy::{ProxyArgs, ProxyCommand, TokensCommand};
 pub(crate) use send::{Amount, SendArgs};
 pub(crate) use ui::{ReceiptArgs, UiArgs};
-pub(crate) use wallet::{ExportArgs, ImportArgs, RotateArgs, WalletCommand};
+pub(crate) use wallet::{ExportArgs, ImportArgs, KeepArgs, KeyringCommand, RotateArgs, WalletCommand};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Yellow.on_default().bold())
@@ -104,7 +104,7 @@ pub(crate) enum Command {
     Spending(SpendingArgs),
     /// Show one purchase: terms, payment, settlement, answer.
     Receipt(ReceiptArgs),
-    /// Open a page in the browser: balances, spending, budgets, history, approvals, the freeze.
+    /// Serve a page to the browser of this machine: balances, spending, budgets, history, approvals, the freeze.
     Ui(UiArgs),
     /// Send money out, within the policy's caps.
     Send(SendArgs),
@@ -141,7 +141,7 @@ pub(crate) enum Command {
     Audit(AuditCommand),
     /// Put Farthing's MCP server into the configuration of your agents: Claude, Cursor, Codex and others.
     Install(InstallArgs),
-    /// Take it out again.
+    /// Take Farthing's MCP server out of the configuration of your agents again.
     Uninstall(UninstallArgs),
     /// Check everything that could keep the wallet from working: files, keys, chains, clock, policy, ledger.
     Doctor(DoctorArgs),
@@ -168,7 +168,8 @@ pub(crate) enum Command {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  farthing init                              asks for a passphrase, shows the recovery phrase once
+  farthing init                              asks for a passphrase, shows the recovery phrase once, and offers to keep
+                                             the passphrase in the keyring, so that your agents can pay
   FARTHING_PASSPHRASE=… farthing init --yes  asks nothing, for unattended machines
   farthing init --import phrase < phrase.txt brings a wallet along")]
 pub(crate) struct InitArgs {

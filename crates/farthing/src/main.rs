@@ -15,6 +15,7 @@ mod output;
 mod progress;
 mod sellers;
 mod session;
+mod unattended;
 mod webhook;
 
 use std::process::ExitCode;

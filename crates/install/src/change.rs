@@ -30,6 +30,8 @@ pub enum Status {
     Current,
     /// Something else stands under its name: another program, other arguments.
     Different,
+    /// What stands under its name starts no program, and is somebody else's.
+    Foreign,
 }
 
 impl Change {
@@ -84,9 +86,11 @@ impl Status {
     /// [`InstallError`], when the file cannot be read.
     pub fn of(client: Client, file: &Path, server: &Server) -> Result<Self, InstallError> {
         let Some(text) = file::read(file)? else { return Ok(Self::Absent) };
-        let without = client.without(&text, &server.name, &[]).map_err(in_file(file))?;
-        if without.as_ref() == Some(&text) {
-            return Ok(Self::Absent);
+        match client.has(&text, &server.name) {
+            Ok(true) => {}
+            Ok(false) => return Ok(Self::Absent),
+            Err(EditError::Foreign { .. }) => return Ok(Self::Foreign),
+            Err(error) => return Err(in_file(file)(error)),
         }
         let same = client.with(Some(&text), server).is_ok_and(|with| with == text);
         Ok(if same { Self::Current } else { Self::Different })

@@ -45,7 +45,7 @@ impl Client {
     /// as it was. Without it, what remains says the same, but a map that held this entry only, and no comment, is gone.
     ///
     /// # Errors
-    /// [`EditError`], as for [`with`](Self::with).
+    /// [`EditError`], as for [`with`](Self::with): an entry that is somebody else's is left to them.
     pub fn without(self, text: &str, name: &str, earlier: &[String]) -> Result<Option<String>, EditError> {
         let target = self.target(self.path(text)?, name);
         let Some(fields) = edit::entry(text, &target)? else {
@@ -63,6 +63,25 @@ impl Client {
             return Ok(None);
         }
         edit::take(text, &target).map(Some)
+    }
+
+    /// Whether something of this name is in this text.
+    ///
+    /// # Errors
+    /// [`EditError::Foreign`] when it is somebody else's, and others when the text cannot be read.
+    pub fn has(self, text: &str, name: &str) -> Result<bool, EditError> {
+        Ok(edit::entry(text, &self.target(self.path(text)?, name))?.is_some())
+    }
+
+    /// The text as it may be shown: keys, and of the values those that Farthing writes into the entry. In the place of
+    /// anything else, other servers' values, the entry's environment, comments, stands a `…`: it may be somebody's key.
+    /// Lines stay lines.
+    #[must_use]
+    pub fn veiled(self, text: &str, name: &str) -> String {
+        let server = Server { name: name.to_owned(), command: String::new(), args: Vec::new() };
+        let fields = self.fields(&server);
+        let keys: Vec<&str> = fields.iter().map(|field| field.key.as_str()).collect();
+        edit::veiled(text, &self.target(self.path(text).unwrap_or_default(), name), &keys)
     }
 
     fn target<'a>(self, path: &'static [&'static str], name: &'a str) -> Target<'a> {

@@ -61,16 +61,16 @@ pub(crate) fn replace(
     let target = follow(path)?;
     let folder = target.parent().unwrap_or(Path::new("/"));
     fs::create_dir_all(folder).map_err(InstallError::io("make the folder", folder))?;
-    let draft = after.map(|text| Draft::write(&target, text, entropy)).transpose()?;
+    let draft = after.map(|text| draft(&target, text, entropy)).transpose()?;
     let backup = before.map(|text| back_up(path, &target, text)).transpose()?;
     if read(path)?.as_deref() != before {
-        drop(backup.map(fs::remove_file));
         return Err(InstallError::Changed(path.into()));
     }
     match &draft {
         Some(draft) => fs::rename(&draft.0, &target).map_err(InstallError::io("replace", &target))?,
         None => fs::remove_file(&target).map_err(InstallError::io("remove", &target))?,
     }
+    let backup = backup.map(Tentative::keep);
     sync_folder(folder)?;
     Ok(backup)
 }
@@ -87,35 +87,40 @@ fn follow(path: &Path) -> Result<PathBuf, InstallError> {
     Err(InstallError::NotAFile(path.into()))
 }
 
-/// A finished file beside its destination, under a name of its own; removed when dropped.
-struct Draft(PathBuf);
+/// A file that goes again when something after it fails.
+struct Tentative(PathBuf);
 
-impl Draft {
-    fn write(target: &Path, text: &str, entropy: &dyn Entropy) -> Result<Self, InstallError> {
-        let mut random = [0; 8];
-        entropy.fill(&mut random)?;
-        let name = target.file_name().unwrap_or_default().to_string_lossy();
-        let draft = target.with_file_name(format!(".{name}.farthing-{}", hex::encode(random)));
-        write_new(&draft, text, target)?;
-        Ok(Self(draft))
+impl Tentative {
+    fn keep(mut self) -> PathBuf {
+        std::mem::take(&mut self.0)
     }
 }
 
-impl Drop for Draft {
+impl Drop for Tentative {
     fn drop(&mut self) {
-        // After a rename it is gone already.
+        // Of a file that was kept or renamed there is nothing under this name.
         let _ = fs::remove_file(&self.0);
     }
 }
 
+/// The finished file beside its destination, under a name of its own.
+fn draft(target: &Path, text: &str, entropy: &dyn Entropy) -> Result<Tentative, InstallError> {
+    let mut random = [0; 8];
+    entropy.fill(&mut random)?;
+    let name = target.file_name().unwrap_or_default().to_string_lossy();
+    let draft = target.with_file_name(format!(".{name}.farthing-{}", hex::encode(random)));
+    write_new(&draft, text, target)?;
+    Ok(Tentative(draft))
+}
+
 /// Beside the name that the client knows, not behind its link: that may be a repository which others read.
-fn back_up(path: &Path, target: &Path, text: &str) -> Result<PathBuf, InstallError> {
+fn back_up(path: &Path, target: &Path, text: &str) -> Result<Tentative, InstallError> {
     const MOST: u32 = 10_000;
     for number in 1..=MOST {
         let backup = path.with_file_name(format!("{}.{number}", backup_prefix(path)));
         match write_new(&backup, text, target) {
             Err(InstallError::Io { error, .. }) if error.kind() == ErrorKind::AlreadyExists => {}
-            written => return written.map(|()| backup),
+            written => return written.map(|()| Tentative(backup)),
         }
     }
     let full = std::io::Error::other("there are 10000 backups already");

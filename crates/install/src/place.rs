@@ -15,19 +15,13 @@ pub enum Os {
     Linux,
     /// macOS.
     MacOs,
-    /// Windows.
-    Windows,
 }
 
 impl Os {
     /// The one that this program runs on.
     #[must_use]
     pub fn this() -> Self {
-        match std::env::consts::OS {
-            "macos" => Self::MacOs,
-            "windows" => Self::Windows,
-            _ => Self::Linux,
-        }
+        if cfg!(target_os = "macos") { Self::MacOs } else { Self::Linux }
     }
 }
 
@@ -82,7 +76,7 @@ impl Surroundings<'_> {
             Client::ClaudeCode => {
                 self.path("CLAUDE_CONFIG_DIR").unwrap_or_else(|| home("")).join(".claude.json")
             }
-            Client::Claude => self.roaming().join("Claude/claude_desktop_config.json"),
+            Client::Claude => self.desktop().join("Claude/claude_desktop_config.json"),
             Client::Cursor => home(".cursor/mcp.json"),
             Client::Codex => self.path("CODEX_HOME").unwrap_or_else(|| home(".codex")).join("config.toml"),
             Client::Windsurf => home(".codeium/windsurf/mcp_config.json"),
@@ -128,45 +122,37 @@ impl Surroundings<'_> {
     }
 
     fn vscode_cline(&self) -> PathBuf {
-        self.roaming().join("Code/User/globalStorage/saoudrizwan.claude-dev")
+        self.desktop().join("Code/User/globalStorage/saoudrizwan.claude-dev")
     }
 
     fn zed(&self) -> PathBuf {
         match self.os {
-            Os::Windows => self.roaming().join("Zed"),
             Os::MacOs => self.home.join(".config/zed"),
             Os::Linux => self.path("FLATPAK_XDG_CONFIG_HOME").unwrap_or_else(|| self.config()).join("zed"),
         }
     }
 
     fn goose(&self) -> PathBuf {
-        let usual = || match self.os {
-            Os::Windows => self.roaming().join("Block/goose/config"),
-            _ => self.xdg_config().join("goose"),
-        };
+        let usual = || self.xdg_config().join("goose");
         self.path("GOOSE_PATH_ROOT").map_or_else(usual, |root| root.join("config"))
     }
 
-    /// Where programs keep what moves with the user.
-    fn roaming(&self) -> PathBuf {
+    /// Where desktop programs keep what they are told.
+    fn desktop(&self) -> PathBuf {
         match self.os {
-            Os::Windows => self.path("APPDATA").unwrap_or_else(|| self.home.join("AppData/Roaming")),
             Os::MacOs => self.home.join("Library/Application Support"),
-            Os::Linux => self.config(),
+            Os::Linux => self.xdg_config(),
         }
     }
 
     fn local_data(&self) -> PathBuf {
-        match self.os {
-            Os::Windows => self.path("LOCALAPPDATA").unwrap_or_else(|| self.home.join("AppData/Local")),
-            _ => self.path("XDG_DATA_HOME").unwrap_or_else(|| self.home.join(".local/share")),
-        }
+        self.path("XDG_DATA_HOME").unwrap_or_else(|| self.home.join(".local/share"))
     }
 
     fn config(&self) -> PathBuf {
         match self.os {
             Os::Linux => self.xdg_config(),
-            _ => self.home.join(".config"),
+            Os::MacOs => self.home.join(".config"),
         }
     }
 
@@ -235,13 +221,6 @@ mod tests {
             assert_eq!(linux(client, Scope::User), Some(format!("/nowhere/me/{on_linux}")));
             assert_eq!(mac(client, Scope::User), Some(format!("/nowhere/me/{on_mac}")));
         }
-        let windows = places(Os::Windows, &[("APPDATA", "/roaming")]);
-        assert_eq!(windows(Client::Goose, Scope::User).unwrap(), "/roaming/Block/goose/config/config.yaml");
-        assert_eq!(windows(Client::Zed, Scope::User).unwrap(), "/roaming/Zed/settings.json");
-        assert_eq!(
-            windows(Client::Claude, Scope::User).unwrap(),
-            "/roaming/Claude/claude_desktop_config.json"
-        );
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
-use farthing_ambient::SeededEntropy;
+use farthing_ambient::{Entropy, NoEntropy, SeededEntropy};
 use farthing_install::{Change, Client, InstallError, Server, Status};
 
 const BEFORE: &str = "{\n  \"mcpServers\": {}, // mine\n}\n";
@@ -144,6 +144,45 @@ fn what_another_program_wrote_meanwhile_stays() {
     assert_eq!(fs::read_to_string(&file).unwrap(), "{}");
 }
 
+/// Randomness that, when it is asked for, puts a folder in the place of one file and turns a link to another.
+struct Meddler {
+    link: PathBuf,
+    old: PathBuf,
+    new: PathBuf,
+}
+
+impl Entropy for Meddler {
+    fn fill(&self, bytes: &mut [u8]) -> Result<(), NoEntropy> {
+        bytes.fill(7);
+        fs::remove_file(&self.old).unwrap();
+        fs::create_dir(&self.old).unwrap();
+        fs::remove_file(&self.link).unwrap();
+        symlink(&self.new, &self.link).unwrap();
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for Meddler {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Meddler")
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_replaced_leaves_no_backup() {
+    let folder = tempfile::tempdir().unwrap();
+    let [link, old, new] = ["mcp.json", "old.json", "new.json"].map(|name| folder.path().join(name));
+    fs::write(&old, BEFORE).unwrap();
+    fs::write(&new, BEFORE).unwrap();
+    symlink(&old, &link).unwrap();
+    let change = Change::installing(Client::Cursor, link.clone(), &server()).unwrap();
+    // A file is not renamed over a folder, whoever asks for it.
+    let error = change.make(&Meddler { link, old, new: new.clone() }).unwrap_err();
+    assert!(matches!(error, InstallError::Io { doing: "replace", .. }), "{error}");
+    assert_eq!(names(folder.path()), ["mcp.json", "new.json", "old.json"]);
+    assert_eq!(fs::read_to_string(&new).unwrap(), BEFORE);
+}
+
 #[test]
 fn what_is_no_small_text_file_is_refused() {
     let folder = tempfile::tempdir().unwrap();
@@ -184,6 +223,8 @@ fn a_server_that_says_something_else_is_seen() {
     install(&file);
     let other = Server { args: vec!["mcp".to_owned(), "--agent".to_owned(), "x".to_owned()], ..server() };
     assert_eq!(Status::of(Client::Cursor, &file, &other).unwrap(), Status::Different);
+    fs::write(&file, "{\"mcpServers\": {\"farthing\": {\"url\": \"x\"}}}").unwrap();
+    assert_eq!(Status::of(Client::Cursor, &file, &server()).unwrap(), Status::Foreign);
     let elsewhere = Server { name: "purse".to_owned(), ..server() };
     assert_eq!(Status::of(Client::Cursor, &file, &elsewhere).unwrap(), Status::Absent);
 }

@@ -60,6 +60,11 @@ fn what_leaves_no_room_is_refused_with_its_place() {
             "extensions: {a: {cmd: x}}\n",
             "line 1, column 13: this map is not written one key a line",
         ),
+        (
+            Client::Goose,
+            "extensions: { # mine\n}\nA: b\n",
+            "line 1, column 13: this map holds a comment only",
+        ),
         (Client::Goose, "extensions: &x\n  a: 1\n", "one key a line"),
         (Client::Goose, "a: 1\n---\nb: 2\n", "more than one document"),
         (Client::Goose, "- a\n", "a map was expected"),
@@ -67,6 +72,23 @@ fn what_leaves_no_room_is_refused_with_its_place() {
     ] {
         let said = refused(client, text);
         assert!(said.contains(why), "{client} {text:?}: {said}");
+    }
+}
+
+#[test]
+fn an_entry_that_is_somebody_elses_is_not_taken_away() {
+    for (client, text, place) in [
+        (Client::Cursor, "{\"mcpServers\": {\"farthing\": {\"url\": \"x\"}}}", "line 1, column 17: "),
+        (Client::Codex, "[mcp_servers.farthing]\nurl = \"x\"\n", "line 1, column "),
+        (Client::Goose, "extensions:\n  farthing:\n    uri: x\n", "line 2, column 3: "),
+    ] {
+        // Neither with nor without a backup that would lead here.
+        for backups in [&[][..], &["{}".to_owned(), String::new()]] {
+            let error = client.without(text, "farthing", backups).unwrap_err();
+            assert!(matches!(error, EditError::Foreign { .. }), "{client}: {error}");
+            assert!(error.to_string().starts_with(place), "{client}: {error}");
+        }
+        assert!(client.has(text, "farthing").is_err() && !client.has(text, "purse").unwrap());
     }
 }
 

@@ -21,6 +21,14 @@ pub(crate) fn read(address: Address) -> Result<Option<Passphrase>, UnlockError> 
     })
 }
 
+/// Whether the operating system's keyring has a passphrase for these keys.
+///
+/// # Errors
+/// [`UnlockError::Keyring`], where the machine has no keyring that answers.
+pub fn is_in_keyring(address: Address) -> Result<bool, UnlockError> {
+    read(address).map(|found| found.is_some())
+}
+
 /// Gives the passphrase to the operating system's keyring, which then unlocks the wallet without a question.
 ///
 /// # Errors

@@ -11,6 +11,14 @@ pub(crate) fn read(_address: Address) -> Result<Option<Passphrase>, UnlockError>
 ///
 /// # Errors
 /// [`UnlockError::Keyring`]
+pub fn is_in_keyring(_address: Address) -> Result<bool, UnlockError> {
+    Err(absent())
+}
+
+/// Always an error: this build has no keyring.
+///
+/// # Errors
+/// [`UnlockError::Keyring`]
 pub fn keep_in_keyring(_address: Address, _passphrase: &Passphrase) -> Result<(), UnlockError> {
     Err(absent())
 }

@@ -1,7 +1,11 @@
 //! Who is let in: a link that is good once, and the session that it is exchanged for.
 //!
-//! Neither is written anywhere: links go to the terminal of the person who started the page, sessions into the cookie
-//! of the browser that opened one, and of both this process keeps digests only.
+//! Neither is written anywhere: links go to the terminal of the person who started the page, sessions into the browser
+//! that opened one, and of both this process keeps digests only.
+//!
+//! Browsers show cookies to every port of a host, so that any server on this machine which the person visits could be
+//! shown a session's. A session has a path of its own therefore, to which its cookie is bound: told to nobody but the
+//! browser that opened the link, it keeps the cookie from everybody else.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -21,6 +25,8 @@ const MOST: usize = 8;
 
 /// 256 random bits, in hex.
 type Token = String;
+/// How long a token is.
+const TOKEN_LENGTH: usize = 64;
 type Hash = [u8; 32];
 
 /// The door.
@@ -45,6 +51,7 @@ struct Link {
 
 /// One browser that was let in. Its debug output tells nothing of its keys.
 struct Session {
+    /// Of path and cookie: neither is a session without the other.
     hash: Hash,
     form: Token,
     begun: Timestamp,
@@ -57,9 +64,27 @@ impl std::fmt::Debug for Session {
     }
 }
 
-/// What a session's pages need: the token that every form of it carries, so that no other page can send one.
+/// What a browser is let in with.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Key {
+    /// The first part of its pages' path: see [`place_in`].
+    pub(crate) place: Token,
+    /// What its cookie says.
+    pub(crate) cookie: Token,
+}
+
+impl Key {
+    fn hash(&self) -> Hash {
+        hash(&format!("{}/{}", self.place, self.cookie))
+    }
+}
+
+/// What a session's pages need.
 #[derive(Clone)]
 pub(crate) struct Visitor {
+    /// The path under which they lie.
+    pub(crate) root: String,
+    /// The token that every form of them carries, so that no other page can send one.
     pub(crate) form: Token,
 }
 
@@ -85,8 +110,9 @@ impl Door {
     }
 
     /// Exchanges a link's token for a session's key, once. `None`: it is no link, or it was opened, or is too old.
-    pub(crate) fn open(&self, token: &str) -> Result<Option<Token>, NoEntropy> {
-        let (key, form) = (self.token()?, self.token()?);
+    pub(crate) fn open(&self, token: &str) -> Result<Option<Key>, NoEntropy> {
+        let key = Key { place: self.token()?, cookie: self.token()? };
+        let form = self.token()?;
         let (now, wanted) = (self.clock.now(), hash(token));
         let mut keys = self.keys();
         keys.links.retain(|link| now < link.until);
@@ -95,24 +121,24 @@ impl Door {
         };
         keys.links.remove(place);
         make_room(&mut keys.sessions);
-        keys.sessions.push(Session { hash: hash(&key), form, begun: now, used: now });
+        keys.sessions.push(Session { hash: key.hash(), form, begun: now, used: now });
         Ok(Some(key))
     }
 
     /// The visitor whose session has this key, if it lasts.
-    pub(crate) fn visitor(&self, key: &str) -> Option<Visitor> {
-        let (now, wanted) = (self.clock.now(), hash(key));
+    pub(crate) fn visitor(&self, key: &Key) -> Option<Visitor> {
+        let (now, wanted) = (self.clock.now(), key.hash());
         let mut keys = self.keys();
         keys.sessions
             .retain(|session| now < later(session.begun, SESSION_LIFE) && now < later(session.used, IDLE));
         let session = keys.sessions.iter_mut().find(|session| session.hash.ct_eq(&wanted).into())?;
         session.used = now;
-        Some(Visitor { form: session.form.clone() })
+        Some(Visitor { root: root(&key.place), form: session.form.clone() })
     }
 
     /// Ends a session.
-    pub(crate) fn leave(&self, key: &str) {
-        let gone = hash(key);
+    pub(crate) fn leave(&self, key: &Key) {
+        let gone = key.hash();
         self.keys().sessions.retain(|session| !bool::from(session.hash.ct_eq(&gone)));
     }
 
@@ -126,6 +152,18 @@ impl Door {
     fn keys(&self) -> MutexGuard<'_, Keys> {
         self.keys.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The path under which a session's pages lie.
+pub(crate) fn root(place: &str) -> String {
+    format!("/{place}")
+}
+
+/// What this path names in the place of a session's, if anything.
+pub(crate) fn place_in(path: &str) -> Option<&str> {
+    let place = path.strip_prefix('/')?.split('/').next()?;
+    let is_token = place.len() == TOKEN_LENGTH && place.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_token.then_some(place)
 }
 
 /// Tokens are random and long, so that a plain hash keeps them.
@@ -161,9 +199,32 @@ mod tests {
         assert!(door.open("").unwrap().is_none() && door.open(&"0".repeat(64)).unwrap().is_none());
         let key = door.open(&link).unwrap().unwrap();
         assert!(door.open(&link).unwrap().is_none(), "it was opened");
-        assert!(door.visitor(&key).is_some() && door.visitor(&link).is_none());
+        assert!(door.visitor(&key).is_some());
         door.leave(&key);
         assert!(door.visitor(&key).is_none());
+    }
+
+    #[test]
+    fn a_cookie_is_of_no_use_under_another_path() {
+        let (door, _) = door();
+        let [one, other] = [(); 2].map(|()| door.open(&door.link().unwrap()).unwrap().unwrap());
+        assert!(one.place != other.place && one.cookie != other.cookie);
+        for place in [other.place.as_str(), "", &one.place[1..]] {
+            assert!(door.visitor(&Key { place: place.to_owned(), ..one.clone() }).is_none(), "{place}");
+        }
+        assert_eq!(door.visitor(&one).unwrap().root, format!("/{}", one.place));
+    }
+
+    #[test]
+    fn places_are_whole_tokens() {
+        let token = "0".repeat(TOKEN_LENGTH);
+        for rest in ["", "/", "/history"] {
+            assert_eq!(place_in(&format!("/{token}{rest}")), Some(token.as_str()));
+        }
+        for path in ["", "/", "/enter", &token, &format!("/{}", &token[1..]), &format!("/{}\"", &token[1..])]
+        {
+            assert_eq!(place_in(path), None, "{path}");
+        }
     }
 
     #[test]

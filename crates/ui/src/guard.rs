@@ -9,7 +9,7 @@ use axum::http::{Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 
-use crate::door::Visitor;
+use crate::door::{Key, Visitor, place_in};
 use crate::pages::Alone;
 use crate::pages::door::locked;
 use crate::server::Shared;
@@ -36,12 +36,13 @@ const HEADERS: [(HeaderName, &str); 8] = [
 
 /// Refuses what does not come from a page of ours in a browser that was led here by our address.
 pub(crate) async fn guard(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
+    let place = place_in(request.uri().path()).map(str::to_owned);
     let mut response = match refusal(&shared.authority, request.method(), request.headers()) {
         Some((status, why)) => (status, format!("{why}\n")).into_response(),
         None => next.run(request).await,
     };
     if let Some(alone) = response.extensions_mut().remove::<Alone>() {
-        response = alone.written(response.status(), &shared.root);
+        response = alone.written(response.status(), place.as_deref());
     }
     for (name, value) in HEADERS {
         response.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
@@ -78,26 +79,32 @@ fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     }
 }
 
-/// Somebody with a session. Who has none is shown the door.
+/// Somebody with a session. Who has none is shown the door, and nothing of where sessions are.
 pub(crate) struct Entered(pub(crate) Visitor);
 
 impl FromRequestParts<Arc<Shared>> for Entered {
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, shared: &Arc<Shared>) -> Result<Self, Response> {
-        let visitor = session_key(&parts.headers).and_then(|key| shared.door.visitor(key));
+        let visitor = session_key(parts).and_then(|key| shared.door.visitor(&key));
         visitor.map(Self).ok_or_else(locked)
     }
 }
 
-/// The session's key that the browser shows, if there is exactly one: two are none.
-pub(crate) fn session_key(headers: &HeaderMap) -> Option<&str> {
+/// The session's key that a browser shows: in its path, and in its cookie.
+pub(crate) fn session_key(parts: &Parts) -> Option<Key> {
+    let (place, cookie) = (place_in(parts.uri.path())?, cookie(&parts.headers)?);
+    Some(Key { place: place.to_owned(), cookie: cookie.to_owned() })
+}
+
+/// The cookie's value, if there is exactly one: two are none.
+fn cookie(headers: &HeaderMap) -> Option<&str> {
     let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
-    let mut keys = cookies
+    let mut values = cookies
         .flat_map(|cookies| cookies.split(';'))
         .filter_map(|cookie| cookie.trim().split_once('='))
         .filter_map(|(name, value)| (name == COOKIE).then_some(value));
-    keys.next().filter(|_| keys.next().is_none())
+    values.next().filter(|_| values.next().is_none())
 }
 
 #[cfg(test)]
@@ -153,8 +160,8 @@ mod tests {
     }
 
     #[test]
-    fn one_session_is_shown() {
-        for (cookies, key) in [
+    fn one_cookie_is_shown() {
+        for (cookies, value) in [
             (&[("cookie", "farthing=abc")][..], Some("abc")),
             (&[("cookie", "theme=dark; farthing=abc; x=y")], Some("abc")),
             (&[("cookie", "farthing=abc; farthing=def")], None),
@@ -162,7 +169,7 @@ mod tests {
             (&[("cookie", "notfarthing=abc")], None),
             (&[], None),
         ] {
-            assert_eq!(session_key(&headers(cookies)), key, "{cookies:?}");
+            assert_eq!(cookie(&headers(cookies)), value, "{cookies:?}");
         }
     }
 }

@@ -8,7 +8,8 @@
 //! - It listens on a loopback address only, and answers to that address alone: another name in `Host` is refused, so
 //!   that no site can reach it by a name of its own.
 //! - Nobody gets in without a link that this process made ([`Ui::link`]). A link is good once, for ten minutes; the session
-//!   that it is exchanged for ends after an hour without use, after twelve in any case, and with the process.
+//!   that it is exchanged for ends after an hour without use, after twelve in any case, and with the process. Its pages
+//!   lie under a path that it alone is told, and its cookie is bound to that: another server on this machine is shown none.
 //! - Nothing is written but by a form of the session's own pages: the request must come from this origin, and carry the
 //!   session's token.
 //! - The pages load nothing from elsewhere and run no script; text from outside is escaped, and what does not print in it

@@ -63,9 +63,6 @@ pub(crate) struct Shared {
     pub(crate) door: Door,
     /// `127.0.0.1:4021`: the only `Host` that is answered.
     pub(crate) authority: String,
-    /// Where the pages lie: a path that nobody else knows. Browsers send cookies to every port of a host; this one they
-    /// keep to this path, so that no other server on this machine is shown it.
-    pub(crate) root: String,
 }
 
 impl std::fmt::Debug for Ui {
@@ -78,13 +75,11 @@ impl Ui {
     /// The page of these parts, to be served at this address.
     ///
     /// # Errors
-    /// [`UiError::NotLoopback`], [`UiError::Entropy`].
+    /// [`UiError::NotLoopback`]
     pub fn new(parts: Parts, address: SocketAddr) -> Result<Self, UiError> {
         if !address.ip().is_loopback() {
             return Err(UiError::NotLoopback(address));
         }
-        let mut place = [0; 8];
-        parts.entropy.fill(&mut place)?;
         Ok(Self(Arc::new(Shared {
             ledger: parts.ledger,
             policy: parts.policy,
@@ -94,7 +89,6 @@ impl Ui {
             door: Door::new(parts.clock.clone(), parts.entropy),
             clock: parts.clock,
             authority: address.to_string(),
-            root: format!("/{}", hex::encode(place)),
         })))
     }
 
@@ -104,8 +98,8 @@ impl Ui {
     /// # Errors
     /// [`UiError::Entropy`]
     pub fn link(&self) -> Result<String, UiError> {
-        let Shared { door, authority, root, .. } = &*self.0;
-        Ok(format!("http://{authority}{root}/enter?link={}", door.link()?))
+        let Shared { door, authority, .. } = &*self.0;
+        Ok(format!("http://{authority}/enter?link={}", door.link()?))
     }
 
     /// Serves until `shutdown` completes.
@@ -114,22 +108,22 @@ impl Ui {
         farthing_http::serve(listener, self.router(), limits, shutdown, GRACE).await;
     }
 
+    /// What lies under `{place}` is answered to the session that has it; style and picture to anybody.
     fn router(&self) -> Router {
-        let at = |path: &str| format!("{}{path}", self.0.root);
         Router::new()
-            .route(&at("/"), get(pages::overview::show))
-            .route(&at("/enter"), get(pages::door::enter))
-            .route(&at("/leave"), post(pages::door::leave))
-            .route(&at("/style.css"), get(pages::files::style))
-            .route(&at("/icon.svg"), get(pages::files::icon))
-            .route(&at("/history"), get(pages::history::show))
-            .route(&at("/purchases/{id}"), get(pages::purchase::show))
-            .route(&at("/purchases/{id}/receipt.html"), get(pages::purchase::html))
-            .route(&at("/purchases/{id}/receipt.pdf"), get(pages::purchase::pdf))
-            .route(&at("/approvals"), get(pages::approvals::show))
-            .route(&at("/approvals/{id}"), post(pages::approvals::decide))
-            .route(&at("/freeze"), post(pages::freeze::freeze))
-            .route(&at("/thaw"), post(pages::freeze::thaw))
+            .route("/enter", get(pages::door::enter))
+            .route("/{place}/style.css", get(pages::files::style))
+            .route("/{place}/icon.svg", get(pages::files::icon))
+            .route("/{place}/", get(pages::overview::show))
+            .route("/{place}/leave", post(pages::door::leave))
+            .route("/{place}/history", get(pages::history::show))
+            .route("/{place}/purchases/{id}", get(pages::purchase::show))
+            .route("/{place}/purchases/{id}/receipt.html", get(pages::purchase::html))
+            .route("/{place}/purchases/{id}/receipt.pdf", get(pages::purchase::pdf))
+            .route("/{place}/approvals", get(pages::approvals::show))
+            .route("/{place}/approvals/{id}", post(pages::approvals::decide))
+            .route("/{place}/freeze", post(pages::freeze::freeze))
+            .route("/{place}/thaw", post(pages::freeze::thaw))
             .fallback(pages::nowhere)
             .layer(DefaultBodyLimit::max(MAX_FORM))
             .layer(from_fn_with_state(self.0.clone(), guard::guard))

@@ -1,5 +1,6 @@
 //! `farthing install` and `farthing uninstall`.
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, ValueEnum};
 use farthing_install::Client;
 
@@ -18,10 +19,10 @@ pub(crate) struct InstallArgs {
     #[command(flatten)]
     pub(crate) which: WhichClientArgs,
     /// Who calls: one of the policy's agents.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) agent: Option<String>,
     /// The program that the client starts, by path or by name; this very program by default.
-    #[arg(long, value_name = "PROGRAM")]
+    #[arg(long, value_name = "PROGRAM", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) command: Option<String>,
     /// List the clients with their files, and change nothing.
     #[arg(long, conflicts_with_all = ["yes", "dry_run", "all"])]

@@ -11,10 +11,10 @@ Examples:
   farthing ui --open    opens it as well
 Enter prints another link, Ctrl-C ends the page and every session.")]
 pub(crate) struct UiArgs {
-    /// Listen on this port of 127.0.0.1; any free one by default.
+    /// Listen on this port of 127.0.0.1; any free one by default. Take one at which your browser has met no other server.
     #[arg(long, default_value_t = 0, hide_default_value = true)]
     pub(crate) port: u16,
-    /// Open the link in the browser as well.
+    /// Open the link in the browser as well. Until it is opened, other users can read it in the list of processes.
     #[arg(long)]
     pub(crate) open: bool,
 }

@@ -12,6 +12,9 @@ pub(crate) enum WalletCommand {
     Address,
     /// Show the recovery phrase or the private key, to somebody who types the passphrase.
     Export(ExportArgs),
+    /// Let the operating system's keyring unlock the wallet, so that agents can pay; or stop that.
+    #[command(subcommand)]
+    Keyring(KeyringCommand),
     /// Bring a wallet along, from a recovery phrase or a private key, into a folder that has none.
     Import(ImportArgs),
     /// Change the passphrase, or the key itself.
@@ -34,6 +37,25 @@ pub(crate) struct ExportArgs {
     pub(crate) to_file: Option<PathBuf>,
     /// Take the passphrase from FARTHING_PASSPHRASE or the configured source, where nobody can type it.
     #[arg(long, requires = "to_file")]
+    pub(crate) unattended: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeyringCommand {
+    /// Give the keyring the passphrase: every program of yours can unlock the wallet then, without a question.
+    Keep(KeepArgs),
+    /// Take the passphrase out of the keyring, for somebody who types it: it is needed from then on.
+    Forget,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  farthing wallet keyring keep                            asks for the passphrase
+  FARTHING_PASSPHRASE=… farthing wallet keyring keep --unattended")]
+pub(crate) struct KeepArgs {
+    /// Take the passphrase from FARTHING_PASSPHRASE or the configured source, where nobody can type it.
+    #[arg(long)]
     pub(crate) unattended: bool,
 }
 

@@ -6,17 +6,19 @@ use std::path::Path;
 use farthing_ambient::{Entropy as _, OsEntropy, causes};
 use farthing_keystore::{
     EvmKey, KeyInfo, Keystore, KeystoreError, NewKey, PASSPHRASE_VARIABLE, Passphrase, Phrase, Unlock,
-    UnlockError, Words,
+    UnlockError, Words, is_in_keyring, keep_in_keyring,
 };
 use farthing_policy::Policy;
 use serde_json::json;
 use zeroize::Zeroizing;
 
+use super::person;
 use crate::cli::{ImportKind, InitArgs};
 use crate::config::{Config, STARTER};
 use crate::exit::{Code, Failure};
 use crate::home::Home;
 use crate::output::{DIM, GOOD, Output, STRONG, WARN};
+use crate::unattended::Opener;
 
 pub(crate) fn run(home: &Home, args: &InitArgs, output: Output) -> Result<(), Failure> {
     if home.folder().join(Keystore::FILE_NAME).exists() {
@@ -29,8 +31,13 @@ pub(crate) fn run(home: &Home, args: &InitArgs, output: Output) -> Result<(), Fa
     // Before the key: once it is sealed nothing may fail any more, or nobody would ever see the phrase.
     write_new(&home.config(), STARTER)?;
     write_new(&home.policy(), Policy::starter())?;
-    let info = seal(home, args, &config, key)?;
-    say(home, &info, phrase.as_ref(), args, output)
+    let (info, typed) = seal(home, args, &config, key)?;
+    say(home, &info, phrase.as_ref(), args, output);
+    if let Some(passphrase) = typed {
+        offer_keyring(&config, &info, &passphrase, output);
+    }
+    say_next(home, &config, output);
+    Ok(())
 }
 
 /// The key, and the phrase when it is new and nobody knows it yet.
@@ -48,8 +55,13 @@ pub(super) fn key(args: &InitArgs) -> Result<(NewKey, Option<Phrase>), Failure> 
 }
 
 /// Encrypts the key under the passphrase that is given, asked for, or, where nobody can be asked, made up and left to
-/// the keyring.
-fn seal(home: &Home, args: &InitArgs, config: &Config, key: NewKey) -> Result<KeyInfo, Failure> {
+/// the keyring. Gives the one that somebody typed, too.
+fn seal(
+    home: &Home,
+    args: &InitArgs,
+    config: &Config,
+    key: NewKey,
+) -> Result<(KeyInfo, Option<Passphrase>), Failure> {
     let create = |passphrase: &Passphrase| {
         Keystore::create(home.folder(), key, passphrase, &OsEntropy).map_err(broken)
     };
@@ -60,19 +72,20 @@ fn seal(home: &Home, args: &InitArgs, config: &Config, key: NewKey) -> Result<Ke
     if given || configured.is_some() {
         let address = Default::default();
         let passphrase = Unlock::passphrase(configured, address, std::env::var_os(PASSPHRASE_VARIABLE));
-        return create(&passphrase.map_err(locked)?);
+        return Ok((create(&passphrase.map_err(locked)?)?, None));
     }
     if !args.yes {
-        return create(&farthing_keystore::ask_new_passphrase().map_err(locked)?);
+        let passphrase = farthing_keystore::ask_new_passphrase().map_err(locked)?;
+        return Ok((create(&passphrase)?, Some(passphrase)));
     }
     let passphrase = random_passphrase()?;
     let info = create(&passphrase)?;
-    if let Err(error) = farthing_keystore::keep_in_keyring(info.evm, &passphrase) {
+    if let Err(error) = keep_in_keyring(info.evm, &passphrase) {
         // Nobody knows the passphrase: the file would be of no use.
         std::fs::remove_file(&info.path).map_err(|error| Failure::new(Code::Unexpected, error))?;
         return Err(locked(error));
     }
-    Ok(info)
+    Ok((info, None))
 }
 
 fn random_passphrase() -> Result<Passphrase, Failure> {
@@ -108,13 +121,7 @@ fn write_new(path: &Path, content: &str) -> Result<(), Failure> {
     written.map_err(|error| Failure::new(Code::Unexpected, format!("{}: {error}", path.display())))
 }
 
-fn say(
-    home: &Home,
-    info: &KeyInfo,
-    phrase: Option<&Phrase>,
-    args: &InitArgs,
-    output: Output,
-) -> Result<(), Failure> {
+fn say(home: &Home, info: &KeyInfo, phrase: Option<&Phrase>, args: &InitArgs, output: Output) {
     let address = info.evm.to_checksum(None);
     let shown = phrase.filter(|_| args.print_phrase || !args.yes).map(Phrase::words);
     if output.json {
@@ -122,7 +129,7 @@ fn say(
             "home": home.folder().to_string_lossy(), "address": address,
             "phrase": shown.as_ref().map(|words| words.as_str()),
         }));
-        return Ok(());
+        return;
     }
     if output.quiet {
         output.line(address);
@@ -139,8 +146,36 @@ fn say(
         ));
         output.line(format!("{DIM}phrase{DIM:#}   {}", words.as_str()));
     }
+}
+
+/// What a person types is of no use to an agent, unless the keyring knows it. The wallet is made by now: nothing fails
+/// any more.
+fn offer_keyring(config: &Config, info: &KeyInfo, passphrase: &Passphrase, output: Output) {
+    let is_asked = matches!(config.unlock, None | Some(Unlock::Keyring));
+    if !is_asked || output.json || !person::is_there() || is_in_keyring(info.evm).is_err() {
+        return;
+    }
+    let question = "Keep the passphrase in this machine's keyring, so that your agents can pay?";
+    if !person::yes(question).unwrap_or_default() {
+        return;
+    }
+    if let Err(error) = keep_in_keyring(info.evm, passphrase) {
+        output.warn(causes(&error));
+    }
+}
+
+fn say_next(home: &Home, config: &Config, output: Output) {
+    if output.json || output.quiet {
+        return;
+    }
+    let keystore = Keystore::open(home.folder()).ok();
+    let obstacle =
+        keystore.and_then(|keystore| Opener::of(config.unlock.as_ref(), &keystore).obstacle_for_clients());
+    if let Some(obstacle) = obstacle {
+        output.note(format!("{WARN}but{WARN:#}      {obstacle}"));
+        output.note(format!("         {DIM}{}{DIM:#}", obstacle.hint));
+    }
     output.note(format!("{DIM}next{DIM:#}     farthing fund"));
-    Ok(())
 }
 
 /// The starter policy in words.

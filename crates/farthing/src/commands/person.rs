@@ -37,13 +37,19 @@ pub(super) fn typed_passphrase() -> Result<Passphrase, Failure> {
 
 /// Asks, and takes nothing but a yes for one.
 pub(super) fn yes(question: &str) -> Result<bool, Failure> {
-    say_in_line(format_args!("{question} [y/N] "));
+    let answer = answer(&format!("{question} [y/N]"))?;
+    Ok(matches!(answer.to_ascii_lowercase().as_str(), "y" | "yes"))
+}
+
+/// Asks, and gives the line that is typed.
+pub(super) fn answer(question: &str) -> Result<String, Failure> {
+    say_in_line(format_args!("{question} "));
     let mut answer = String::new();
     let mut stdin = std::io::stdin().lock().take(LONGEST_ANSWER);
     stdin
         .read_line(&mut answer)
         .map_err(|error| Failure::new(Code::Configuration, format!("stdin: {error}")))?;
-    Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
+    Ok(answer.trim().to_owned())
 }
 
 fn say_in_line(text: std::fmt::Arguments<'_>) {

@@ -8,6 +8,7 @@ mod json;
 mod node;
 mod splice;
 mod toml;
+mod veil;
 mod yaml;
 
 use std::fmt;
@@ -15,6 +16,7 @@ use std::fmt;
 pub(crate) use data::Data;
 use node::{Content, Node, Pair};
 use splice::Splice;
+pub(crate) use veil::veiled;
 
 /// How a client's file is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,6 +70,14 @@ pub enum EditError {
         place: Place,
         /// What stands in the way, and what to do.
         why: String,
+    },
+    /// What stands under the entry's name is somebody else's.
+    #[error("{place}: there is an entry `{name}` that starts no program: remove it, or choose another name")]
+    Foreign {
+        /// Where.
+        place: Place,
+        /// The name.
+        name: String,
     },
     /// Read again, the changed text would say something else elsewhere.
     #[error("it cannot be changed with certainty that nothing but the entry changes; change it by hand")]
@@ -136,26 +146,27 @@ pub(crate) fn take(text: &str, target: &Target<'_>) -> Result<String, EditError>
 /// The keys of the map at this path, where there is one.
 pub(crate) fn keys(format: Format, text: &str, path: &[&str]) -> Result<Option<Vec<String>>, EditError> {
     let source = read(format, without_bom(text))?;
-    let found = at(source.as_ref(), path)?.filter(|node| node.style().is_some());
-    Ok(found.map(|node| node.pairs().iter().map(|pair| pair.key.clone()).collect()))
+    let found = pair_at(source.as_ref(), path)?.filter(|pair| pair.value.style().is_some());
+    Ok(found.map(|map| map.value.pairs().iter().map(|pair| pair.key.clone()).collect()))
 }
 
-/// What the entry says now, as far as Farthing could have written it.
+/// What the entry says now, as far as Farthing could have written it. An entry that is somebody else's is an error.
 pub(crate) fn entry(text: &str, target: &Target<'_>) -> Result<Option<Vec<Field>>, EditError> {
     let source = read(target.format, without_bom(text))?;
     let path: Vec<&str> = target.path.iter().chain([&target.name]).copied().collect();
-    let Some(node) = at(source.as_ref(), &path)? else { return Ok(None) };
+    let Some(pair) = pair_at(source.as_ref(), &path)? else { return Ok(None) };
+    check_ours(source.as_ref(), pair, target)?;
     let field = |pair: &Pair| Some(Field { key: pair.key.clone(), data: Data::of(&pair.value)?, kept: true });
-    Ok(node.pairs().iter().map(field).collect())
+    Ok(pair.value.pairs().iter().map(field).collect())
 }
 
-fn at<'a>(source: &'a dyn Source, path: &[&str]) -> Result<Option<&'a Node>, EditError> {
-    let mut node = source.root();
+fn pair_at<'a>(source: &'a dyn Source, path: &[&str]) -> Result<Option<&'a Pair>, EditError> {
+    let (mut map, mut found) = (source.root(), None);
     for key in path {
-        let Some(pair) = only(source, node, key)? else { return Ok(None) };
-        node = &pair.value;
+        let Some(pair) = only(source, map, key)? else { return Ok(None) };
+        (map, found) = (&pair.value, Some(pair));
     }
-    Ok(Some(node))
+    Ok(found)
 }
 
 fn without_bom(text: &str) -> &str {
@@ -202,35 +213,31 @@ fn putting(source: &dyn Source, target: &Target<'_>, fields: &[Field]) -> Edited
         };
         (map, owner) = (&pair.value, Some(pair));
     }
-    updating(source, map, owner, target, fields)
+    owner.map_or(Ok(Vec::new()), |entry| updating(source, entry, target, fields))
 }
 
 /// The first thing in which an entry that is there already differs.
-fn updating(
-    source: &dyn Source,
-    entry: &Node,
-    owner: Option<&Pair>,
-    target: &Target<'_>,
-    fields: &[Field],
-) -> Edited {
-    if only(source, entry, target.program)?.is_none() {
-        let at = owner.map_or(entry.span.start, |owner| owner.key_span.start);
-        let why = format!(
-            "there is an entry `{}` that starts no program: remove it, or choose another name",
-            target.name
-        );
-        return Err(EditError::NoRoom { place: Place::of(source.text(), at), why });
-    }
+fn updating(source: &dyn Source, entry: &Pair, target: &Target<'_>, fields: &[Field]) -> Edited {
+    check_ours(source, entry, target)?;
     let mut path = target.path.to_vec();
     path.push(target.name);
     for field in fields.iter().filter(|field| field.kept) {
-        match only(source, entry, &field.key)? {
+        match only(source, &entry.value, &field.key)? {
             Some(pair) if field.data.is(&pair.value, source.leaf()) => {}
             Some(pair) => return source.replace(pair, &field.data),
-            None => return source.insert(entry, owner, &path, &field.key, &field.data),
+            None => return source.insert(&entry.value, Some(entry), &path, &field.key, &field.data),
         }
     }
     Ok(Vec::new())
+}
+
+/// Refuses an entry that starts no program: nobody but its owner changes it, or takes it away.
+fn check_ours(source: &dyn Source, entry: &Pair, target: &Target<'_>) -> Result<(), EditError> {
+    if only(source, &entry.value, target.program)?.is_some() {
+        return Ok(());
+    }
+    let place = Place::of(source.text(), entry.key_span.start);
+    Err(EditError::Foreign { place, name: target.name.to_owned() })
 }
 
 fn whole(fields: &[Field]) -> Data {

@@ -129,6 +129,13 @@ impl Yaml<'_> {
         if !self.has_own_lines(owner) {
             return Err(self.no_room(owner.key_span.start, "this key does not stand on a line of its own"));
         }
+        // `{}` goes, and with it whatever it holds.
+        if self.text[map.span.clone()].contains('#') {
+            return Err(self.no_room(
+                map.span.start,
+                "this map holds a comment only: put the comment outside of it, and try again",
+            ));
+        }
         let indent = format!("{}{}", " ".repeat(self.column(owner)), self.unit());
         let at = line_end(self.text, end_of(owner));
         let lines = format!("{}{}", missing_newline(&self.text[..at]), self.lines(key, data, &indent));

@@ -11,7 +11,7 @@ use farthing_money::{BaseUnits, Registry};
 use farthing_policy::json::Json;
 use serde::Deserialize;
 
-use super::{Frame, MOST_APPROVALS, Problem, Shown, back, check, shown};
+use super::{Frame, MOST_APPROVALS, Numbered, Problem, Shown, back, check, shown};
 use crate::guard::Entered;
 use crate::server::Shared;
 use crate::terms::{TermLine, term_lines};
@@ -88,14 +88,14 @@ pub(crate) async fn show(
 pub(crate) async fn decide(
     State(shared): State<Arc<Shared>>,
     Entered(visitor): Entered,
-    Path(id): Path<String>,
+    Path(Numbered { id }): Path<Numbered>,
     Form(decision): Form<Decision>,
 ) -> Result<Redirect, Problem> {
     check(&visitor, &decision.form)?;
     let approve = decision.decision == Word::Approve;
     let approval = shared.ledger.approval(&id).await?;
     shared.ledger.decide_approval(&approval.id, approve, shared.person.clone()).await?;
-    Ok(back(&shared, &format!("/approvals?done={}", approval.id)))
+    Ok(back(&visitor.root, &format!("/approvals?done={}", approval.id)))
 }
 
 impl View {

@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use axum::Form;
 use axum::extract::{Query, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::request::Parts;
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
 
 use super::{Alone, Button, Problem, back, check};
+use crate::door::root;
 use crate::guard::{COOKIE, Entered, session_key};
 use crate::server::Shared;
 
@@ -26,22 +28,23 @@ pub(crate) async fn enter(
 ) -> Result<Response, Problem> {
     let key = shared.door.open(&opened.link).map_err(crate::UiError::from)?;
     let Some(key) = key else { return Ok(in_vain()) };
-    let cookie = format!("{COOKIE}={key}; Path={}/; HttpOnly; SameSite=Strict", shared.root);
-    Ok(([(header::SET_COOKIE, cookie)], back(&shared, "/")).into_response())
+    let root = root(&key.place);
+    let cookie = format!("{COOKIE}={}; Path={root}/; HttpOnly; SameSite=Strict", key.cookie);
+    Ok(([(header::SET_COOKIE, cookie)], back(&root, "/")).into_response())
 }
 
 /// Ends the session.
 pub(crate) async fn leave(
     State(shared): State<Arc<Shared>>,
     Entered(visitor): Entered,
-    headers: HeaderMap,
+    parts: Parts,
     Form(button): Form<Button>,
 ) -> Result<Response, Problem> {
     check(&visitor, &button.form)?;
-    if let Some(key) = session_key(&headers) {
-        shared.door.leave(key);
+    if let Some(key) = session_key(&parts) {
+        shared.door.leave(&key);
     }
-    Ok(back(&shared, "/").into_response())
+    Ok(back(&visitor.root, "/").into_response())
 }
 
 /// What somebody without a session is shown.

@@ -20,7 +20,7 @@ pub(crate) async fn freeze(
 ) -> Result<Redirect, Problem> {
     check(&visitor, &button.form)?;
     shared.ledger.freeze(WHY.to_owned(), shared.person.clone()).await?;
-    Ok(back(&shared, "/"))
+    Ok(back(&visitor.root, "/"))
 }
 
 pub(crate) async fn thaw(
@@ -30,5 +30,5 @@ pub(crate) async fn thaw(
 ) -> Result<Redirect, Problem> {
     check(&visitor, &button.form)?;
     shared.ledger.thaw(shared.person.clone()).await?;
-    Ok(back(&shared, "/"))
+    Ok(back(&visitor.root, "/"))
 }

@@ -58,7 +58,7 @@ pub(crate) async fn show(
     let has_more = purchases.len() > usize::try_from(PAGE).unwrap_or(usize::MAX);
     purchases.truncate(usize::try_from(PAGE).unwrap_or(usize::MAX));
     let last = purchases.last().filter(|_| has_more);
-    let at = |query: String| format!("{}/history?{query}", shared.root);
+    let at = |query: String| format!("{}/history?{query}", visitor.root);
     shown(&HistoryPage {
         frame: Frame::around(&shared, &visitor, "history").await?,
         is_filtered: asked.is_filtered(),

@@ -16,7 +16,7 @@ use farthing_ledger::{ApprovalFilter, LedgerError, Purchase};
 use serde::Deserialize;
 
 use crate::UiError;
-use crate::door::Visitor;
+use crate::door::{Visitor, root};
 use crate::guard::Entered;
 use crate::server::Shared;
 use crate::words::{self, visible};
@@ -54,7 +54,7 @@ impl Frame {
         let filter = ApprovalFilter { pending: true, limit: Some(MOST_APPROVALS) };
         let waiting = shared.ledger.approvals(filter).await?.len();
         Ok(Self {
-            root: shared.root.clone(),
+            root: visitor.root.clone(),
             form: visitor.form.clone(),
             here,
             frozen,
@@ -133,7 +133,7 @@ impl<E: Into<UiError>> From<E> for Problem {
     }
 }
 
-/// What a page says that stands alone: it is written by the guard, which knows where the style lies.
+/// What a page says that stands alone: it is written by the guard, which knows where it was asked for.
 #[derive(Debug, Clone)]
 pub(crate) struct Alone {
     pub(crate) title: &'static str,
@@ -143,7 +143,8 @@ pub(crate) struct Alone {
 #[derive(Template)]
 #[template(path = "alone.html")]
 struct AlonePage<'a> {
-    root: &'a str,
+    /// Where the overview is, as far as whoever asks has told it.
+    overview: Option<String>,
     title: &'static str,
     parts: &'a [String],
 }
@@ -154,9 +155,11 @@ impl Alone {
         (status, Extension(self)).into_response()
     }
 
-    /// The page, without the frame.
-    pub(crate) fn written(&self, status: StatusCode, root: &str) -> Response {
-        match (AlonePage { root, title: self.title, parts: &self.parts }).render() {
+    /// The page, without the frame, for a path with this place in it. It may be anybody who reads it: it says nothing
+    /// of sessions that they did not say.
+    pub(crate) fn written(&self, status: StatusCode, place: Option<&str>) -> Response {
+        let overview = place.map(|place| format!("{}/", root(place)));
+        match (AlonePage { overview, title: self.title, parts: &self.parts }).render() {
             Ok(text) => (status, Html(text)).into_response(),
             Err(_) => (status, "The page cannot be written.\n").into_response(),
         }
@@ -187,9 +190,15 @@ fn shown(page: &impl Template) -> Shown {
     Ok(Html(page.render().map_err(UiError::from)?))
 }
 
-/// Back to one of our pages, after something was done.
-fn back(shared: &Shared, to: &str) -> Redirect {
-    Redirect::to(&format!("{}{to}", shared.root))
+/// Back to one of the session's pages, after something was done.
+fn back(root: &str, to: &str) -> Redirect {
+    Redirect::to(&format!("{root}{to}"))
+}
+
+/// The number of a purchase or an approval in a path.
+#[derive(Deserialize)]
+pub(crate) struct Numbered {
+    id: String,
 }
 
 /// Refuses a form that is not of this session's pages.

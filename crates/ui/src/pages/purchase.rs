@@ -8,7 +8,7 @@ use axum::http::header;
 use axum::response::{Html, IntoResponse as _, Response};
 use farthing_ledger::{Purchase, PurchaseId, PurchaseState};
 
-use super::{Frame, Problem, Shown, shown};
+use super::{Frame, Numbered, Problem, Shown, shown};
 use crate::Receipt;
 use crate::guard::Entered;
 use crate::receipt::Section;
@@ -32,7 +32,7 @@ struct PurchasePage {
 pub(crate) async fn show(
     State(shared): State<Arc<Shared>>,
     Entered(visitor): Entered,
-    Path(id): Path<String>,
+    Path(Numbered { id }): Path<Numbered>,
 ) -> Shown {
     let (purchase, receipt) = find(&shared, id).await?;
     shown(&PurchasePage {
@@ -52,7 +52,7 @@ pub(crate) async fn show(
 pub(crate) async fn html(
     State(shared): State<Arc<Shared>>,
     _: Entered,
-    Path(id): Path<String>,
+    Path(Numbered { id }): Path<Numbered>,
 ) -> Result<Response, Problem> {
     let (_, receipt) = find(&shared, id).await?;
     let policy = format!("{}; frame-ancestors 'none'", crate::receipt::html::policy());
@@ -62,7 +62,7 @@ pub(crate) async fn html(
 pub(crate) async fn pdf(
     State(shared): State<Arc<Shared>>,
     _: Entered,
-    Path(id): Path<String>,
+    Path(Numbered { id }): Path<Numbered>,
 ) -> Result<Response, Problem> {
     let (purchase, receipt) = find(&shared, id).await?;
     let name = purchase.terms.id.0.replace(|c: char| !c.is_ascii_alphanumeric(), "-");

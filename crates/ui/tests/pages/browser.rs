@@ -3,10 +3,13 @@
 //! `FARTHING_PICTURES=folder` keeps a picture of each page, to be looked at.
 
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use farthing_ledger::ApprovalState;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
 
 use crate::chromium::Chromium;
 use crate::world::World;
@@ -26,12 +29,14 @@ const PAGES: [(&str, &str); 6] = [
 
 /// Opens the page by a link; the address under which the pages lie.
 async fn enter(chromium: &mut Chromium, world: &World) -> String {
-    let link = world.ui.link().unwrap();
-    chromium.open(&link).await;
-    let here = chromium.value("location.href").await;
-    let root = link.split("/enter").next().unwrap().to_owned();
-    assert_eq!(here, format!("{root}/"), "the link is taken out of the address");
-    root
+    enter_by(chromium, &world.ui.link().unwrap()).await
+}
+
+async fn enter_by(chromium: &mut Chromium, link: &str) -> String {
+    chromium.open(link).await;
+    let here = chromium.value("location.href").await.as_str().unwrap().to_owned();
+    assert!(!here.contains("enter") && !here.contains('?'), "the link is taken out of the address: {here}");
+    here.strip_suffix('/').unwrap().to_owned()
 }
 
 /// Nothing is wider than the window, no text is too pale to be read, and nobody complained.
@@ -137,6 +142,66 @@ async fn a_person_decides_and_freezes_by_clicking() {
         "{:?}",
         chromium.complaints
     );
+}
+
+#[tokio::test]
+async fn another_server_on_this_machine_is_shown_no_cookie() {
+    let world = World::full().await;
+    let mut chromium = Chromium::start().await;
+    let link = world.ui.link().unwrap();
+    let root = enter_by(&mut chromium, &link).await;
+    let place = root.strip_prefix(&format!("http://{}", world.address)).unwrap();
+
+    // The other one knows the port, what is answered there without a session, and the link that was opened.
+    let told = [world.nosed_at("/").await, world.nosed_at(&format!("/{}/", "0".repeat(64))).await];
+    assert!(told.iter().all(|text| text.contains("There is no session here") && !text.contains(place)));
+    let opened = link.strip_prefix(&format!("http://{}", world.address)).unwrap();
+    let paths = told.iter().flat_map(|text| paths_in(text)).chain(["/".to_owned(), opened.to_owned()]);
+    for path in paths {
+        let shown = shown_by(&mut chromium, &path).await;
+        assert!(!shown.to_ascii_lowercase().contains("cookie:"), "{path}: {shown}");
+    }
+    // It would be, if it knew the path of the session: that is what nobody is told.
+    let shown = shown_by(&mut chromium, &format!("{place}/x")).await;
+    assert!(shown.to_ascii_lowercase().contains("cookie: farthing="), "the browser shows cookies: {shown}");
+}
+
+/// Every path that a page names.
+fn paths_in(page: &str) -> Vec<String> {
+    let named = page.split(['"', '\'']).filter(|text| text.starts_with('/'));
+    named.map(str::to_owned).collect()
+}
+
+/// What a browser sends to another server on 127.0.0.1 that the person visits, and that leads them on to this path of
+/// its own.
+async fn shown_by(chromium: &mut Chromium, path: &str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (other, heads) = (listener.local_addr().unwrap(), Arc::new(Mutex::new(String::new())));
+    let onwards = format!("HTTP/1.1 302 Found\r\nlocation: {path}\r\n");
+    let serving = tokio::spawn(serve_other(listener, onwards, heads.clone()));
+    chromium.open(&format!("http://{other}/visited")).await;
+    serving.abort();
+    let heads = heads.lock().unwrap().clone();
+    assert!(heads.contains(&format!("GET {path} ")), "{heads}");
+    heads
+}
+
+/// Leads on who visits `/visited`, answers everything else with nothing, and keeps the heads of all requests.
+async fn serve_other(listener: TcpListener, onwards: String, heads: Arc<Mutex<String>>) {
+    loop {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let (onwards, heads) = (onwards.clone(), heads.clone());
+        tokio::spawn(async move {
+            let mut head = vec![0; 16 * 1024];
+            // A browser sends a head at once; a connection that it opens and never uses brings nothing.
+            let read = stream.read(&mut head).await.unwrap_or(0);
+            let head = String::from_utf8_lossy(&head[..read]).into_owned();
+            let status = if head.starts_with("GET /visited ") { &onwards } else { "HTTP/1.1 200 OK\r\n" };
+            let answer = format!("{status}connection: close\r\ncontent-length: 0\r\n\r\n");
+            heads.lock().unwrap().push_str(&head);
+            stream.write_all(answer.as_bytes()).await.ok();
+        });
+    }
 }
 
 impl Chromium {

@@ -10,9 +10,10 @@ async fn a_link_opens_once_and_its_session_is_the_browsers_alone() {
     let world = World::empty().await;
     let link = world.ui.link().unwrap();
     let path = link.strip_prefix(&format!("http://{}", world.address)).unwrap();
-    let root = path.split("/enter").next().unwrap();
     let first = send(world.address, &format!("GET {path}"), &[&world.host()], "").await;
-    assert_eq!((first.status, first.header("location").unwrap()), (303, format!("{root}/").as_str()));
+    assert_eq!(first.status, 303);
+    let root = first.header("location").unwrap().strip_suffix('/').unwrap();
+    assert!(root.len() == 65 && !path.contains(root), "{root}");
     let cookie = first.header("set-cookie").unwrap();
     for part in [format!("Path={root}/"), "HttpOnly".into(), "SameSite=Strict".into()] {
         assert!(cookie.split("; ").any(|found| found == part), "{cookie}");
@@ -21,6 +22,7 @@ async fn a_link_opens_once_and_its_session_is_the_browsers_alone() {
     let second = send(world.address, &format!("GET {path}"), &[&world.host()], "").await;
     assert_eq!((second.status, second.header("set-cookie")), (401, None));
     assert!(second.text().contains("Stop farthing ui with Ctrl-C"), "{}", second.text());
+    assert!(!second.text().contains(root), "{}", second.text());
 }
 
 #[tokio::test]
@@ -45,9 +47,41 @@ async fn without_a_session_nothing_is_shown_or_done() {
         let answer = send(world.address, &request, &[&world.host(), &world.origin()], &body).await;
         assert_eq!(answer.status, 401, "{path}");
     }
-    // Nor does anybody find out where the pages lie.
-    assert_eq!(send(world.address, "GET /", &[&world.host()], "").await.status, 401);
     assert!(world.ledger.frozen().await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn nobody_finds_out_where_a_session_lies() {
+    let world = World::full().await;
+    let browser = world.enter().await;
+    let (place, cookie) = (&browser.root[1..], format!("cookie: {}", browser.cookie));
+    let elsewhere = format!("/{}/", "0".repeat(64));
+    for path in ["/", "/history", "/nothing", "/enter", "/enter?link=0", &elsewhere] {
+        for header in ["x-none: 1", cookie.as_str()] {
+            let answer = send(world.address, &format!("GET {path}"), &[&world.host(), header], "").await;
+            assert_eq!(answer.status, 401, "{path}");
+            assert!(!answer.text().contains(place) && answer.header("location").is_none(), "{path}");
+        }
+    }
+    for (request, header) in [("GET /", "host: evil.example"), ("POST /freeze", &world.host())] {
+        let answer = send(world.address, request, &[header], "").await;
+        assert!(answer.status >= 400 && !answer.text().contains(place), "{request}: {}", answer.text());
+    }
+}
+
+#[tokio::test]
+async fn a_session_has_a_path_of_its_own() {
+    let world = World::full().await;
+    let (browser, other) = (world.enter().await, world.enter().await);
+    assert_ne!(browser.root, other.root);
+    let headers = [world.host(), format!("cookie: {}", other.cookie), world.origin()];
+    let headers: Vec<&str> = headers.iter().map(String::as_str).collect();
+    assert_eq!(send(world.address, &format!("GET {}/", browser.root), &headers, "").await.status, 401);
+    let form = format!("form={}", other.form);
+    let freeze = format!("POST {}/freeze", browser.root);
+    assert_eq!(send(world.address, &freeze, &headers, &form).await.status, 401);
+    assert_eq!(other.post("/leave", "").await.status, 303);
+    assert_eq!((browser.get("/").await.status, other.get("/").await.status), (200, 401));
 }
 
 #[tokio::test]

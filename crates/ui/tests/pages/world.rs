@@ -90,15 +90,20 @@ impl World {
     pub(crate) async fn enter(&self) -> Browser<'_> {
         let link = self.ui.link().unwrap();
         let path = link.strip_prefix(&format!("http://{}", self.address)).unwrap().to_owned();
-        let root = path.split("/enter").next().unwrap().to_owned();
         let answer = send(self.address, &format!("GET {path}"), &[&self.host()], "").await;
         assert_eq!(answer.status, 303, "{}", answer.text());
+        let root = answer.header("location").unwrap().strip_suffix('/').unwrap().to_owned();
         let cookie = answer.header("set-cookie").unwrap().split(';').next().unwrap().to_owned();
         let mut browser = Browser { world: self, root, cookie, form: String::new() };
         let text = browser.get("/").await.text();
         let form = text.split("name=\"form\" value=\"").nth(1).unwrap();
         browser.form = form.split('"').next().unwrap().to_owned();
         browser
+    }
+
+    /// What somebody without a session reads there.
+    pub(crate) async fn nosed_at(&self, path: &str) -> String {
+        send(self.address, &format!("GET {path}"), &[&self.host()], "").await.text()
     }
 
     pub(crate) fn host(&self) -> String {

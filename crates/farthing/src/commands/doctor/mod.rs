@@ -5,6 +5,7 @@ mod files;
 mod record;
 mod rules;
 
+use farthing_keystore::Keystore;
 use serde_json::json;
 
 use crate::cli::DoctorArgs;
@@ -14,6 +15,7 @@ use crate::home::Home;
 use crate::output::{BAD, DIM, GOOD, Output, WARN};
 use crate::progress::shown;
 use crate::session::Session;
+use crate::unattended::Opener;
 
 /// How something stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -122,25 +124,42 @@ async fn look(home: Home, args: &DoctorArgs) -> Vec<Check> {
     }
     checks.push(Check::ok("config", "config.yaml is understood"));
     let Ok(session) = Session::new(home) else { return checks };
-    checks.push(keys(&session, args));
+    checks.extend(keys(&session, args));
     checks.extend(rules::look(&session));
     checks.extend(record::look(&session).await);
     checks.extend(chains::look(&session).await);
     checks
 }
 
+fn keys(session: &Session, args: &DoctorArgs) -> Vec<Check> {
+    match session.keystore() {
+        Ok(keystore) => vec![key_file(session, &keystore, args), opener(session, &keystore)],
+        Err(failure) => vec![Check::of("keys", failure)],
+    }
+}
+
 /// The key file; the passphrase is asked for only where that was wanted.
-fn keys(session: &Session, args: &DoctorArgs) -> Check {
-    let keystore = match session.keystore() {
-        Ok(keystore) => keystore,
-        Err(failure) => return Check::of("keys", failure),
-    };
+fn key_file(session: &Session, keystore: &Keystore, args: &DoctorArgs) -> Check {
     let address = keystore.info().evm.to_checksum(None);
     if !args.unlock {
         return Check::ok("keys", address);
     }
-    match session.unlock(&keystore) {
+    match session.unlock(keystore) {
         Ok(_) => Check::ok("keys", format!("{address}, and the passphrase opens them")),
         Err(failure) => Check::of("keys", failure),
+    }
+}
+
+/// What opens them for an agent, whose client hands on nothing of this shell's environment.
+fn opener(session: &Session, keystore: &Keystore) -> Check {
+    match Opener::of(session.config().unlock.as_ref(), keystore) {
+        Opener::Keyring => Check::ok("unlock", "the keyring opens them for your agents"),
+        Opener::Command => {
+            Check::ok("unlock", "`unlock` in config.yaml names what opens them for your agents")
+        }
+        Opener::Descriptor(number) => {
+            Check::ok("unlock", format!("whoever opens descriptor {number} for farthing opens them"))
+        }
+        Opener::Nothing(obstacle) => Check::warn("unlock", obstacle.to_string(), obstacle.hint),
     }
 }

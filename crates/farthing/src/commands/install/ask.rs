@@ -1,11 +1,11 @@
 //! Questions to the person at the terminal.
 
-use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::path::Path;
 
 use farthing_install::Client;
 
 use super::{Work, shown};
+use crate::commands::person;
 use crate::exit::{Code, Failure};
 use crate::output::{DIM, STRONG};
 
@@ -24,7 +24,7 @@ pub(super) fn clients(
     if all.is_empty() || work.which.all {
         return Ok(all);
     }
-    if work.which.yes || work.output.json || !is_person() {
+    if work.which.yes || work.output.json || !person::is_there() {
         let names: Vec<&str> = all.iter().map(|client| client.name()).collect();
         return Err(Failure::new(Code::Configuration, "no client is named").hint(format!(
             "name one with --client, or take all with --all; {found_word}: {}",
@@ -44,7 +44,7 @@ fn choose(work: &Work<'_>, all: &[Client]) -> Result<Vec<Client>, Failure> {
             shown(&file)
         ));
     }
-    let answer = ask("Which? Numbers or names, or `all`; nothing to leave it:")?;
+    let answer = person::answer("Which? Numbers or names, or `all`; nothing to leave it:")?;
     chosen(&answer, all)
 }
 
@@ -79,30 +79,15 @@ pub(super) fn may_write(work: &Work<'_>, files: usize) -> Result<(), Failure> {
     if work.which.yes {
         return Ok(());
     }
-    if work.output.json || !is_person() {
+    if work.output.json || !person::is_there() {
         return Err(Failure::new(Code::Configuration, "nothing was changed: nobody can be asked here")
             .hint("--yes makes the changes without a question, --dry-run only shows them"));
     }
     let what = if files == 1 { "this change".to_owned() } else { format!("these {files} changes") };
-    match ask(&format!("Make {what}? [y/N]"))?.to_ascii_lowercase().as_str() {
-        "y" | "yes" => Ok(()),
-        _ => Err(Failure::new(Code::Configuration, "nothing was changed")),
+    if person::yes(&format!("Make {what}?"))? {
+        return Ok(());
     }
-}
-
-fn is_person() -> bool {
-    std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
-}
-
-fn ask(question: &str) -> Result<String, Failure> {
-    const MOST_BYTES: u64 = 1024;
-    let broken = |error: std::io::Error| Failure::new(Code::Unexpected, format!("the terminal: {error}"));
-    let mut stderr = anstream::stderr();
-    write!(stderr, "{question} ").and_then(|()| stderr.flush()).map_err(broken)?;
-    let mut answer = String::new();
-    let stdin = std::io::stdin().lock();
-    std::io::Read::take(stdin, MOST_BYTES).read_line(&mut answer).map_err(broken)?;
-    Ok(answer.trim().to_owned())
+    Err(Failure::new(Code::Configuration, "nothing was changed"))
 }
 
 #[cfg(test)]

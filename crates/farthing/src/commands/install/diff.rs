@@ -1,7 +1,6 @@
-//! A change as a unified diff. Of lines that are not the entry's, only what is needed to find one's way is shown: their
-//! values may be somebody's keys.
+//! A change as a unified diff of what may be shown of it: values that are not the entry's may be somebody's keys.
 
-use farthing_install::Change;
+use farthing_install::{Change, Client};
 use similar::{ChangeTag, TextDiff};
 
 use crate::output::{BAD, DIM, GOOD, printable};
@@ -10,32 +9,40 @@ const CONTEXT_LINES: usize = 3;
 /// A longer line holds more than one thing; of such, the part that differs is shown.
 const LONGEST_LINE: usize = 200;
 
-/// For people.
-pub(super) fn colored(change: &Change) -> String {
-    let lines = lines(change);
-    let painted = lines.iter().map(|(sign, text)| match sign {
-        '+' => format!("{GOOD}+{text}{GOOD:#}"),
-        '-' => format!("{BAD}-{text}{BAD:#}"),
-        '@' => format!("{DIM}{text}{DIM:#}"),
-        _ => format!(" {text}"),
-    });
-    painted.collect::<Vec<_>>().join("\n")
+/// A change of one client's entry.
+pub(super) struct Diff {
+    /// Each line with its sign: `+`, `-`, ` `, and `@` for where the lines stand.
+    lines: Vec<(char, String)>,
 }
 
-/// The same without colours.
-pub(super) fn plain(change: &Change) -> String {
-    let lines = lines(change);
-    let plain = lines.iter().map(|(sign, text)| match sign {
-        '@' => text.clone(),
-        sign => format!("{sign}{text}"),
-    });
-    plain.collect::<Vec<_>>().join("\n")
+impl Diff {
+    pub(super) fn of(client: Client, name: &str, change: &Change) -> Self {
+        let veiled = |text: &Option<String>| client.veiled(text.as_deref().unwrap_or_default(), name);
+        Self { lines: lines(&veiled(&change.before), &veiled(&change.after)) }
+    }
+
+    /// For people.
+    pub(super) fn colored(&self) -> String {
+        let painted = self.lines.iter().map(|(sign, text)| match sign {
+            '+' => format!("{GOOD}+{text}{GOOD:#}"),
+            '-' => format!("{BAD}-{text}{BAD:#}"),
+            '@' => format!("{DIM}{text}{DIM:#}"),
+            _ => format!(" {text}"),
+        });
+        painted.collect::<Vec<_>>().join("\n")
+    }
+
+    /// The same without colours.
+    pub(super) fn plain(&self) -> String {
+        let plain = self.lines.iter().map(|(sign, text)| match sign {
+            '@' => text.clone(),
+            sign => format!("{sign}{text}"),
+        });
+        plain.collect::<Vec<_>>().join("\n")
+    }
 }
 
-/// Each line with its sign: `+`, `-`, ` `, and `@` for where the lines stand.
-fn lines(change: &Change) -> Vec<(char, String)> {
-    let before = change.before.as_deref().unwrap_or_default();
-    let after = change.after.as_deref().unwrap_or_default();
+fn lines(before: &str, after: &str) -> Vec<(char, String)> {
     if [before, after].iter().any(|text| text.lines().any(|line| line.len() > LONGEST_LINE)) {
         return differing_part(before, after);
     }
@@ -43,51 +50,18 @@ fn lines(change: &Change) -> Vec<(char, String)> {
     let mut lines = Vec::new();
     for hunk in diff.unified_diff().context_radius(CONTEXT_LINES).iter_hunks() {
         lines.push(('@', hunk.header().to_string()));
-        let changes: Vec<_> = hunk.iter_changes().map(|change| (change.tag(), change.value())).collect();
-        lines.extend(changes.iter().map(|(tag, line)| shown(*tag, line, &changes)));
+        lines.extend(hunk.iter_changes().map(|change| signed(change.tag(), change.value())));
     }
     lines
 }
 
-fn shown(tag: ChangeTag, line: &str, all: &[(ChangeTag, &str)]) -> (char, String) {
-    let line = line.trim_end_matches(['\n', '\r']);
-    let (sign, other) = match tag {
-        ChangeTag::Equal => return (' ', masked(line)),
-        ChangeTag::Insert => ('+', ChangeTag::Delete),
-        ChangeTag::Delete => ('-', ChangeTag::Insert),
+fn signed(tag: ChangeTag, line: &str) -> (char, String) {
+    let sign = match tag {
+        ChangeTag::Equal => ' ',
+        ChangeTag::Insert => '+',
+        ChangeTag::Delete => '-',
     };
-    // A neighbour that only got or lost its comma.
-    let same = |text: &str| bare(text) == bare(line);
-    let is_neighbour = all.iter().any(|(tag, text)| *tag == other && same(text));
-    (sign, if is_neighbour { masked(line) } else { printable(line) })
-}
-
-/// A line without what follows from its neighbours: a comma, and a comment that stands after it.
-fn bare(line: &str) -> String {
-    line.chars().filter(|c| *c != ',' && !c.is_whitespace()).collect()
-}
-
-/// A line's key and brackets; in the place of its value a `…`.
-fn masked(line: &str) -> String {
-    let indent = &line[..line.len() - line.trim_start().len()];
-    let text = line.trim();
-    let is_structure = |text: &str| text.chars().all(|c| "{}[](),: ".contains(c));
-    let is_table = text.starts_with('[') && text.ends_with(']') && !text.contains(['"', '\'', ',']);
-    if is_structure(text) || is_table {
-        return printable(line);
-    }
-    let rest = text.trim_start_matches(['}', ']', ',', ' ']);
-    let closing = &text[..text.len() - rest.len()];
-    let Some(at) = text.find([':', '=']).filter(|_| closing.is_empty() && !text.starts_with(['#', '/']))
-    else {
-        return format!("{indent}{closing}…");
-    };
-    let (key, value) = text.split_at(at + 1);
-    let value = value.trim();
-    let kept = if is_structure(value) { value } else { "…" };
-    let plain_key = key.chars().count() <= 40 && !key.contains(['{', '[']);
-    let key = if plain_key { printable(key) } else { "…".to_owned() };
-    format!("{indent}{key} {kept}").trim_end().to_owned()
+    (sign, printable(line.trim_end_matches(['\n', '\r'])))
 }
 
 /// From the first difference to the last.
@@ -113,44 +87,33 @@ fn common(one: impl Iterator<Item = char>, other: impl Iterator<Item = char>) ->
 mod tests {
     use super::*;
 
-    fn diff(before: &str, after: &str) -> String {
-        plain(&Change { file: "f".into(), before: Some(before.to_owned()), after: Some(after.to_owned()) })
+    fn diff(client: Client, before: &str, after: &str) -> String {
+        let text = |text: &str| Some(text.to_owned());
+        let change = Change { file: "f".into(), before: text(before), after: text(after) };
+        Diff::of(client, "farthing", &change).plain()
     }
 
     #[test]
     fn the_entry_is_shown_and_keys_of_others_are_not() {
         let text = diff(
-            "{\n  \"env\": {\n    \"API_KEY\": \"sk-1\"\n  }\n}\n",
-            "{\n  \"env\": {\n    \"API_KEY\": \"sk-1\",\n    \"farthing\": \"/bin/farthing\"\n  }\n}\n",
+            Client::Cursor,
+            "{\n  \"mcpServers\": {\n    \"a\": \"sk-1\"\n  }\n}\n",
+            "{\n  \"mcpServers\": {\n    \"a\": \"sk-1\",\n    \"farthing\": {\"command\": \"/bin/farthing\"}\n  }\n}\n",
         );
         assert_eq!(
             text,
-            "@@ -1,5 +1,6 @@\n {\n   \"env\": {\n-    \"API_KEY\": …\n+    \"API_KEY\": …\n+    \"farthing\": \"/bin/farthing\"\n   }\n }"
+            "@@ -1,5 +1,6 @@\n {\n   \"mcpServers\": {\n-    \"a\": …\n+    \"a\": …,\n+    \"farthing\": {\"command\": \"/bin/farthing\"}\n   }\n }"
         );
     }
 
     #[test]
     fn of_long_lines_the_difference_is_shown() {
-        let secret = format!("{{\"token\":\"{}\"", "s".repeat(300));
-        let text = diff(&format!("{secret}}}"), &format!("{secret}, \"farthing\": {{}}}}"));
-        assert_eq!(text, "@@ byte 311 @@\n+, \"farthing\": {}");
-    }
-
-    #[test]
-    fn values_are_hidden_in_every_format() {
-        for (line, shown) in [
-            ("  KEY: sk-1 # secret", "  KEY: …"),
-            ("key = \"sk-1\"", "key = …"),
-            ("  - sk-1", "  …"),
-            ("    \"-y\", \"sk-1\"", "    …"),
-            ("# sk-1: old", "…"),
-            ("[mcp_servers.docs]", "[mcp_servers.docs]"),
-            ("  \"a\": {\"b\": \"sk-1\"}", "  \"a\": …"),
-            ("  \"a\": [", "  \"a\": ["),
-            ("},", "},"),
-            ("  }, // sk-1: old", "  }, …"),
-        ] {
-            assert_eq!(masked(line), shown);
-        }
+        let others: String = (0..40).map(|n| format!("\"key{n}\":\"sk-{n}\",")).collect();
+        let text = diff(
+            Client::Cursor,
+            &format!("{{{others}\"mcpServers\":{{}}}}"),
+            &format!("{{{others}\"mcpServers\":{{\"farthing\":{{\"command\":\"f\"}}}}}}"),
+        );
+        assert!(text.ends_with("@@\n+\"farthing\":{\"command\":\"f\"}") && !text.contains("sk-"), "{text}");
     }
 }

@@ -43,6 +43,7 @@ impl Row {
             Ok(Status::Absent) => "absent",
             Ok(Status::Current) => "installed",
             Ok(Status::Different) => "different",
+            Ok(Status::Foreign) => "foreign",
             Err(_) => "unreadable",
         }
     }
@@ -51,7 +52,7 @@ impl Row {
         let style = match self.status {
             Ok(Status::Absent) => DIM,
             Ok(Status::Current) => GOOD,
-            Ok(Status::Different) => WARN,
+            Ok(Status::Different | Status::Foreign) => WARN,
             Err(_) => BAD,
         };
         let why = self.status.as_ref().err().map(|why| format!(": {}", printable(why))).unwrap_or_default();

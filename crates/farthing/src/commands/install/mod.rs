@@ -3,10 +3,12 @@
 mod ask;
 mod diff;
 mod list;
+mod ready;
 mod server;
 
 use std::path::{Path, PathBuf};
 
+use diff::Diff;
 use farthing_ambient::OsEntropy;
 use farthing_install::{Change, Client, InstallError, Os, Scope, Server, Status, Surroundings};
 use serde_json::{Value, json};
@@ -35,15 +37,22 @@ pub(crate) fn install(home: &Home, args: &InstallArgs, output: Output) -> Result
         output
             .note(format!("{WARN}note{WARN:#}: {} has no folder here yet; is it installed?", client.title()));
     }
-    work.run(&clients, |client, file| Change::installing(client, file, &work.server))
+    work.run(&clients, |client, file| Change::installing(client, file, &work.server))?;
+    ready::look(home, output);
+    Ok(())
 }
 
 pub(crate) fn uninstall(args: &UninstallArgs, output: Output) -> Result<(), Failure> {
     // Only its name counts.
     let server = Server { name: args.which.name.clone(), command: String::new(), args: Vec::new() };
     let work = Work::new(&args.which, server, output)?;
-    let found =
-        |client: Client, file: &Path| !matches!(Status::of(client, file, &work.server), Ok(Status::Absent));
+    let found = |client: Client, file: &Path| match Status::of(client, file, &work.server) {
+        Ok(status) => matches!(status, Status::Current | Status::Different),
+        Err(error) => {
+            output.warn(format_args!("{} is passed over: {}", client.title(), printable(&error.to_string())));
+            false
+        }
+    };
     let clients = ask::clients(&work, "with this server", found)?;
     if clients.is_empty() {
         output.note(format!("nothing to do: no client has a server named {}", work.server.name));
@@ -124,7 +133,7 @@ impl<'a> Work<'a> {
             return;
         }
         self.output.line(format!("{STRONG}{}{STRONG:#}  {}", part.client.title(), shown(&part.file)));
-        self.output.line(diff::colored(change));
+        self.output.line(Diff::of(part.client, &self.server.name, change).colored());
     }
 
     fn make(&self, part: &Part) -> Done {
@@ -199,11 +208,12 @@ impl<'a> Work<'a> {
             Done::Shown => ("shown", None, None),
             Done::Failed(why) => ("failed", None, Some(why)),
         };
+        let diff = |change: &Change| Diff::of(part.client, &self.server.name, change).plain();
         json!({
             "client": part.client.name(), "file": part.file.to_string_lossy(), "scope": self.scope.name(),
             "status": status, "error": error,
             "backup": backup.map(Path::to_string_lossy),
-            "diff": part.change.as_ref().ok().filter(|change| change.is_needed()).map(diff::plain),
+            "diff": part.change.as_ref().ok().filter(|change| change.is_needed()).map(diff),
             "next": part.client.next_step(self.scope),
         })
     }

@@ -4,9 +4,11 @@ use std::path::{Path, PathBuf};
 
 use farthing_install::Server;
 
+use crate::agents;
 use crate::cli::InstallArgs;
 use crate::exit::{Code, Failure};
 use crate::home::Home;
+use crate::session::policy_at;
 
 /// This program with `mcp`; the folder only where it is not the usual one, because a client that a desktop started knows
 /// nothing of this shell's environment. Secrets are never a part of it.
@@ -22,6 +24,7 @@ pub(super) fn server(home: &Home, args: &InstallArgs) -> Result<Server, Failure>
         words.extend(["--home".to_owned(), text(&folder)?]);
     }
     if let Some(agent) = &args.agent {
+        agents::check_known(&policy_at(&home.policy())?, agent)?;
         words.extend(["--agent".to_owned(), agent.clone()]);
     }
     Ok(Server { name: args.which.name.clone(), command, args: words })

@@ -8,6 +8,7 @@ use farthing_ambient::{Clock as _, Entropy as _, OsEntropy, SystemClock, causes}
 use farthing_keystore::{private_file, replace_private_file};
 use serde_json::json;
 
+use crate::agents::check_known;
 use crate::cli::TokensCommand;
 use crate::exit::{Code, Failure};
 use crate::output::{GOOD, Output, STRONG, printable, table, time};
@@ -43,7 +44,7 @@ fn alone(path: &Path) -> Result<File, Failure> {
 }
 
 fn add(session: &Session, path: &Path, agent: &str, output: Output) -> Result<(), Failure> {
-    is_agent(session, agent)?;
+    check_known(&session.policy()?, agent)?;
     let _alone = alone(path)?;
     let mut known = load(path)?;
     let no_entropy = |error| Failure::new(Code::Unexpected, error);
@@ -65,15 +66,6 @@ fn add(session: &Session, path: &Path, agent: &str, output: Output) -> Result<()
     output.note(format!("{GOOD}made{GOOD:#} token {id} for `{}`; it is shown this once:", printable(agent)));
     output.line(token.reveal());
     Ok(())
-}
-
-/// A token of an agent that the policy does not know would be good for nothing.
-fn is_agent(session: &Session, agent: &str) -> Result<(), Failure> {
-    let policy = session.policy()?;
-    policy.knows_agent(agent).then_some(()).ok_or_else(|| {
-        Failure::new(Code::Configuration, format!("the policy has no agent `{}`", printable(agent)))
-            .hint("`agents:` in policy.yaml names them; docs/policy.md explains the section")
-    })
 }
 
 fn list(known: &Tokens, output: Output) {

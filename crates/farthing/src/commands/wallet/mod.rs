@@ -1,6 +1,7 @@
 //! `farthing wallet`: the keys themselves.
 
 mod export;
+mod keyring;
 mod rotate;
 
 use crate::cli::{ImportArgs, InitArgs, WalletCommand};
@@ -14,6 +15,7 @@ pub(crate) async fn run(home: Home, command: &WalletCommand, output: Output) -> 
         WalletCommand::Import(args) => import(&home, args, output),
         WalletCommand::Address => super::address::run(&Session::new(home)?, output),
         WalletCommand::Export(args) => export::run(&Session::new(home)?, args, output),
+        WalletCommand::Keyring(command) => keyring::run(&Session::new(home)?, command, output),
         WalletCommand::Rotate(args) => rotate::run(&Session::new(home)?, args, output).await,
     }
 }
