@@ -28,6 +28,7 @@ fn decide(policy: &Policy, change: impl FnOnce(&mut Terms<'_>)) -> Result<Cleara
         amount: BaseUnits::new(250_000),
         method: "GET",
         resource: "https://api.example.com/v1/search?q=1",
+        body: None,
         agent: None,
         session: None,
         tool: None,

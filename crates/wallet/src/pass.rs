@@ -13,6 +13,7 @@ use reqwest::Response;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
+use crate::carry::Way;
 use crate::client::{Fetched, Opened, PaidCall};
 use crate::{Authorization, CallLimits, Client, FetchError, Request};
 
@@ -98,7 +99,7 @@ impl Client {
         authorization: Authorization,
         caller: oneshot::Sender<Result<Passed, FetchError>>,
     ) {
-        let answered = match self.answered(request, authorization).await {
+        let answered = match self.answered(Way::Http, request, authorization).await {
             Ok(answered) => answered,
             Err(error) => return tell(caller, Err(error)),
         };
