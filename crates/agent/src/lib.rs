@@ -45,4 +45,5 @@ pub mod guard;
 pub mod mcp;
 mod names;
 pub mod proxy;
+mod record;
 mod stamp;

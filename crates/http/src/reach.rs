@@ -1,6 +1,6 @@
 //! Which addresses a program may be led to by somebody else's words.
 
-use std::io;
+use std::error::Error;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
@@ -44,6 +44,14 @@ pub struct OutOfReach {
     pub host: String,
     /// What it is.
     pub what: &'static str,
+}
+
+impl OutOfReach {
+    /// The one among the causes of a client's error: [`Reach::resolver`] refused the name.
+    #[must_use]
+    pub fn behind<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Self> {
+        std::iter::successors(Some(error), |&error| error.source()).find_map(|cause| cause.downcast_ref())
+    }
 }
 
 impl Reach {
@@ -113,7 +121,7 @@ impl Reach {
     }
 
     /// Those of a name's addresses that may be called.
-    fn within(&self, name: &str, addresses: Vec<SocketAddr>) -> io::Result<Vec<SocketAddr>> {
+    fn within(&self, name: &str, addresses: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, OutOfReach> {
         let Some(extra) = &self.0 else { return Ok(addresses) };
         let name = plain(name);
         if extra.iter().any(|extra| extra.name == name) {
@@ -123,7 +131,7 @@ impl Reach {
         let public: Vec<_> =
             addresses.into_iter().filter(|address| what_is(address.ip()).is_none()).collect();
         match refused {
-            Some(what) if public.is_empty() => Err(io::Error::other(OutOfReach { host: name, what })),
+            Some(what) if public.is_empty() => Err(OutOfReach { host: name, what }),
             _ => Ok(public),
         }
     }
@@ -317,7 +325,7 @@ mod tests {
             answer = asked => answer.unwrap_err(),
             _ = listener.accept() => panic!("connected"),
         };
-        let shown = format!("{error:?}");
-        assert!(shown.contains("this machine"), "{shown}");
+        let out_of_reach = OutOfReach::behind(&error).unwrap();
+        assert_eq!((out_of_reach.host.as_str(), out_of_reach.what), ("localhost", "this machine"));
     }
 }

@@ -1,8 +1,9 @@
 use crate::Frozen;
 
 /// Why the ledger could not do what it was asked. Nothing was written then.
+///
+/// Whoever tells of it sorts every kind, so a new one is to be noticed there: it is not `non_exhaustive`.
 #[derive(Debug, Clone, thiserror::Error)]
-#[non_exhaustive]
 pub enum LedgerError {
     /// The file cannot be opened or made.
     #[error("the ledger {path} cannot be opened: {why}")]

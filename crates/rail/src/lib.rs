@@ -237,8 +237,9 @@ pub trait SettlementLog: Send + Sync {
 }
 
 /// Why a rail could not do what it was asked.
+///
+/// Whoever tells of it sorts every kind, so a new one is to be noticed there: it is not `non_exhaustive`.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum RailError {
     /// The terms cannot be paid by this rail, now or later.
     #[error("{0}")]

@@ -23,7 +23,7 @@ pub struct Appraisal {
     pub chosen: Option<usize>,
     /// What is used of the limits that the chosen offer would be taken from.
     pub used: Vec<(Limit, Usage)>,
-    /// Why a limit has no room for the chosen offer.
+    /// Why the chosen offer would not be paid now: a limit has no room for it, or everything is frozen.
     pub denied: Option<Denial>,
 }
 

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use farthing_ambient::{causes, fault};
-use farthing_http::Reach;
+use farthing_http::{OutOfReach, Reach};
 use farthing_ledger::{Outcome, Purchase, PurchaseId};
 use farthing_money::Asset;
 use farthing_policy::{Limit, Usage};
@@ -295,7 +295,7 @@ impl Client {
                 Err(FetchError::Unanswered { url, why: self.no_connection() })
             }
             Ok(Err(error)) if error.is_timeout() => Err(timed_out(url)),
-            Ok(Err(error)) => Err(FetchError::Unanswered { url, why: causes(&error.without_url()) }),
+            Ok(Err(error)) => Err(unanswered(url, error)),
             Err(_) => Err(timed_out(url)),
         }
     }
@@ -343,6 +343,14 @@ impl Client {
     }
 }
 
+/// No answer came; it may be that the name led to where nothing is called.
+fn unanswered(url: String, error: reqwest::Error) -> FetchError {
+    match OutOfReach::behind(&error) {
+        Some(out_of_reach) => out_of_reach.clone().into(),
+        None => FetchError::Unanswered { url, why: causes(&error.without_url()) },
+    }
+}
+
 /// Connecting takes a fraction of a second, or is not going to succeed. It ends before the request's own timeout, so
 /// that it is known whether anything was sent.
 fn connect_timeout(config: &ClientConfig) -> Duration {
@@ -369,4 +377,27 @@ async fn read_bounded(answer: Response) -> Result<Bytes, String> {
         }
     }
     Ok(body.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `localhost` stands for a name that leads inside without saying so; [`Client::check`] would see this one.
+    #[tokio::test]
+    async fn a_name_that_leads_inside_is_out_of_reach_and_not_silent() {
+        drop(rustls::crypto::ring::default_provider().install_default());
+        let http = |reach: Reach| reach.bound(reqwest::Client::builder().no_proxy()).build().unwrap();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://localhost:{}/?key=s3cret", listener.local_addr().unwrap().port());
+        let error = http(Reach::public()).get(&url).send().await.unwrap_err();
+        let error = unanswered(url.clone(), error);
+        assert!(
+            matches!(&error, FetchError::OutOfReach(refused) if refused.what == "this machine"),
+            "{error}"
+        );
+        drop(listener);
+        let error = http(Reach::anywhere()).get(&url).send().await.unwrap_err();
+        assert!(matches!(unanswered(url, error), FetchError::Unanswered { .. }));
+    }
 }

@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 
 use farthing_http::OutOfReach;
-use farthing_ledger::{LedgerError, Outcome, PurchaseId};
+use farthing_ledger::{LedgerError, Outcome, PurchaseId, PurchaseState};
 use farthing_money::Network;
 use farthing_policy::Denial;
 use farthing_protocol::ProtocolError;
@@ -30,6 +30,8 @@ pub enum WalletError {
     NotResumable {
         /// The purchase.
         id: PurchaseId,
+        /// How it stands.
+        state: PurchaseState,
         /// Why.
         why: String,
     },

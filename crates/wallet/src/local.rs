@@ -239,16 +239,19 @@ impl LocalWallet {
         purchase: Purchase,
         used: Vec<(Limit, Usage)>,
     ) -> Result<Authorization, WalletError> {
-        let not_signed = || WalletError::NotResumable {
-            id: purchase.terms.id.clone(),
-            why: "nothing was signed for it".to_owned(),
-        };
-        let signed = purchase.signed.as_ref().ok_or_else(not_signed)?;
+        let refused = |why| not_resumable(&purchase, why);
+        let signed =
+            purchase.signed.as_ref().ok_or_else(|| refused("nothing was signed for it".to_owned()))?;
         let asset = self.registry.get(&purchase.terms.network, &purchase.terms.asset);
-        let asset = asset.map_err(|error| WalletError::BadLimit(error.to_string()))?.clone();
+        let asset = asset.map_err(|error| refused(error.to_string()))?.clone();
         let (header_name, header_value) = (signed.header_name.clone(), signed.header_value.clone());
         Ok(Authorization { purchase, asset, header_name, header_value, used })
     }
+}
+
+/// Why a purchase cannot be gone on with.
+fn not_resumable(purchase: &Purchase, why: String) -> WalletError {
+    WalletError::NotResumable { id: purchase.terms.id.clone(), state: purchase.state, why }
 }
 
 /// The offer that is going to be paid, with what the decision rests on.
@@ -282,11 +285,13 @@ impl Wallet for LocalWallet {
             return Ok(appraisal);
         };
         let (mut used, mut denied) = self.room(clearance).await?;
-        // As `authorize` would: what has expired is given back before it stands in the way.
+        // As `authorize` would: what has expired is given back before it stands in the way, and a freeze denies before
+        // any limit does.
         if denied.is_some() && self.reconcile_expired().await? {
             (used, denied) = self.room(clearance).await?;
         }
-        (appraisal.used, appraisal.denied) = (used, denied);
+        let frozen = self.ledger.frozen().await?.map(|frozen| frozen.denial());
+        (appraisal.used, appraisal.denied) = (used, frozen.or(denied));
         Ok(appraisal)
     }
 
@@ -323,15 +328,14 @@ impl Wallet for LocalWallet {
         let signed = self.ledger.purchase(&purchase.id).await?;
         if signed.state != PurchaseState::Signed {
             // Somebody else ended it between two steps of ours: it has no reservation any more.
-            let why = "it was released while it was being signed".to_owned();
-            return Err(WalletError::NotResumable { id: purchase.id, why });
+            return Err(not_resumable(&signed, "it was released while it was being signed".to_owned()));
         }
         self.authorization(signed, used)
     }
 
     async fn resume(&self, request: &Request, id: &PurchaseId) -> Result<Authorization, WalletError> {
         let purchase = self.ledger.purchase(id).await?;
-        let refused = |why: &str| Err(WalletError::NotResumable { id: id.clone(), why: why.to_owned() });
+        let refused = |why: &str| Err(not_resumable(&purchase, why.to_owned()));
         if purchase.terms.request_digest != request.digest() {
             return refused("it was made for another request: method, address or body differ (-X, -d)");
         }

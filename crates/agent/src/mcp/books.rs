@@ -41,7 +41,7 @@ pub(super) async fn budget(desk: &Desk) -> Result<Answer, Trouble> {
 pub(super) async fn history(desk: &Desk, args: &HistoryArgs) -> Result<Answer, Trouble> {
     let limit = args.limit.unwrap_or(20);
     if !(1..=100).contains(&limit) {
-        return Err(Trouble::new(Code::BadArguments, "`limit`: from 1 to 100"));
+        return Err(Trouble::unpaid(Code::BadArguments, "`limit`: from 1 to 100"));
     }
     let filter = PurchaseFilter {
         unresolved: args.unresolved,

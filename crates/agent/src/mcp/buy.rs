@@ -1,7 +1,7 @@
 //! Making a call and paying for it: progress while it lasts, and what a cancellation means.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use farthing_ledger::{Outcome, Purchase, PurchaseId};
@@ -61,7 +61,16 @@ pub(super) async fn fetch_again(
     context: &RequestContext<RoleServer>,
 ) -> Result<Answer, Trouble> {
     let purchase = desk.purchase(&args.purchase).await?;
-    if let Some(answer) = kept(desk, &purchase).await? {
+    again(desk, &purchase, args, context).await.map_err(|trouble| trouble.about(&purchase))
+}
+
+async fn again(
+    desk: &Arc<Desk>,
+    purchase: &Purchase,
+    args: &PurchaseArgs,
+    context: &RequestContext<RoleServer>,
+) -> Result<Answer, Trouble> {
+    if let Some(answer) = kept(desk, purchase).await? {
         return Ok(answer);
     }
     let terms = &purchase.terms;
@@ -71,7 +80,7 @@ pub(super) async fn fetch_again(
             (None, None) => "no whole answer is kept, and the call had a body, which is not kept either",
             _ => "this is not the body that the call had",
         };
-        return Err(Trouble::new(Code::BadArguments, why)
+        return Err(Trouble::unpaid(Code::BadArguments, why)
             .hint("give `body` or `body_base64` exactly as `pay` had it; then the seller is asked with the same payment"));
     }
     work(desk, work_again, context, &mut Progress::of(context)).await
@@ -105,7 +114,11 @@ async fn called(
 ) -> Result<Answer, Trouble> {
     let Fetched { status, headers, body, payment } = fetched;
     let content_type = headers.get("content-type").and_then(|kind| kind.to_str().ok()).map(str::to_owned);
-    let shown = content::show(desk, body, content_type, &request.host(), &context.ct).await?;
+    let shown = content::show(desk, body, content_type, &request.host(), &context.ct).await;
+    let shown = shown.map_err(|trouble| match &payment {
+        Some(paid) => trouble.after(paid),
+        None => trouble,
+    })?;
     let place = pointed_to(request, &headers);
     let called = Called {
         status: status.as_u16(),
@@ -190,7 +203,8 @@ async fn work(
     progress: &mut Progress<'_>,
 ) -> Result<Answer, Trouble> {
     let (steps, mut told) = mpsc::unbounded_channel();
-    let client = desk.config.client.clone().observed_by(Arc::new(Watch(steps)));
+    let watch = Arc::new(Watch { steps, sent: OnceLock::new() });
+    let client = desk.config.client.clone().observed_by(watch.clone());
     let (cancel, request) = (context.ct.clone(), work.request.clone());
     let mut task = desk.open.spawn(async move {
         let Work { request, tool, what } = work;
@@ -205,7 +219,7 @@ async fn work(
         tokio::select! {
             biased;
             done = &mut task => {
-                let done = done.map_err(|error| Trouble::new(Code::Failed, error.to_string()))?;
+                let done = done.map_err(|error| ended(&error, watch.sent.get()))?;
                 let fetched = done?.ok_or_else(content::cancelled)?;
                 return called(desk, &request, fetched, context).await;
             }
@@ -215,15 +229,31 @@ async fn work(
     }
 }
 
-/// Passes on what a call does.
+/// The task itself came to an end, maybe with a payment out.
+fn ended(error: &tokio::task::JoinError, sent: Option<&PurchaseId>) -> Trouble {
+    let trouble = Trouble::unpaid(Code::Failed, error.to_string());
+    match sent {
+        Some(purchase) => trouble.sent(purchase),
+        None => trouble,
+    }
+}
+
+/// Notices what a call does.
 #[derive(Debug)]
-struct Watch(mpsc::UnboundedSender<String>);
+struct Watch {
+    steps: mpsc::UnboundedSender<String>,
+    /// The purchase, once its payment may be out.
+    sent: OnceLock<PurchaseId>,
+}
 
 impl Observer for Watch {
     fn step(&self, step: Step<'_>) {
+        if let Step::Paying(purchase) = step {
+            drop(self.sent.set(purchase.terms.id.clone()));
+        }
         if let Some(words) = words(step) {
             // Who listens may be gone.
-            drop(self.0.send(words));
+            drop(self.steps.send(words));
         }
     }
 }

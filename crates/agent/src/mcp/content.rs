@@ -74,7 +74,7 @@ pub(super) async fn show(
 
 /// What a call comes to that was cancelled before the wallet decided on anything.
 pub(super) fn cancelled() -> Trouble {
-    Trouble::new(Code::Cancelled, "the call was cancelled; nothing was paid")
+    Trouble::unpaid(Code::Cancelled, "the call was cancelled")
 }
 
 /// Shows a body that is in a file.
@@ -84,7 +84,7 @@ pub(super) async fn show_file(
     content_type: Option<String>,
     from: &str,
 ) -> Result<Shown, Trouble> {
-    let failed = |error: io::Error| Trouble::new(Code::Failed, format!("{}: {error}", path.display()));
+    let failed = |error: io::Error| Trouble::unpaid(Code::Failed, format!("{}: {error}", path.display()));
     let file = tokio::fs::File::open(path).await.map_err(failed)?;
     let may_be_media = MEDIA.iter().any(|(name, ..)| *name == media_type(content_type.as_deref()));
     let wanted = if may_be_media && bytes <= MEDIA_BYTES { MEDIA_BYTES } else { WHOLE_TEXT_BYTES };

@@ -14,9 +14,9 @@ use tokio_util::task::TaskTracker;
 use url::Url;
 
 use super::output::Budget;
-use super::record;
 use super::trouble::{Code, Trouble};
 use crate::guard::PolicyFile;
+use crate::record;
 
 /// Told that an approval waits for a person.
 pub type Notify = Arc<dyn Fn(&PendingApproval) + Send + Sync>;
@@ -127,7 +127,7 @@ impl Desk {
     pub(super) async fn purchase(&self, id: &str) -> Result<Purchase, Trouble> {
         let plain = |c: char| c.is_ascii_alphanumeric();
         if id.len() < FEWEST_CHARACTERS || !id.chars().all(plain) {
-            return Err(Trouble::new(
+            return Err(Trouble::unpaid(
                 Code::BadArguments,
                 format!("`purchase`: give the id, or at least its last {FEWEST_CHARACTERS} characters"),
             ));
@@ -140,12 +140,12 @@ impl Desk {
         let mut found = self.purchases(filter).await?;
         match (found.pop(), found.pop()) {
             (Some(purchase), None) => Ok(purchase),
-            (Some(_), Some(_)) => Err(Trouble::new(
+            (Some(_), Some(_)) => Err(Trouble::unpaid(
                 Code::BadArguments,
                 format!("several purchases end with {id}; give the whole id"),
             )),
             (None, _) => {
-                Err(Trouble::new(Code::NotFound, format!("there is no purchase {id}; `history` lists them")))
+                Err(Trouble::unpaid(Code::NotFound, format!("there is no purchase {id}; `history` lists them")))
             }
         }
     }
@@ -153,7 +153,7 @@ impl Desk {
     /// Remembers a question, and gives the handle that its answer has to come back with.
     pub(super) fn ask(&self, asked: Asked) -> Result<String, Trouble> {
         let handle = record::id(&*self.config.clock, &*self.config.entropy)
-            .map_err(|error| Trouble::new(Code::Failed, error.to_string()))?;
+            .map_err(|error| Trouble::unpaid(Code::Failed, error.to_string()))?;
         let mut all = self.asked();
         if all.len() >= MOST_ASKED {
             all.clear();

@@ -10,7 +10,7 @@ use super::trouble::{Code, Trouble};
 
 pub(super) async fn search(desk: &Desk, args: &SearchArgs) -> Result<Answer, Trouble> {
     let limit = args.limit.unwrap_or(10);
-    let bad = |why: &str| Err(Trouble::new(Code::BadArguments, why));
+    let bad = |why: &str| Err(Trouble::unpaid(Code::BadArguments, why));
     if !(1..=50).contains(&limit) {
         return bad("`limit`: from 1 to 50");
     }
@@ -27,7 +27,7 @@ pub(super) async fn search(desk: &Desk, args: &SearchArgs) -> Result<Answer, Tro
     let silent = !found.indexes.is_empty() && found.indexes.iter().all(|asked| asked.error.is_some());
     if silent {
         let why = found.indexes.iter().filter_map(|asked| asked.error.clone()).collect::<Vec<_>>().join("; ");
-        return Err(Trouble::new(Code::Unreachable, format!("no index answered: {why}"))
+        return Err(Trouble::unpaid(Code::Unreachable, format!("no index answered: {why}"))
             .hint("if you know a provider's site, use `discover` on it"));
     }
     let indexes =
@@ -41,7 +41,7 @@ pub(super) async fn search(desk: &Desk, args: &SearchArgs) -> Result<Answer, Tro
 
 pub(super) async fn discover(desk: &Desk, args: &DiscoverArgs) -> Result<Answer, Trouble> {
     let site =
-        Site::parse(&args.origin).map_err(|error| Trouble::new(Code::BadArguments, error.to_string()))?;
+        Site::parse(&args.origin).map_err(|error| Trouble::unpaid(Code::BadArguments, error.to_string()))?;
     let discovery = &desk.config.discovery;
     discovery
         .config()
@@ -54,7 +54,7 @@ pub(super) async fn discover(desk: &Desk, args: &DiscoverArgs) -> Result<Answer,
             origin.route(path).into_iter().map(|resource| resource.key.clone()).collect();
         origin.resources.retain(|resource| route.contains(&resource.key));
         if origin.resources.is_empty() {
-            return Err(Trouble::new(Code::NotFound, format!("{} describes no path {path}", args.origin))
+            return Err(Trouble::unpaid(Code::NotFound, format!("{} describes no path {path}", args.origin))
                 .hint("leave `path` out to see every route; `check` asks an address itself"));
         }
     }

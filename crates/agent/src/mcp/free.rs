@@ -12,8 +12,8 @@ use futures::{Stream, StreamExt as _, stream};
 use tokio::time::{Instant, timeout_at};
 
 use super::desk::Desk;
-use super::record;
 use super::trouble::{Code, Trouble};
+use crate::record;
 
 /// What the names of free answers begin with.
 pub(super) const FREE: &str = "free-";
@@ -58,7 +58,7 @@ pub(super) async fn keep(
     body: impl Stream<Item = Result<Bytes, String>>,
 ) -> Result<KeptBody, Trouble> {
     let failed = |error: &dyn std::error::Error| {
-        Trouble::new(Code::Failed, format!("the body could not be kept: {error}"))
+        Trouble::unpaid(Code::Failed, format!("the body could not be kept: {error}"))
     };
     let id = record::id(&*desk.config.clock, &*desk.config.entropy).map_err(|error| failed(&error))?;
     let bodies = &desk.config.bodies;

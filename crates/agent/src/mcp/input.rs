@@ -271,7 +271,7 @@ fn parse_header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), Tr
 }
 
 fn bad(message: impl Into<String>) -> Trouble {
-    Trouble::new(Code::BadArguments, message)
+    Trouble::unpaid(Code::BadArguments, message)
 }
 
 #[cfg(test)]

@@ -5,7 +5,9 @@ use std::time::Duration;
 use farthing_discovery::{Origin, Resource, Site};
 use farthing_policy::Clearance;
 use farthing_protocol::{Challenge, Offer};
-use farthing_wallet::{Appraisal, CallLimits, FetchError, Probe, Request, Verdict, WalletError};
+use farthing_wallet::{
+    Appraisal, CallLimits, Fault, FaultKind, FetchError, Probe, Request, Verdict, WalletError,
+};
 use http::{HeaderMap, Method, StatusCode};
 
 use super::answer::Answer;
@@ -14,7 +16,7 @@ use super::input::CallArgs;
 use super::listed::{Api, Findings};
 use super::output::{Budget, Checked, Offered};
 use super::paid_tool::PaidTool;
-use super::trouble::{Code, Trouble};
+use super::trouble::Trouble;
 use super::words::{cut, said};
 
 /// How long the provider's documents may take.
@@ -150,14 +152,15 @@ fn priced(
 ) -> Checked {
     let refused = refused.map(Trouble::from).or_else(|| refusal(appraisal));
     let chosen = chosen(appraisal);
+    let needs_approval = chosen.is_some_and(|clearance| clearance.approval.is_some());
     let mut descriptions = challenge.offers.iter().filter_map(|offer| offer.description.as_deref());
     Checked {
         asked: true,
         priced: Some(true),
         status: Some(402),
-        allowed: Some(refused.is_none()),
+        allowed: Some(refused.is_none() && !needs_approval),
         price: chosen.map(|clearance| clearance.value.to_string()),
-        needs_approval: chosen.is_some_and(|clearance| clearance.approval.is_some()),
+        needs_approval,
         offers: offers(appraisal),
         refused,
         budgets: Budget::all(&appraisal.used),
@@ -179,7 +182,7 @@ fn refusal(appraisal: &Appraisal) -> Option<Trouble> {
     }
     Some(match appraisal.only_denial() {
         Some(denial) => denial.clone().into(),
-        None => Trouble::new(Code::Unpayable, "none of the offers can be paid; each says why"),
+        None => Fault::unpaid(FaultKind::Unpayable, "none of the offers can be paid; each says why").into(),
     })
 }
 

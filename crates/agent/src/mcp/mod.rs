@@ -31,7 +31,7 @@ mod look;
 mod output;
 mod paid_tool;
 mod prompts;
-pub(crate) mod record;
+mod record;
 mod resources;
 mod server;
 mod tools;

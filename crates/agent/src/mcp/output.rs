@@ -107,7 +107,7 @@ pub(super) struct Checked {
     /// Whether the seller asks for payment, where he was asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) priced: Option<bool>,
-    /// Whether `pay` would go through now, as far as can be known; absent where that cannot be known.
+    /// Whether `pay` would go through now, as far as can be known, without asking anybody; absent where it cannot be known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) allowed: Option<bool>,
     /// The status of the answer without payment.
@@ -119,7 +119,7 @@ pub(super) struct Checked {
     /// The price of the offer that would be paid, in dollars.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) price: Option<String>,
-    /// Whether a person would have to approve it first.
+    /// Whether a person has to approve it, unless they have.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(super) needs_approval: bool,
     /// Every way in which the seller takes payment.

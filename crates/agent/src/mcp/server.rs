@@ -116,7 +116,7 @@ impl AgentServer {
             "fund" => read::<NoArgs>(arguments).map(|_| books::fund(desk))?,
             _ => {
                 let name = cut(name, TOOL_CHARS);
-                return Err(Trouble::new(Code::BadArguments, format!("there is no tool `{name}`")));
+                return Err(Trouble::unpaid(Code::BadArguments, format!("there is no tool `{name}`")));
             }
         };
         Ok(done(answer))

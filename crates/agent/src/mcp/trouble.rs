@@ -1,10 +1,8 @@
 //! What went wrong, for an agent to act on.
 
-use farthing_ambient::causes;
-use farthing_ledger::{LedgerError, Outcome, PurchaseId};
-use farthing_policy::Denial;
-use farthing_rail::RailError;
-use farthing_wallet::{FetchError, WalletError};
+use farthing_ledger::{LedgerError, Purchase, PurchaseId, PurchaseState};
+use farthing_policy::{Denial, DenialCode};
+use farthing_wallet::{Fault, FaultKind, FetchError, PaidCall, WalletError};
 use rmcp::schemars;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -19,7 +17,7 @@ pub(super) struct Trouble {
     /// What to do about it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) hint: Option<String>,
-    /// Whether money may have moved: "nothing was paid", "the payment was sent", ...
+    /// What became of the money.
     pub(super) money: Money,
     /// In how many seconds it may be worth trying again.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -31,6 +29,9 @@ pub(super) struct Trouble {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<serde_json::Map<String, serde_json::Value>>")]
     pub(super) denial: Option<Box<Denial>>,
+    /// What the journal says of it.
+    #[serde(skip)]
+    pub(super) refusal: Option<Box<Denial>>,
 }
 
 /// Which kind of trouble.
@@ -41,18 +42,24 @@ pub(super) enum Code {
     BadArguments,
     /// The policy refuses.
     Denied,
+    /// Everything is stopped, by a person.
+    Frozen,
     /// A person has to approve first.
     ApprovalNeeded,
     /// The address may not be called from here.
     OutOfReach,
-    /// The seller, or a chain, does not answer.
+    /// The seller does not answer.
     Unreachable,
+    /// The chain does not answer.
+    ChainUnreachable,
     /// What the seller asks cannot be paid.
     Unpayable,
     /// The wallet does not hold enough.
     InsufficientFunds,
     /// The wallet's key cannot be unlocked here.
     Locked,
+    /// There is no place for the answer.
+    NoPlace,
     /// The payment was sent, and its outcome is not known yet.
     OutcomeUnknown,
     /// There is no such purchase, or nothing is kept of it.
@@ -75,8 +82,28 @@ pub(super) enum Money {
     Paid,
 }
 
+impl From<farthing_wallet::Money> for Money {
+    fn from(money: farthing_wallet::Money) -> Self {
+        match money {
+            farthing_wallet::Money::Nothing => Self::NothingPaid,
+            farthing_wallet::Money::Sent => Self::PaymentSent,
+            farthing_wallet::Money::Paid => Self::Paid,
+        }
+    }
+}
+
+impl Money {
+    fn of(state: PurchaseState) -> Self {
+        farthing_wallet::Money::from(state).into()
+    }
+}
+
 impl Trouble {
-    pub(super) fn new(code: Code, message: impl Into<String>) -> Self {
+    /// Trouble before anything was paid.
+    pub(super) fn unpaid(code: Code, message: impl Into<String>) -> Self {
+        // What was given is not repeated in the journal: it may be a secret in the wrong place.
+        let refusal =
+            || Denial::new(DenialCode::BadArguments, "arguments", "the arguments were not understood");
         Self {
             code,
             message: message.into(),
@@ -85,6 +112,7 @@ impl Trouble {
             retry_after_seconds: None,
             purchase: None,
             denial: None,
+            refusal: (code == Code::BadArguments).then(|| Box::new(refusal())),
         }
     }
 
@@ -92,12 +120,37 @@ impl Trouble {
         Self { hint: Some(hint.into()), ..self }
     }
 
+    /// The same, after this was paid.
+    pub(super) fn after(self, paid: &PaidCall) -> Self {
+        self.with_money(Money::of(paid.outcome.state()), &paid.purchase.terms.id)
+    }
+
     /// The same, about a purchase whose payment is out.
     pub(super) fn sent(self, purchase: &PurchaseId) -> Self {
-        let hint = format!(
-            "do not pay again: `fetch_again` with purchase {purchase} asks for the answer with the same payment"
-        );
-        Self { money: Money::PaymentSent, purchase: Some(purchase.0.clone()), ..self }.hint(hint)
+        self.with_money(Money::PaymentSent, purchase)
+    }
+
+    /// The same, about a purchase that was there before. Where more is known of its payment already, that stays.
+    pub(super) fn about(self, purchase: &Purchase) -> Self {
+        let (id, money) = (&purchase.terms.id, Money::of(purchase.state));
+        if self.money != Money::NothingPaid || money == Money::NothingPaid {
+            return Self { purchase: Some(id.0.clone()), ..self };
+        }
+        let hint = self.hint.clone();
+        let hint = hint.unwrap_or_else(|| format!("`farthing receipt {id}` shows your human how it stands"));
+        self.hint(hint).with_money(money, id)
+    }
+
+    /// An agent that does not know that its payment is out pays again.
+    fn with_money(self, money: Money, purchase: &PurchaseId) -> Self {
+        let told = Self { money, purchase: Some(purchase.0.clone()), ..self };
+        if money == Money::NothingPaid {
+            return told;
+        }
+        let hint = told.hint.clone().unwrap_or_else(|| {
+            format!("`fetch_again` with purchase {purchase} asks for the answer with the same payment")
+        });
+        told.hint(format!("do not pay again: {hint}"))
     }
 }
 
@@ -108,81 +161,109 @@ impl std::fmt::Display for Trouble {
     }
 }
 
+impl From<Fault> for Trouble {
+    fn from(fault: Fault) -> Self {
+        let (code, hint) = told(&fault);
+        let trouble = Self {
+            hint,
+            retry_after_seconds: fault.retry_after_seconds(),
+            refusal: fault.refusal().map(Box::new),
+            ..Self::unpaid(code, fault.message)
+        };
+        let trouble = Self { denial: fault.denial, ..trouble };
+        match &fault.purchase {
+            Some(purchase) => trouble.with_money(fault.money.into(), purchase),
+            None => Self { money: fault.money.into(), ..trouble },
+        }
+    }
+}
+
+/// What an agent is told of each kind of fault, and what it can do about it.
+fn told(fault: &Fault) -> (Code, Option<String>) {
+    let hint = |code, hint: &str| (code, Some(hint.to_owned()));
+    match fault.kind {
+        FaultKind::BadRequest | FaultKind::BadHeader | FaultKind::BadLimit => (Code::BadArguments, None),
+        FaultKind::Denied => hint(Code::Denied, "only a person can change this, in the wallet's policy.yaml"),
+        FaultKind::NoRoomNow => (Code::Denied, room_again(fault)),
+        FaultKind::Frozen => hint(Code::Frozen, thaw(fault)),
+        FaultKind::ApprovalNeeded => (Code::ApprovalNeeded, approve(fault)),
+        FaultKind::OutOfReach => hint(
+            Code::OutOfReach,
+            "only a person can allow this host, under `private_hosts` in the wallet's config.yaml",
+        ),
+        FaultKind::Unanswered | FaultKind::TimedOut => {
+            hint(Code::Unreachable, "look at the address, or try again later")
+        }
+        FaultKind::ChainUnreachable => hint(
+            Code::ChainUnreachable,
+            "try again later; if it lasts, your human can look at the network's `rpc` in the wallet's config.yaml",
+        ),
+        FaultKind::Unreadable => (Code::Unpayable, None),
+        FaultKind::Unpayable => hint(Code::Unpayable, "`check` says of each offer why it cannot be paid"),
+        FaultKind::PlainHttp => hint(
+            Code::Unpayable,
+            "use https://; only a person can allow this host without it, under `plain_http_hosts` in the wallet's config.yaml",
+        ),
+        FaultKind::Short => hint(Code::InsufficientFunds, "`fund` shows where your human can send USDC"),
+        FaultKind::Locked => hint(
+            Code::Locked,
+            "your human can set `unlock` in the wallet's config.yaml, or FARTHING_PASSPHRASE",
+        ),
+        FaultKind::NoPlace => hint(Code::NoPlace, "your human has to make room in the wallet's folder"),
+        FaultKind::NotFound => (Code::NotFound, None),
+        FaultKind::NotResumable => hint(Code::NotFound, "`history` shows how each purchase stands"),
+        FaultKind::OutcomeUnknown => (Code::OutcomeUnknown, None),
+        FaultKind::NotKept => (Code::Failed, None),
+        FaultKind::Ledger | FaultKind::LedgerDamaged => hint(
+            Code::Failed,
+            "without its record the wallet pays nothing; `farthing doctor` shows your human what is wrong",
+        ),
+        FaultKind::Misconfigured => hint(
+            Code::Failed,
+            "your human has to mend the wallet's config.yaml; `farthing doctor` looks at it",
+        ),
+        FaultKind::Failed => (Code::Failed, None),
+    }
+}
+
+fn room_again(fault: &Fault) -> Option<String> {
+    fault.retry_after_seconds().map(|seconds| format!("there may be room again in {seconds} s"))
+}
+
+fn thaw(fault: &Fault) -> &'static str {
+    match &fault.denial {
+        Some(denial) if denial.rule == "kill" => {
+            "only a person can end this: they take `kill:` out of the wallet's policy.yaml"
+        }
+        _ => "only a person can end this, by `farthing thaw`",
+    }
+}
+
+fn approve(fault: &Fault) -> Option<String> {
+    let approval = fault.denial.as_ref()?.approval.as_ref()?;
+    Some(format!("ask your human to run `{}`, then make the same call again", approval.how))
+}
+
 impl From<Denial> for Trouble {
     fn from(denial: Denial) -> Self {
-        let code = if denial.approval.is_some() { Code::ApprovalNeeded } else { Code::Denied };
-        let hint = match (&denial.approval, denial.retry_after_seconds) {
-            (Some(approval), _) => format!(
-                "nothing was paid; ask your human to run `{}`, then make the same call again",
-                approval.how
-            ),
-            (None, Some(seconds)) => format!("nothing was paid; there may be room again in {seconds} s"),
-            (None, None) => {
-                "nothing was paid; only a person can change this, in the wallet's policy file".to_owned()
-            }
-        };
-        let retry_after_seconds = denial.retry_after_seconds;
-        let trouble = Self::new(code, denial.message.clone()).hint(hint);
-        Self { retry_after_seconds, denial: Some(Box::new(denial)), ..trouble }
+        Fault::from(denial).into()
     }
 }
 
 impl From<LedgerError> for Trouble {
     fn from(error: LedgerError) -> Self {
-        let code = match error {
-            LedgerError::NotFound { .. } => Code::NotFound,
-            _ => Code::Failed,
-        };
-        Self::new(code, causes(&error))
+        Fault::from(error).into()
     }
 }
 
 impl From<WalletError> for Trouble {
     fn from(error: WalletError) -> Self {
-        match error {
-            WalletError::Denied(denial) => (*denial).into(),
-            WalletError::Short(_) => Self::new(Code::InsufficientFunds, error.to_string())
-                .hint("nothing was paid; `fund` shows where your human can send USDC"),
-            WalletError::NoPayableOffer(_) | WalletError::NoPayer(_) => {
-                Self::new(Code::Unpayable, error.to_string()).hint("nothing was paid")
-            }
-            WalletError::Rail(RailError::Locked(_)) => Self::new(Code::Locked, error.to_string()).hint(
-                "nothing was paid; your human can set `unlock` in the wallet's config.yaml, or FARTHING_PASSPHRASE",
-            ),
-            WalletError::Rail(RailError::Unpayable(why)) => Self::new(Code::Unpayable, why),
-            WalletError::Rail(error) => Self::new(Code::Unreachable, causes(&error)),
-            WalletError::BadLimit(why) => Self::new(Code::BadArguments, why),
-            WalletError::NotResumable { .. } => Self::new(Code::NotFound, error.to_string()),
-            WalletError::Ledger(error) => error.into(),
-            error => Self::new(Code::Failed, causes(&error)),
-        }
+        Fault::from(error).into()
     }
 }
 
 impl From<FetchError> for Trouble {
     fn from(error: FetchError) -> Self {
-        let message = causes(&error);
-        match error {
-            FetchError::Wallet(error) => error.into(),
-            FetchError::BadUrl { .. } | FetchError::BadHeader { .. } => {
-                Self::new(Code::BadArguments, message)
-            }
-            FetchError::OutOfReach(_) => Self::new(Code::OutOfReach, message)
-                .hint("only a person can allow this host, under `private_hosts` in the wallet's config.yaml"),
-            FetchError::Unanswered { .. } | FetchError::TimedOut { .. } => {
-                Self::new(Code::Unreachable, message).hint("nothing was paid")
-            }
-            FetchError::BadChallenge { .. } | FetchError::PlainHttp(_) => {
-                Self::new(Code::Unpayable, message).hint("nothing was paid")
-            }
-            FetchError::Lost { purchase, .. } => Self::new(Code::OutcomeUnknown, message).sent(&purchase),
-            FetchError::NotKept { purchase, outcome: Outcome::Paid { .. }, .. } => {
-                Self { money: Money::Paid, ..Self::new(Code::Failed, message).sent(&purchase) }
-            }
-            FetchError::NotKept { purchase, .. } | FetchError::NotRecorded { purchase, .. } => {
-                Self::new(Code::OutcomeUnknown, message).sent(&purchase)
-            }
-            _ => Self::new(Code::Failed, message),
-        }
+        Fault::from(error).into()
     }
 }

@@ -74,6 +74,11 @@ impl Door {
         };
         Ok(Caller { agent: anonymous.agent.clone(), session: format!("proxy-{}", self.run) })
     }
+
+    /// The session of whoever is not known.
+    pub(super) fn nobody(&self) -> String {
+        format!("proxy-{}-unknown", self.run)
+    }
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! One request: who asks, where to, whether that is allowed; then the call.
 
-use farthing_ledger::{NewCall, Noted, Outcome};
+use farthing_ledger::Outcome;
 use farthing_policy::json::{Json, Object};
-use farthing_policy::{Denial, DenialCode, Destination};
+use farthing_policy::{Denial, Destination};
 use farthing_wallet::{CallLimits, PaidCall, Passed, PassedBody, Request};
 use http::request::Parts;
 use http::{Method, Response};
@@ -15,29 +15,48 @@ use super::problem::Problem;
 use super::reply::{self, Reply};
 use super::server::Inner;
 use super::target::{self, Asked, Target};
-use crate::mcp::record;
+use crate::record::{Called, Record};
 
-/// Under which names refused calls stand in the record.
-const SERVER: &str = "farthing";
+/// Under which name refused calls stand in the record, as of the server `farthing`.
 const TOOL: &str = "proxy";
+
+/// What is known of a request, for the record and the log.
+struct Heard {
+    method: Method,
+    /// Where it leads, without the query, which may hold a key; none where the address could not be read.
+    address: Option<Url>,
+    /// None for who is not known.
+    caller: Option<Caller>,
+}
 
 impl Inner {
     pub(super) async fn answer(&self, request: http::Request<Incoming>) -> Response<Reply> {
-        let (parts, body) = request.into_parts();
-        self.asked(parts, body).await.unwrap_or_else(|problem| {
-            tracing::info!(code = problem.code, status = problem.status.as_u16(), "{}", problem.message);
-            reply::problem(&problem)
-        })
+        let (mut parts, body) = request.into_parts();
+        let asked = target::read(&parts, &self.door.names, self.door.port);
+        let caller = self.door.caller(&mut parts.headers);
+        let heard = Heard::of(&parts.method, asked.as_ref().ok(), caller.as_ref().ok());
+        match self.asked(parts, body, asked, caller).await {
+            Ok(answer) => answer,
+            Err(problem) => {
+                self.refused(&heard, &problem).await;
+                reply::problem(&problem)
+            }
+        }
     }
 
-    async fn asked(&self, parts: Parts, body: Incoming) -> Result<Response<Reply>, Problem> {
-        let asked = target::read(&parts, &self.door.names, self.door.port);
+    async fn asked(
+        &self,
+        parts: Parts,
+        body: Incoming,
+        asked: Result<Asked, Problem>,
+        caller: Result<Caller, Problem>,
+    ) -> Result<Response<Reply>, Problem> {
         let called = !matches!(asked, Ok(Asked::Help | Asked::Health));
         self.door.admit(&parts, called)?;
         match asked? {
             Asked::Help => Ok(reply::help()),
             Asked::Health => Ok(reply::health()),
-            Asked::Call(target) => self.call(parts, body, *target).await,
+            Asked::Call(target) => self.call(parts, body, *target, &caller?).await,
         }
     }
 
@@ -46,18 +65,12 @@ impl Inner {
         mut parts: Parts,
         body: Incoming,
         target: Target,
+        caller: &Caller,
     ) -> Result<Response<Reply>, Problem> {
-        let caller = self.door.caller(&mut parts.headers)?;
         let wishes = headers::for_seller(&mut parts.headers)?;
         let request = Request { headers: parts.headers, ..target.request };
-        let (method, url) = (request.method.clone(), request.url.clone());
-        let mut passed = match self.pass(request, body, &wishes, &caller).await {
-            Ok(passed) => passed,
-            Err(problem) => {
-                self.refused(&method, &url, &caller, &problem).await;
-                return Err(problem);
-            }
-        };
+        let url = request.url.clone();
+        let mut passed = self.pass(request, body, &wishes, caller).await?;
         headers::for_caller(&mut passed.headers, &url, target.form, wishes.credentials);
         respond(passed)
     }
@@ -85,60 +98,68 @@ impl Inner {
     async fn permit(&self, request: &Request, caller: &Caller) -> Result<(), Problem> {
         let (host, resource) = (request.host(), request.recorded_url());
         let going = Destination { host: &host, method: request.method.as_str(), resource: &resource };
-        self.policy.current().admit_destination(&going, caller.agent.as_deref(), self.clock.now())?;
-        if self.ledger.maybe_frozen()
-            && let Some(frozen) = self.ledger.frozen().await?
+        let Record { ledger, policy, clock, .. } = &self.record;
+        policy.current().admit_destination(&going, caller.agent.as_deref(), clock.now())?;
+        if ledger.maybe_frozen()
+            && let Some(frozen) = ledger.frozen().await?
         {
-            return Err(Denial::new(DenialCode::Frozen, "freeze", frozen.to_string()).into());
+            return Err(frozen.denial().into());
         }
         Ok(())
     }
 
     /// Tells of an approval that waits, and leaves a trace of what was refused.
-    async fn refused(&self, method: &Method, url: &Url, caller: &Caller, problem: &Problem) {
+    async fn refused(&self, heard: &Heard, problem: &Problem) {
+        let (code, status) = (problem.code, problem.status.as_u16());
+        let address = heard.address.as_ref().map_or("", Url::as_str);
+        tracing::info!(code, status, method = %heard.method, address, "the seller's answer is not passed");
         if let (Some(notify), Some(approval)) =
             (&self.notify, problem.denial.as_ref().and_then(|denial| denial.approval.as_ref()))
         {
             notify(approval);
         }
-        let Some(denial) = denial(problem) else { return };
-        let id = match record::id(&*self.clock, &*self.entropy) {
-            Ok(id) => id,
-            Err(error) => return tracing::warn!(%error, "a refused call was not recorded"),
-        };
-        let call = NewCall {
-            id,
-            server: SERVER.to_owned(),
-            agent: caller.agent.clone(),
-            session: caller.session.clone(),
-            tool: TOOL.to_owned(),
-            arguments: recorded(method, url),
-            policy_hash: self.policy.current().hash().to_owned(),
-        };
-        if let Err(error) = self.ledger.note(call, Noted::Denied(denial)).await {
-            tracing::warn!(%error, "a refused call was not recorded");
+        let Some(refusal) = problem.refusal.as_deref().cloned() else { return };
+        match &heard.caller {
+            Some(caller) => self.note(heard, caller.agent.as_deref(), &caller.session, refusal).await,
+            None => self.note_stranger(heard, code, refusal).await,
         }
+    }
+
+    async fn note_stranger(&self, heard: &Heard, code: &'static str, mut refusal: Denial) {
+        match self.strangers.note(code, self.record.clock.now()) {
+            None => return,
+            Some(0) => {}
+            Some(more) => refusal.message = format!("{} ({more} more before it)", refusal.message),
+        }
+        self.note(heard, None, &self.door.nobody(), refusal).await;
+    }
+
+    async fn note(&self, heard: &Heard, agent: Option<&str>, session: &str, refusal: Denial) {
+        let called = Called { agent, session, tool: TOOL, arguments: heard.arguments() };
+        self.record.note(called, Some(refusal)).await;
     }
 }
 
-/// Method and address without the query, which may hold a key.
-fn recorded(method: &Method, url: &Url) -> String {
-    let mut url = url.clone();
-    url.set_query(None);
-    let mut arguments = Object::default();
-    arguments.set("method", Json::String(method.to_string()));
-    arguments.set("url", Json::String(url.into()));
-    arguments.canonical().to_string()
-}
+impl Heard {
+    fn of(method: &Method, asked: Option<&Asked>, caller: Option<&Caller>) -> Self {
+        let address = asked.and_then(|asked| match asked {
+            Asked::Call(target) => Some(target.request.url.clone()),
+            Asked::Help | Asked::Health => None,
+        });
+        let address = address.map(|mut address| {
+            address.set_query(None);
+            address
+        });
+        Self { method: method.clone(), address, caller: caller.cloned() }
+    }
 
-/// What was refused, and not only went wrong.
-fn denial(problem: &Problem) -> Option<Denial> {
-    let refused = |code, rule| Some(Denial::new(code, rule, problem.message.clone()));
-    match (&problem.denial, problem.code) {
-        (Some(denial), _) => Some((**denial).clone()),
-        (None, "out_of_reach") => refused(DenialCode::HostNotAllowed, "out-of-reach"),
-        (None, "unpayable") => refused(DenialCode::PaymentsNotAllowed, "unpayable"),
-        _ => None,
+    fn arguments(&self) -> String {
+        let mut arguments = Object::default();
+        arguments.set("method", Json::String(self.method.to_string()));
+        if let Some(address) = &self.address {
+            arguments.set("url", Json::String(address.to_string()));
+        }
+        arguments.canonical().to_string()
     }
 }
 
@@ -162,5 +183,6 @@ fn payment_refused(payment: &PaidCall) -> Problem {
         Outcome::Unknown { why } => why.clone(),
         _ => "the seller was paid and asks for money again".to_owned(),
     };
-    Problem::after_payment("payment_refused", message, &payment.purchase.terms.id)
+    let money = payment.outcome.state().into();
+    Problem::after_payment("payment_refused", message, money, &payment.purchase.terms.id)
 }

@@ -19,6 +19,7 @@ mod headers;
 mod problem;
 mod reply;
 mod server;
+mod strangers;
 mod target;
 mod token;
 

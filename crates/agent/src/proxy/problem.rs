@@ -1,15 +1,13 @@
 //! What a caller is told when there is no answer of the seller's: a status, a code, what happened and what to do.
 
-use farthing_ambient::causes;
-use farthing_ledger::{LedgerError, Outcome, PurchaseId};
+use farthing_ledger::{LedgerError, PurchaseId};
 use farthing_policy::{Denial, DenialCode};
-use farthing_rail::RailError;
-use farthing_wallet::{FetchError, WalletError};
+use farthing_wallet::{Fault, FaultKind, FetchError, Money};
 use http::StatusCode;
 use serde_json::{Value, json};
 
-/// The hint where every call is stopped.
-const CAPS: &str = "nothing was paid; the caps are the wallet owner's, in policy.yaml";
+/// How many characters of what is said to a caller are recorded.
+const RECORDED_CHARS: usize = 300;
 
 /// Why there is no answer. Statuses and codes are part of the interface: docs/proxy.md lists them.
 #[derive(Debug)]
@@ -18,14 +16,29 @@ pub(super) struct Problem {
     pub(super) code: &'static str,
     pub(super) message: String,
     hint: Option<String>,
-    /// The purchase whose payment is out.
+    money: Money,
+    /// The purchase that is concerned.
     pub(super) purchase: Option<PurchaseId>,
     pub(super) denial: Option<Box<Denial>>,
+    /// What the record says of it, where something was refused and did not only go wrong.
+    pub(super) refusal: Option<Box<Denial>>,
 }
 
 impl Problem {
+    /// A problem at the door, before anything was paid.
     pub(super) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
-        Self { status, code, message: message.into(), hint: None, purchase: None, denial: None }
+        let message = message.into();
+        let refusal = turned_away(status, code, &message).map(Box::new);
+        Self {
+            status,
+            code,
+            message,
+            hint: None,
+            money: Money::Nothing,
+            purchase: None,
+            denial: None,
+            refusal,
+        }
     }
 
     pub(super) fn bad_request(code: &'static str, message: impl Into<String>) -> Self {
@@ -38,14 +51,17 @@ impl Problem {
 
     /// The payment is out, and what was bought is not in the caller's hands. The caller must not simply call again: that
     /// would buy once more. So it is no status at which clients do so by themselves.
-    pub(super) fn after_payment(code: &'static str, message: impl Into<String>, id: &PurchaseId) -> Self {
+    pub(super) fn after_payment(
+        code: &'static str,
+        message: impl Into<String>,
+        money: Money,
+        id: &PurchaseId,
+    ) -> Self {
         let hint = format!(
             "calling again buys once more; `farthing fetch --resume {id}` asks with the same payment, `farthing receipt {id}` shows how it stands"
         );
-        Self {
-            purchase: Some(id.clone()),
-            ..Self::new(StatusCode::FAILED_DEPENDENCY, code, message).hint(hint)
-        }
+        let problem = Self::new(StatusCode::FAILED_DEPENDENCY, code, message).hint(hint);
+        Self { money, purchase: Some(id.clone()), ..problem }
     }
 
     /// In how many seconds it may be worth trying again.
@@ -58,8 +74,9 @@ impl Problem {
 
     /// As the command line prints errors, and as SDKs look for them.
     pub(super) fn to_json(&self) -> Value {
-        let Self { code, message, hint, purchase, denial, .. } = self;
-        let mut error = json!({"code": code, "message": message, "type": "farthing_proxy"});
+        let Self { code, message, hint, money, purchase, denial, .. } = self;
+        let mut error =
+            json!({"code": code, "message": message, "type": "farthing_proxy", "money": money.as_str()});
         if let Some(hint) = hint {
             error["hint"] = json!(hint);
         }
@@ -73,102 +90,126 @@ impl Problem {
     }
 }
 
+/// How a request that is turned away at the door stands in the record: under the problem's code.
+fn turned_away(status: StatusCode, code: &'static str, message: &str) -> Option<Denial> {
+    let kind = match status {
+        StatusCode::UNAUTHORIZED | StatusCode::PROXY_AUTHENTICATION_REQUIRED => DenialCode::UnknownAgent,
+        StatusCode::FORBIDDEN => DenialCode::HostNotAllowed,
+        StatusCode::BAD_REQUEST | StatusCode::PAYLOAD_TOO_LARGE | StatusCode::NOT_IMPLEMENTED => {
+            DenialCode::BadArguments
+        }
+        _ => return None,
+    };
+    Some(Denial::new(kind, code, message.chars().take(RECORDED_CHARS).collect::<String>()))
+}
+
+impl From<Fault> for Problem {
+    fn from(fault: Fault) -> Self {
+        let refusal = fault.refusal().map(Box::new);
+        let (status, code, hint) = told(&fault);
+        let Fault { message, money, purchase, denial, .. } = fault;
+        match &purchase {
+            Some(id) if money != Money::Nothing => Self::after_payment(code, message, money, id),
+            _ => Self { hint, purchase, denial, refusal, ..Self::new(status, code, message) },
+        }
+    }
+}
+
+/// What a caller is told of each kind of fault before a payment, and what can be done about it. After one the code
+/// holds, and [`Problem::after_payment`] says the rest.
+fn told(fault: &Fault) -> (StatusCode, &'static str, Option<String>) {
+    let hint = |status, code, hint: &str| (status, code, Some(hint.to_owned()));
+    // What the seller asks is never told with a 402: that would ask the caller for money.
+    let ours = StatusCode::FAILED_DEPENDENCY;
+    match fault.kind {
+        FaultKind::BadRequest => (StatusCode::BAD_REQUEST, "bad_address", None),
+        FaultKind::BadHeader => hint(StatusCode::BAD_REQUEST, "header_refused", "leave it out"),
+        FaultKind::BadLimit => (StatusCode::BAD_REQUEST, "bad_limit", None),
+        FaultKind::Denied => {
+            hint(StatusCode::FORBIDDEN, "denied", "the caps are the wallet owner's, in policy.yaml")
+        }
+        FaultKind::NoRoomNow => (StatusCode::TOO_MANY_REQUESTS, "denied", room_again(fault)),
+        FaultKind::Frozen => hint(StatusCode::FORBIDDEN, "frozen", thaw(fault)),
+        FaultKind::ApprovalNeeded => (StatusCode::FORBIDDEN, "approval_needed", approve(fault)),
+        FaultKind::OutOfReach => (StatusCode::FORBIDDEN, "out_of_reach", None),
+        FaultKind::Unanswered => (StatusCode::BAD_GATEWAY, "unreachable", None),
+        FaultKind::TimedOut => hint(
+            StatusCode::GATEWAY_TIMEOUT,
+            "timeout",
+            "--timeout says how long an answer may take to begin",
+        ),
+        FaultKind::ChainUnreachable => (StatusCode::BAD_GATEWAY, "chain_unreachable", None),
+        FaultKind::Unreadable | FaultKind::Unpayable => (ours, "unpayable", None),
+        FaultKind::PlainHttp => hint(
+            ours,
+            "unpayable",
+            "call it with https://, or name the host under `plain_http_hosts` in config.yaml",
+        ),
+        FaultKind::Short => hint(ours, "insufficient_funds", "`farthing fund` shows where to send USDC"),
+        FaultKind::Locked => {
+            hint(ours, "locked", "start the proxy with FARTHING_PASSPHRASE, or `unlock` in config.yaml")
+        }
+        FaultKind::NoPlace => {
+            hint(StatusCode::INSUFFICIENT_STORAGE, "no_place", "make room in the wallet's folder")
+        }
+        FaultKind::NotFound | FaultKind::NotResumable | FaultKind::OutcomeUnknown => {
+            (ours, "outcome_unknown", None)
+        }
+        FaultKind::NotKept => (ours, "not_kept", None),
+        FaultKind::Ledger | FaultKind::LedgerDamaged => {
+            hint(StatusCode::INTERNAL_SERVER_ERROR, "unexpected", "`farthing ledger verify` looks for damage")
+        }
+        FaultKind::Misconfigured | FaultKind::Failed => {
+            (StatusCode::INTERNAL_SERVER_ERROR, "unexpected", None)
+        }
+    }
+}
+
+fn room_again(fault: &Fault) -> Option<String> {
+    fault.retry_after_seconds().map(|seconds| format!("there is room again in {seconds} s"))
+}
+
+fn thaw(fault: &Fault) -> &'static str {
+    match &fault.denial {
+        Some(denial) if denial.rule == "kill" => {
+            "the wallet's owner ends it by taking `kill:` out of policy.yaml"
+        }
+        _ => "the wallet's owner ends it by `farthing thaw`",
+    }
+}
+
+fn approve(fault: &Fault) -> Option<String> {
+    let approval = fault.denial.as_ref()?.approval.as_ref()?;
+    Some(format!(
+        "ask your human to run `{}` within {} s, then call again",
+        approval.how, approval.expires_in_seconds
+    ))
+}
+
 impl From<Denial> for Problem {
     fn from(denial: Denial) -> Self {
-        let (status, code) = match (&denial.approval, denial.code) {
-            (_, DenialCode::Frozen) => (StatusCode::FORBIDDEN, "frozen"),
-            (Some(_), _) => (StatusCode::FORBIDDEN, "approval_needed"),
-            (None, _) if denial.retry_after_seconds.is_some() => (StatusCode::TOO_MANY_REQUESTS, "denied"),
-            _ => (StatusCode::FORBIDDEN, "denied"),
-        };
-        let hint = match (&denial.approval, denial.retry_after_seconds) {
-            (Some(approval), _) => format!(
-                "nothing was paid; ask your human to run `{}` within {} s, then call again",
-                approval.how, approval.expires_in_seconds
-            ),
-            (None, Some(seconds)) => format!("nothing was paid; there is room again in {seconds} s"),
-            (None, None) => CAPS.to_owned(),
-        };
-        let message = denial.message.clone();
-        Self { denial: Some(Box::new(denial)), ..Self::new(status, code, message).hint(hint) }
+        Fault::from(denial).into()
     }
 }
 
 impl From<LedgerError> for Problem {
     fn from(error: LedgerError) -> Self {
-        let message = format!("the ledger: {}", causes(&error));
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "unexpected", message)
-            .hint("nothing was paid; `farthing ledger verify` looks for damage")
+        Fault::from(error).into()
     }
 }
 
 impl From<FetchError> for Problem {
     fn from(error: FetchError) -> Self {
-        let message = causes(&error);
-        match error {
-            FetchError::Wallet(error) => error.into(),
-            FetchError::BadUrl { .. } => Self::bad_request("bad_address", message),
-            FetchError::BadHeader { .. } => Self::bad_request("header_refused", message).hint("leave it out"),
-            FetchError::OutOfReach(_) => Self::new(StatusCode::FORBIDDEN, "out_of_reach", message),
-            FetchError::Unanswered { .. } => Self::new(StatusCode::BAD_GATEWAY, "unreachable", message),
-            FetchError::TimedOut { .. } => Self::new(StatusCode::GATEWAY_TIMEOUT, "timeout", message)
-                .hint("--timeout says how long an answer may take to begin"),
-            FetchError::BadChallenge { .. } => Self::unpayable(message),
-            FetchError::PlainHttp(_) => Self::unpayable(message)
-                .hint("nothing was paid; call it with https://, or name the host under `plain_http_hosts` in config.yaml"),
-            FetchError::Lost { purchase, .. } => Self::after_payment("outcome_unknown", message, &purchase),
-            FetchError::NotKept { purchase, outcome, .. } => Self::not_delivered(message, &purchase, &outcome),
-            FetchError::NotRecorded { purchase, .. } => {
-                Self::after_payment("outcome_unknown", message, &purchase)
-            }
-            FetchError::NoPlace(_) => Self::new(StatusCode::INSUFFICIENT_STORAGE, "no_place", message)
-                .hint("nothing was paid; make room in the wallet's folder"),
-            _ => Self::new(StatusCode::INTERNAL_SERVER_ERROR, "unexpected", message),
-        }
-    }
-}
-
-impl From<WalletError> for Problem {
-    fn from(error: WalletError) -> Self {
-        let message = causes(&error);
-        match error {
-            WalletError::Denied(denial) => (*denial).into(),
-            WalletError::NoPayableOffer(_) | WalletError::NoPayer(_) => Self::unpayable(message),
-            WalletError::Short(_) => Self::new(StatusCode::FAILED_DEPENDENCY, "insufficient_funds", message)
-                .hint("nothing was paid; `farthing fund` shows where to send USDC"),
-            WalletError::BadLimit(_) => Self::bad_request("bad_limit", message),
-            WalletError::Ledger(error) => error.into(),
-            WalletError::Rail(RailError::Unpayable(_)) => Self::unpayable(message),
-            WalletError::Rail(RailError::Locked(_)) => {
-                Self::new(StatusCode::FAILED_DEPENDENCY, "locked", message).hint(
-                    "nothing was paid; start the proxy with FARTHING_PASSPHRASE, or `unlock` in config.yaml",
-                )
-            }
-            WalletError::Rail(_) => Self::new(StatusCode::BAD_GATEWAY, "chain_unreachable", message),
-            _ => Self::new(StatusCode::INTERNAL_SERVER_ERROR, "unexpected", message),
-        }
-    }
-}
-
-impl Problem {
-    /// What the seller asks cannot be given. It is never told with a 402: that would ask the caller for money.
-    fn unpayable(message: String) -> Self {
-        Self::new(StatusCode::FAILED_DEPENDENCY, "unpayable", message).hint("nothing was paid")
-    }
-
-    fn not_delivered(message: String, id: &PurchaseId, outcome: &Outcome) -> Self {
-        let code = match outcome {
-            Outcome::Unknown { .. } => "outcome_unknown",
-            _ => "not_kept",
-        };
-        Self::after_payment(code, message, id)
+        Fault::from(error).into()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use farthing_ledger::Outcome;
     use farthing_policy::PendingApproval;
+    use farthing_wallet::WalletError;
 
     fn denied(denial: Denial) -> (u16, &'static str, Option<u64>) {
         let problem = Problem::from(denial);

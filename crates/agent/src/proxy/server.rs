@@ -6,9 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use farthing_ambient::{Clock, Entropy};
 use farthing_http::{Limits, serve};
-use farthing_ledger::Ledger;
 use farthing_wallet::Client;
 use http::Request;
 use hyper::body::Incoming;
@@ -17,8 +15,9 @@ use tokio::net::TcpListener;
 use super::body::Bodies;
 use super::config::{Notify, ProxyConfig, ProxyError};
 use super::door::Door;
-use crate::guard::PolicyFile;
+use super::strangers::Strangers;
 use crate::names::Names;
+use crate::record::Record;
 
 /// A proxy that has its address, and callers wait for it.
 pub struct Proxy {
@@ -37,11 +36,9 @@ pub(super) struct Inner {
     pub(super) door: Door,
     pub(super) bodies: Bodies,
     pub(super) client: Client,
-    pub(super) policy: Arc<PolicyFile>,
-    pub(super) ledger: Ledger,
+    pub(super) record: Record,
+    pub(super) strangers: Strangers,
     pub(super) notify: Option<Notify>,
-    pub(super) clock: Arc<dyn Clock>,
-    pub(super) entropy: Arc<dyn Entropy>,
 }
 
 impl Proxy {
@@ -66,11 +63,14 @@ impl Proxy {
             door,
             bodies: Bodies::new(config.max_request_bytes),
             client: config.client,
-            policy: config.policy,
-            ledger: config.ledger,
+            record: Record {
+                ledger: config.ledger,
+                policy: config.policy,
+                clock: config.clock,
+                entropy: config.entropy,
+            },
+            strangers: Strangers::default(),
             notify: config.notify,
-            clock: config.clock,
-            entropy: config.entropy,
         };
         Ok(Self { listener, inner: Arc::new(inner), grace: config.grace })
     }

@@ -1,6 +1,7 @@
 use std::fmt;
 
 use farthing_ambient::Timestamp;
+use farthing_policy::{Denial, DenialCode};
 use serde::{Deserialize, Serialize};
 
 /// Everything that spends is stopped.
@@ -12,6 +13,14 @@ pub struct Frozen {
     pub why: String,
     /// Who did it.
     pub by: String,
+}
+
+impl Frozen {
+    /// What whoever wants to spend is told.
+    #[must_use]
+    pub fn denial(&self) -> Denial {
+        Denial::new(DenialCode::Frozen, "freeze", self.to_string())
+    }
 }
 
 impl fmt::Display for Frozen {

@@ -54,7 +54,7 @@ pub(super) struct Charged {
 /// Whatever may refuse comes first, so that a refusal has nothing to undo.
 pub(super) fn admit(batch: &mut Batch<'_>, call: &NewCall, plan: &CallPlan) -> Result<Admitted> {
     if let Some(frozen) = freeze::now(batch)? {
-        return deny(batch, call, freeze::denial(&frozen));
+        return deny(batch, call, frozen.denial());
     }
     let shadowed = match decide(batch, plan)? {
         Ok(shadowed) => shadowed,

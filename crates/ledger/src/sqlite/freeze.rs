@@ -1,6 +1,5 @@
 //! The switch that stops everything that spends.
 
-use farthing_policy::{Denial, DenialCode};
 use rusqlite::{Connection, Row};
 
 use super::journal::Kind;
@@ -38,11 +37,6 @@ pub(super) fn now(batch: &mut Batch<'_>) -> Result<Option<Frozen>> {
 /// Refuses while everything is frozen.
 pub(super) fn refuse(batch: &mut Batch<'_>) -> Result<()> {
     now(batch)?.map_or(Ok(()), |frozen| Err(LedgerError::Frozen(frozen)))
-}
-
-/// What those are told who wish to spend.
-pub(super) fn denial(frozen: &Frozen) -> Denial {
-    Denial::new(DenialCode::Frozen, "freeze", frozen.to_string())
 }
 
 /// Frozen already: the first reason stays. The marker is there before anybody can know of the freeze.

@@ -26,7 +26,7 @@ pub(super) fn reserve(batch: &mut Batch<'_>, purchase: &NewPurchase, needs: &Nee
         return Err(rules::refuse(&known, PurchaseState::Reserved.as_str()));
     }
     if let Some(frozen) = freeze::now(batch)? {
-        return deny(batch, purchase, freeze::denial(&frozen));
+        return deny(batch, purchase, frozen.denial());
     }
     let room = match budget::admit(batch.conn, &needs.limits, purchase.value, batch.now)? {
         Ok(room) => Room { shadowed: [needs.shadowed.clone(), room.shadowed].concat(), ..room },

@@ -295,7 +295,7 @@ impl Policed {
     fn record(&self, policy: &Policy, call: &Call<'_>, arguments: &Object) -> Result<NewCall, NoEntropy> {
         let PolicedConfig { server, agent, session, salt, clock, entropy, .. } = &*self.0;
         Ok(NewCall {
-            id: record::id(&**clock, &**entropy)?,
+            id: crate::record::id(&**clock, &**entropy)?,
             server: server.clone(),
             agent: agent.clone(),
             session: session.clone(),

@@ -1,18 +1,8 @@
 //! What of a call stands in the record.
 
-use farthing_ambient::{Clock, Entropy, NoEntropy};
 use farthing_policy::Policy;
 use farthing_policy::json::Object;
 use sha2::{Digest, Sha256};
-use ulid::Ulid;
-
-/// A new call's id.
-pub(super) fn id(clock: &dyn Clock, entropy: &dyn Entropy) -> Result<String, NoEntropy> {
-    let mut random = [0; 16];
-    entropy.fill(&mut random)?;
-    let ms = u64::try_from(clock.now().as_millisecond()).unwrap_or_default();
-    Ok(Ulid::from_parts(ms, u128::from_be_bytes(random)).to_string())
-}
 
 /// The arguments as the policy wants them recorded: a salted digest of their canonical form, or themselves without what
 /// the policy names.

@@ -4,7 +4,7 @@ use farthing_ledger::{
     LedgerError, NewPurchase, Outcome, Purchase, PurchaseId, PurchaseState, Reserved, SignedRecord,
 };
 use farthing_policy::json::{Json, Object};
-use farthing_policy::{Clearance, Denial, DenialCode, Needs, Policy};
+use farthing_policy::{Clearance, Denial, Needs, Policy};
 use farthing_protocol::PaymentKey;
 use sha2::{Digest, Sha256};
 use ulid::Ulid;
@@ -129,9 +129,7 @@ impl Policed {
                     tracing::warn!(purchase = %id, %error, "the reservation could not be released");
                 }
                 Err(match error {
-                    LedgerError::Frozen(frozen) => {
-                        Stopped::Denied(Denial::new(DenialCode::Frozen, "freeze", frozen.to_string()))
-                    }
+                    LedgerError::Frozen(frozen) => Stopped::Denied(frozen.denial()),
                     error => Stopped::Broken(error),
                 })
             }
