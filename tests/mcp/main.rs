@@ -13,6 +13,7 @@ mod http;
 mod paid_tool;
 mod pay;
 mod refused;
+mod rough;
 mod rows;
 mod session;
 #[path = "../e2e/world.rs"]

@@ -308,9 +308,12 @@ mod tests {
             assert!(wider.contains(&parse(wide)), "{wide}");
         }
         assert_eq!(wider.len(), 4, "{wider:?}");
-        for text in
-            ["https://a.com/mcp#x", "POST https://a.com/mcp#x", "MCP https://a.com/mcp#", "MCP https://a.com/*#x"]
-        {
+        for text in [
+            "https://a.com/mcp#x",
+            "POST https://a.com/mcp#x",
+            "MCP https://a.com/mcp#",
+            "MCP https://a.com/*#x",
+        ] {
             let why = ResourcePattern::parse(text).unwrap_err();
             assert!(why.contains('#') || why.contains("star"), "{text}: {why}");
         }

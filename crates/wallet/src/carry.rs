@@ -114,9 +114,7 @@ impl Client {
     ) -> Result<Response, FetchError> {
         let url = request.recorded_url();
         match tokio::time::timeout(self.config.timeout, carrier.carry(None)).await {
-            Ok(answer) => {
-                answer.map(Response::from).map_err(|why| FetchError::Unanswered { url, why })
-            }
+            Ok(answer) => answer.map(Response::from).map_err(|why| FetchError::Unanswered { url, why }),
             Err(_) => Err(FetchError::TimedOut { url, seconds: self.config.timeout.as_secs() }),
         }
     }

@@ -71,7 +71,8 @@ struct Told {
 impl Carrier for Told {
     async fn carry(&self, payment: Option<&str>) -> Result<::http::Response<Bytes>, String> {
         let Some(payment) = payment else {
-            let required = json!({"x402Version": 2, "resource": {"url": "http://127.0.0.1/"}, "accepts": [offer()]});
+            let required =
+                json!({"x402Version": 2, "resource": {"url": "http://127.0.0.1/"}, "accepts": [offer()]});
             let required = encode_header(&required).unwrap();
             let asks = ::http::Response::builder().status(402).header(PAYMENT_REQUIRED, required);
             return Ok(asks.body(Bytes::new()).unwrap());

@@ -8,12 +8,12 @@ use std::sync::Arc;
 
 use farthing_money::Registry;
 use farthing_policy::{Denial, PendingApproval};
-use rmcp::{RoleServer, ServiceError};
 use rmcp::model::{
     BooleanSchema, ElicitRequest, ElicitRequestParams, ElicitResult, ElicitationAction, ElicitationSchema,
     InputRequest, InputRequiredResult, PrimitiveSchemaDefinition, ProtocolVersion,
 };
 use rmcp::service::RequestContext;
+use rmcp::{RoleServer, ServiceError};
 use serde_json::Value;
 
 use super::desk::{Asked, Desk};

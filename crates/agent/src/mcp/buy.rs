@@ -296,7 +296,8 @@ impl<'a> Progress<'a> {
     async fn again(&mut self) {
         let Some(token) = self.token.as_ref().filter(|_| !self.context.ct.is_cancelled()) else { return };
         self.steps = self.steps.saturating_add(1);
-        let told = ProgressNotificationParam::new(token.clone(), f64::from(self.steps)).with_message(&*self.last);
+        let told =
+            ProgressNotificationParam::new(token.clone(), f64::from(self.steps)).with_message(&*self.last);
         if let Err(error) = self.context.peer.notify_progress(told).await {
             tracing::debug!(%error, "progress was not told");
         }

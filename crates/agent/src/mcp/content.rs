@@ -66,7 +66,12 @@ pub(super) async fn show(
         }
         FetchedBody::Stream(answer) => {
             let within = desk.config.client.timeout();
-            let shown = cancel.run_until_cancelled(show_stream(desk, free::bounded(answer, within), content_type, from));
+            let shown = cancel.run_until_cancelled(show_stream(
+                desk,
+                free::bounded(answer, within),
+                content_type,
+                from,
+            ));
             shown.await.unwrap_or_else(|| Err(cancelled()))
         }
     }
@@ -146,7 +151,9 @@ async fn show_stream(
 /// The beginning of a body, by what it is.
 fn render(head: &[u8], bytes: u64, content_type: Option<String>, from: &str) -> Shown {
     let mut body = Body { content_type, bytes, ..Body::default() };
-    if let Some((media, kind)) = media(body.content_type.as_deref(), head).filter(|_| head.len() as u64 == bytes) {
+    if let Some((media, kind)) =
+        media(body.content_type.as_deref(), head).filter(|_| head.len() as u64 == bytes)
+    {
         let data = BASE64.encode(head);
         let content = match kind {
             Kind::Image => ContentBlock::image(data, media),

@@ -144,9 +144,10 @@ impl Desk {
                 Code::BadArguments,
                 format!("several purchases end with {id}; give the whole id"),
             )),
-            (None, _) => {
-                Err(Trouble::unpaid(Code::NotFound, format!("there is no purchase {id}; `history` lists them")))
-            }
+            (None, _) => Err(Trouble::unpaid(
+                Code::NotFound,
+                format!("there is no purchase {id}; `history` lists them"),
+            )),
         }
     }
 

@@ -32,10 +32,8 @@ pub(super) async fn search(desk: &Desk, args: &SearchArgs) -> Result<Answer, Tro
     }
     let indexes =
         found.indexes.into_iter().map(|asked| IndexAsked { index: asked.index, error: asked.error });
-    let searched = Searched {
-        results: found.results.iter().map(FoundApi::of).collect(),
-        indexes: indexes.collect(),
-    };
+    let searched =
+        Searched { results: found.results.iter().map(FoundApi::of).collect(), indexes: indexes.collect() };
     Ok(Answer::of_others("the indexes and their providers", &searched))
 }
 

@@ -44,7 +44,9 @@ fn bound(
         }
         let piece = match timeout_at(until, body.next()).await {
             Err(_) => Err(format!("it goes on; a free answer is read for {} s", within.as_secs_f32())),
-            Ok(Some(Ok(piece))) if piece.len() > room => Err(format!("it is longer; {most} bytes are read of a free answer")),
+            Ok(Some(Ok(piece))) if piece.len() > room => {
+                Err(format!("it is longer; {most} bytes are read of a free answer"))
+            }
             Ok(piece) => piece?,
         };
         let (room, over) = (room - piece.as_ref().map_or(0, Bytes::len), piece.is_err());

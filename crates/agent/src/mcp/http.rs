@@ -85,7 +85,10 @@ impl HttpServer {
             let (mut mcp, token, sessions) = (mcp.clone(), token.clone(), sessions.clone());
             async move {
                 match admit(request.headers(), request.uri().path(), &token) {
-                    Ok(()) if begins_session(&request) && sessions.sessions.read().await.len() >= MOST_SESSIONS => {
+                    Ok(())
+                        if begins_session(&request)
+                            && sessions.sessions.read().await.len() >= MOST_SESSIONS =>
+                    {
                         Ok(refuse(StatusCode::SERVICE_UNAVAILABLE, "there are too many sessions; end one"))
                     }
                     Ok(()) if request.method() == Method::DELETE => mcp.call(request).await.map(ended),

@@ -177,10 +177,9 @@ impl CallArgs {
     fn http_request(&self) -> Result<Request, Trouble> {
         let body = self.body()?;
         let method = match &self.method {
-            Some(method) => method
-                .to_ascii_uppercase()
-                .parse()
-                .map_err(|_| bad("`method` is no HTTP method"))?,
+            Some(method) => {
+                method.to_ascii_uppercase().parse().map_err(|_| bad("`method` is no HTTP method"))?
+            }
             None if body.is_some() => Method::POST,
             None => Method::GET,
         };
@@ -313,8 +312,14 @@ mod tests {
             (json!({"url": "https://a.example/", "headers": {"A B": "s3cret"}}), "A B"),
             (json!({"url": "https://a.example/", "headers": {"A": "s3cret\n"}}), "`A`"),
             (json!({"url": "file:///etc/passwd"}), "http"),
-            (json!({"url": "https://a.example/", "headers": "Authorization: Bearer s3cret"}), "`headers`: an object"),
-            (json!({"url": "https://a.example/", "headers": ["s3cret, expected nothing"]}), "`headers`: an object"),
+            (
+                json!({"url": "https://a.example/", "headers": "Authorization: Bearer s3cret"}),
+                "`headers`: an object",
+            ),
+            (
+                json!({"url": "https://a.example/", "headers": ["s3cret, expected nothing"]}),
+                "`headers`: an object",
+            ),
             (json!({"url": "https://a.example/", "headers": {"A": {"s3cret": 1}}}), "`headers.A`: a string"),
             (json!({"url": ["s3cret"]}), "`url`: a string"),
             (json!({"url": "https://a.example/", "method": "s3cret s3cret"}), "method"),

@@ -223,10 +223,17 @@ mod tests {
         let all: Vec<Finding> = (0..30)
             .map(|_| Finding::new(Code::ServerError, &*long, "it answered 500"))
             .chain((0..30).map(|_| Finding::new(Code::MissingSummary, "a", "nothing")))
-            .chain([Finding::new(Code::Unreachable, "a", "b"), Finding::new(Code::Unreachable, "c", "d").about("another")])
+            .chain([
+                Finding::new(Code::Unreachable, "a", "b"),
+                Finding::new(Code::Unreachable, "c", "d").about("another"),
+            ])
             .collect();
         let Findings { findings, left_out } = Findings::about(&all, &[] as &[Resource]);
-        assert_eq!((findings.len(), left_out), (MOST_FINDINGS, 12), "what is only worth knowing does not count");
+        assert_eq!(
+            (findings.len(), left_out),
+            (MOST_FINDINGS, 12),
+            "what is only worth knowing does not count"
+        );
         assert_eq!(findings[0], "error: a: b");
         assert!(findings.iter().all(|finding| finding.chars().count() < 300), "{findings:?}");
         assert!(!findings.iter().any(|finding| finding.contains("c: d")), "it is about what is not shown");

@@ -291,7 +291,9 @@ impl Payment {
         let (transaction, why) = match outcome {
             Some(Outcome::Paid { transaction }) => (transaction.clone(), None),
             // The seller's words may stand in it.
-            Some(Outcome::NotPaid { why } | Outcome::Unknown { why }) => (None, Some(said("the record", why))),
+            Some(Outcome::NotPaid { why } | Outcome::Unknown { why }) => {
+                (None, Some(said("the record", why)))
+            }
             None => (None, None),
         };
         let state = outcome.map_or(purchase.state, Outcome::state);

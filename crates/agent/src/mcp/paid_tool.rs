@@ -17,8 +17,8 @@ use rmcp::model::{
     RequestMetaObject,
 };
 use rmcp::service::{ClientInitializeError, RoleClient, RunningService, ServiceExt as _};
-use rmcp::transport::{DynamicTransportError, StreamableHttpClientTransport};
 use rmcp::transport::streamable_http_client::StreamableHttpClientTransportConfig;
+use rmcp::transport::{DynamicTransportError, StreamableHttpClientTransport};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
@@ -239,7 +239,11 @@ mod tests {
         assert_eq!(x402::decode_header::<StrictValue>("it", header).unwrap().0, required);
         let first = answered(text(json!({"x402Version": 1, "accepts": []}).to_string()));
         assert_eq!(first.status(), StatusCode::PAYMENT_REQUIRED);
-        for other in ["out of order".to_owned(), "{}".to_owned(), format!("{{\"x402Version\":2,{}", "\"x402Version\":2}")] {
+        for other in [
+            "out of order".to_owned(),
+            "{}".to_owned(),
+            format!("{{\"x402Version\":2,{}", "\"x402Version\":2}"),
+        ] {
             assert_eq!(answered(text(other)).status(), StatusCode::UNPROCESSABLE_ENTITY);
         }
         let free = json!({"content": [{"type": "text", "text": required.to_string()}]});

@@ -198,7 +198,8 @@ impl ServerHandler for AgentServer {
             _ => false,
         };
         let called = self.call(&params.name, &arguments, &context, closed).await;
-        record::note(&self.desk, &cut(&params.name, TOOL_CHARS), &text(&arguments), called.as_ref().err()).await;
+        record::note(&self.desk, &cut(&params.name, TOOL_CHARS), &text(&arguments), called.as_ref().err())
+            .await;
         // A tool that does not exist has no result: MCP wants the client to be told.
         if let (None, Err(trouble)) = (self.get_tool(&params.name), &called) {
             return Err(ErrorData::invalid_params(trouble.message.clone(), None));

@@ -158,7 +158,8 @@ fn others_stay_out(file: &Path) -> Result<(), Failure> {
         return Ok(());
     }
     let why = format!("{}: others may read or change this file (mode {mode:o})", file.display());
-    Err(Failure::new(Code::Configuration, why).hint(format!("chmod 600 {}, and write a new token into it", file.display())))
+    Err(Failure::new(Code::Configuration, why)
+        .hint(format!("chmod 600 {}, and write a new token into it", file.display())))
 }
 
 #[cfg(not(unix))]
