@@ -1,6 +1,6 @@
 //! Calls that are broken off.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tokio::io::AsyncReadExt as _;
@@ -40,9 +40,13 @@ async fn asked_late(world: &World) -> (Rough, Session, u64) {
     let seller = Rough::start(|_| Reply::Later(LATE, Box::new(Reply::asks()))).await;
     allow_hosts(&world.wallet, &[&seller.host]);
     let mut session = Session::start(&world.wallet).await;
-    let params = json!({"name": "pay", "arguments": {"url": seller.at("/")}, "_meta": {"progressToken": 1}});
+    let params = json!({"name": "pay", "arguments": {"url": seller.at("/")}});
     let id = session.begin("tools/call", params).await;
-    while session.read().await["params"]["message"] != "asking the seller" {}
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while seller.heard().is_empty() {
+        assert!(Instant::now() < deadline, "the seller is asked");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
     (seller, session, id)
 }
 
