@@ -19,6 +19,8 @@ async fn world() -> (World, Value) {
 async fn without_a_way_to_ask_the_agent_is_told_which_command_a_person_runs() {
     let (world, call) = world().await;
     let mut session = Session::start(&world.wallet).await;
+    let checked = session.ok("check", call.clone()).await;
+    assert_eq!((&checked["allowed"], &checked["needs_approval"]), (&json!(false), &json!(true)), "{checked}");
     let refused = session.refused("pay", call.clone()).await;
     assert_eq!(refused["code"], "approval_needed", "{refused}");
     let id = refused["denial"]["approval"]["id"].as_str().unwrap();

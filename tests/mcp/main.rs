@@ -10,6 +10,7 @@ mod cancel;
 mod clients;
 mod hostile;
 mod http;
+mod money;
 mod paid_tool;
 mod pay;
 mod refused;

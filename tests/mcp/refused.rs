@@ -80,7 +80,18 @@ async fn a_freeze_and_a_new_policy_hold_at_once() {
     session.ok("pay", call.clone()).await;
     world.wallet.ok(&["freeze", "enough"]).await;
     let refused = session.refused("pay", call.clone()).await;
-    assert_eq!(refused["denial"]["code"], "frozen", "{refused}");
+    assert_eq!(
+        (&refused["code"], &refused["denial"]["code"]),
+        (&json!("frozen"), &json!("frozen")),
+        "{refused}"
+    );
+    assert!(refused["hint"].as_str().unwrap().contains("farthing thaw"), "{refused}");
+    let checked = session.ok("check", call.clone()).await;
+    assert_eq!(
+        (&checked["allowed"], &checked["refused"]["code"]),
+        (&json!(false), &json!("frozen")),
+        "{checked}"
+    );
     let budget = session.ok("budget", json!({})).await;
     assert!(budget["frozen"].as_str().unwrap().contains("enough"), "{budget}");
     world.wallet.ok(&["thaw"]).await;

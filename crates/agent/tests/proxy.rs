@@ -169,3 +169,55 @@ async fn it_is_a_plain_proxy_too_and_says_how_it_is_used() {
     assert!(said.ends_with("ok\n"), "{said}");
     assert!(world.end().await < Duration::from_secs(5));
 }
+
+#[tokio::test]
+async fn what_is_refused_leaves_a_trace_without_secrets() {
+    let seller = Seller::start(|_| answer("200 OK", "x")).await;
+    let world = World::start(&[&seller]).await;
+    let (host, token) = (world.host(), world.token.clone());
+    let with_token = |target: &str, more: &str| {
+        format!("GET {target} HTTP/1.1\r\nhost: {host}\r\nx-farthing-token: {token}\r\n{more}\r\n")
+    };
+    let there = format!("/{}/path?api_key=s3cret", seller.url);
+    let elsewhere = with_token("/http://10.0.0.1/?api_key=s3cret", "");
+    for (request, rule) in [
+        (with_token(&there, "x-payment: e30=\r\n"), "header_refused"),
+        (with_token(&there, "origin: http://localhost\r\n"), "browser"),
+        (with_token(&format!("/http://{host}/x"), ""), "loop"),
+        (with_token("/https://user:s3cret@a.example/", ""), "arguments"),
+        (with_token(&format!("/https://a.example/{token}"), ""), "token_in_address"),
+        (with_token(&there, "farthing-max-price: s3cret\r\n"), "bad_limit"),
+        (with_token(&there, "upgrade: websocket\r\nconnection: upgrade\r\n"), "no_upgrade"),
+        (with_token("/https://denied.example/", ""), "payments.hosts.deny"),
+        (elsewhere, "out-of-reach"),
+        (with_token(&there, &format!("x-note: {token}\r\n")), "token_in_wrong_header"),
+        (
+            format!("GET {there} HTTP/1.1\r\nhost: {host}\r\nx-api-key: {}0\r\n\r\n", &token[..46]),
+            "unknown_token",
+        ),
+    ] {
+        let said = raw(&world, &request).await;
+        assert!(said.contains("\"money\":\"nothing_paid\""), "{request}: {said}");
+        let last = world.refusals().await.pop().unwrap_or_default();
+        assert!(last.contains(&format!("\"rule\":\"{rule}\"")), "{request}: {last}");
+        assert!(!last.contains("s3cret") && !last.contains("fth_"), "{last}");
+        let known = !["token_in_wrong_header", "unknown_token"].contains(&rule);
+        assert_eq!(last.contains("anybody"), known, "whose it was: {last}");
+    }
+    assert!(seller.heard().is_empty());
+}
+
+#[tokio::test]
+async fn callers_whom_nobody_knows_fill_no_record() {
+    let seller = Seller::start(|_| answer("200 OK", "x")).await;
+    let world = World::start(&[&seller]).await;
+    let stranger = format!("GET /{}/ HTTP/1.1\r\nhost: {}\r\n\r\n", seller.url, world.host());
+    for _ in 0..5 {
+        assert!(raw(&world, &stranger).await.starts_with("HTTP/1.1 401 "));
+    }
+    assert_eq!(world.refusals().await.len(), 1);
+    world.clock.advance(Duration::from_secs(60));
+    raw(&world, &stranger).await;
+    let refusals = world.refusals().await;
+    assert!(refusals.len() == 2 && refusals[1].contains("4 more before it"), "{refusals:?}");
+}

@@ -3,10 +3,9 @@
 use std::fmt;
 use std::process::ExitCode;
 
-use farthing_ambient::causes;
-use farthing_ledger::{LedgerError, Outcome};
+use farthing_ledger::LedgerError;
 use farthing_policy::Denial;
-use farthing_wallet::{FetchError, WalletError};
+use farthing_wallet::{Fault, FaultKind, FetchError, Money, WalletError};
 use serde_json::{Value, json};
 
 use crate::output;
@@ -121,88 +120,148 @@ impl Failure {
     }
 }
 
+impl From<Fault> for Failure {
+    fn from(fault: Fault) -> Self {
+        let (code, hint) = told(&fault);
+        let hint = match (about_money(&fault), hint) {
+            (true, Some(hint)) => Some(format!("nothing was paid; {hint}")),
+            (true, None) => Some("nothing was paid".to_owned()),
+            (false, hint) => hint,
+        };
+        let message = match &fault.denial {
+            Some(_) => format!("refused: {}", fault.message),
+            None => fault.message,
+        };
+        Self { code, message, hint, denial: fault.denial, result: None }
+    }
+}
+
+/// Whether somebody who reads of it may ask himself whether something was paid, and nothing was.
+fn about_money(fault: &Fault) -> bool {
+    let mistake = matches!(
+        fault.kind,
+        FaultKind::BadRequest
+            | FaultKind::BadHeader
+            | FaultKind::BadLimit
+            | FaultKind::NotFound
+            | FaultKind::NotResumable
+            | FaultKind::Ledger
+            | FaultKind::LedgerDamaged
+            | FaultKind::Misconfigured
+            | FaultKind::Failed
+    );
+    fault.money == Money::Nothing && !mistake
+}
+
+/// How the program ends for each kind of fault, and what can be done about it.
+fn told(fault: &Fault) -> (Code, Option<String>) {
+    let hint = |code, hint: &str| (code, Some(hint.to_owned()));
+    match fault.kind {
+        FaultKind::BadRequest | FaultKind::BadHeader | FaultKind::BadLimit | FaultKind::Misconfigured => {
+            (Code::Configuration, None)
+        }
+        FaultKind::Denied => hint(Code::Refused, "the caps are in policy.yaml (`farthing config show`)"),
+        FaultKind::NoRoomNow => (Code::Refused, room_again(fault)),
+        FaultKind::Frozen => hint(Code::Refused, thaw(fault)),
+        FaultKind::ApprovalNeeded => (Code::Refused, approve(fault)),
+        FaultKind::OutOfReach => (Code::Refused, None),
+        FaultKind::Unanswered | FaultKind::TimedOut => {
+            hint(Code::Unreachable, "look at the address, or try again later")
+        }
+        FaultKind::ChainUnreachable => hint(Code::Unreachable, "`farthing doctor` asks every endpoint"),
+        FaultKind::Unreadable | FaultKind::Unpayable => (Code::Unpayable, None),
+        FaultKind::PlainHttp => hint(
+            Code::Unpayable,
+            "call it with https://, or name the host under `plain_http_hosts` in config.yaml",
+        ),
+        FaultKind::Short => hint(Code::Unpayable, "`farthing fund` shows where to send USDC"),
+        FaultKind::Locked => {
+            hint(Code::Locked, "FARTHING_PASSPHRASE, or `unlock` in config.yaml, unlocks it")
+        }
+        FaultKind::NoPlace => hint(Code::Configuration, "make room in the wallet's folder"),
+        FaultKind::NotFound => hint(Code::Configuration, "`farthing history` lists purchases"),
+        FaultKind::NotResumable => (Code::Configuration, receipt(fault)),
+        FaultKind::OutcomeUnknown => (Code::Unknown, receipt(fault)),
+        FaultKind::NotKept => (Code::Unexpected, receipt(fault)),
+        FaultKind::LedgerDamaged => hint(Code::Damaged, "`farthing ledger verify` names the rows"),
+        FaultKind::Ledger | FaultKind::Failed => (Code::Unexpected, None),
+    }
+}
+
+fn room_again(fault: &Fault) -> Option<String> {
+    let seconds = fault.retry_after_seconds()?;
+    Some(format!("there is room again in about {}", output::duration(seconds)))
+}
+
+fn thaw(fault: &Fault) -> &'static str {
+    match &fault.denial {
+        Some(denial) if denial.rule == "kill" => "taking `kill:` out of policy.yaml ends it",
+        _ => "`farthing thaw` ends it",
+    }
+}
+
+fn approve(fault: &Fault) -> Option<String> {
+    let approval = fault.denial.as_ref()?.approval.as_ref()?;
+    let left = output::duration(approval.expires_in_seconds);
+    Some(format!("`{}` within {left}, then the same call again", approval.how))
+}
+
+fn receipt(fault: &Fault) -> Option<String> {
+    fault.purchase.as_ref().map(|id| format!("`farthing receipt {id}` shows how it stands"))
+}
+
 impl From<LedgerError> for Failure {
     fn from(error: LedgerError) -> Self {
-        match error {
-            LedgerError::NotFound { .. } => {
-                Self::new(Code::Configuration, error).hint("`farthing history` lists purchases")
-            }
-            LedgerError::Corrupt(_) => {
-                Self::new(Code::Damaged, error).hint("`farthing ledger verify` names the rows")
-            }
-            error => Self::new(Code::Unexpected, error),
-        }
+        Fault::from(error).into()
     }
 }
 
 impl From<WalletError> for Failure {
     fn from(error: WalletError) -> Self {
-        match error {
-            WalletError::Denied(denial) => {
-                let hint = match (&denial.approval, denial.retry_after_seconds) {
-                    (Some(approval), _) => {
-                        let left = output::duration(approval.expires_in_seconds);
-                        format!(
-                            "nothing was paid; `{}` within {left}, then the same call again",
-                            approval.how
-                        )
-                    }
-                    (None, Some(seconds)) => {
-                        format!("room again in about {}; nothing was paid", output::duration(seconds))
-                    }
-                    (None, None) => {
-                        "nothing was paid; the caps are in policy.yaml (`farthing config show`)".to_owned()
-                    }
-                };
-                let failure = Self::new(Code::Refused, format!("refused: {denial}")).hint(hint);
-                Self { denial: Some(denial), ..failure }
-            }
-            WalletError::NoPayableOffer(_) | WalletError::NoPayer(_) => {
-                Self::new(Code::Unpayable, error).hint("nothing was paid")
-            }
-            WalletError::Short(_) => Self::new(Code::Unpayable, error)
-                .hint("nothing was paid; `farthing fund` shows where to send USDC"),
-            WalletError::NotResumable { ref id, .. } => Self::new(Code::Configuration, &error)
-                .hint(format!("`farthing receipt {id}` shows how it stands")),
-            WalletError::BadLimit(_) => Self::new(Code::Configuration, error),
-            WalletError::Ledger(error) => error.into(),
-            WalletError::Rail(farthing_rail::RailError::Unpayable(why)) => Self::new(Code::Unpayable, why),
-            WalletError::Rail(error @ farthing_rail::RailError::Locked(_)) => Self::new(Code::Locked, error)
-                .hint("nothing was paid; FARTHING_PASSPHRASE, or `unlock` in config.yaml, unlocks it"),
-            WalletError::Rail(error) => Self::new(Code::Unreachable, error),
-            error => Self::new(Code::Unexpected, error),
-        }
+        Fault::from(error).into()
     }
 }
 
 impl From<FetchError> for Failure {
     fn from(error: FetchError) -> Self {
-        let code = match &error {
-            FetchError::Wallet(_) => {
-                let FetchError::Wallet(error) = error else {
-                    return Self::new(Code::Unexpected, "unreachable");
-                };
-                return error.into();
+        Fault::from(error).into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use farthing_ledger::{PurchaseId, PurchaseState};
+
+    #[test]
+    fn nothing_was_paid_is_said_where_it_is_asked_and_true() {
+        for (kind, code, said) in [
+            (FaultKind::BadRequest, Code::Configuration, false),
+            (FaultKind::Misconfigured, Code::Configuration, false),
+            (FaultKind::Denied, Code::Refused, true),
+            (FaultKind::Frozen, Code::Refused, true),
+            (FaultKind::OutOfReach, Code::Refused, true),
+            (FaultKind::TimedOut, Code::Unreachable, true),
+            (FaultKind::ChainUnreachable, Code::Unreachable, true),
+            (FaultKind::Unpayable, Code::Unpayable, true),
+            (FaultKind::Short, Code::Unpayable, true),
+            (FaultKind::Locked, Code::Locked, true),
+            (FaultKind::NoPlace, Code::Configuration, true),
+            (FaultKind::NotFound, Code::Configuration, false),
+            (FaultKind::LedgerDamaged, Code::Damaged, false),
+            (FaultKind::Ledger, Code::Unexpected, false),
+            (FaultKind::OutcomeUnknown, Code::Unknown, true),
+        ] {
+            let fault = Fault::unpaid(kind, "words");
+            let says = |failure: &Failure| {
+                failure.hint.as_ref().is_some_and(|hint| hint.starts_with("nothing was paid"))
+            };
+            let failure = Failure::from(fault.clone());
+            assert_eq!((failure.code, says(&failure)), (code, said), "{kind:?}");
+            for state in [PurchaseState::Unknown, PurchaseState::Paid] {
+                let after = fault.clone().of(PurchaseId("01P".to_owned()), state);
+                assert!(!says(&after.into()), "{kind:?}, {state:?}");
             }
-            FetchError::BadUrl { .. } | FetchError::BadHeader { .. } | FetchError::NoPlace(_) => {
-                Code::Configuration
-            }
-            FetchError::Unanswered { .. } | FetchError::TimedOut { .. } => {
-                return Self::new(Code::Unreachable, causes(&error))
-                    .hint("nothing was paid; look at the address, or try again later");
-            }
-            FetchError::BadChallenge { .. } => Code::Unpayable,
-            FetchError::OutOfReach(_) => Code::Refused,
-            FetchError::PlainHttp(_) => {
-                return Self::new(Code::Unpayable, error).hint(
-                    "nothing was paid; call it with https://, or name the host under `plain_http_hosts` in config.yaml",
-                );
-            }
-            FetchError::Lost { .. }
-            | FetchError::NotRecorded { .. }
-            | FetchError::NotKept { outcome: Outcome::Unknown { .. }, .. } => Code::Unknown,
-            _ => Code::Unexpected,
-        };
-        Self::new(code, causes(&error))
+        }
     }
 }

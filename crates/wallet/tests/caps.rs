@@ -7,7 +7,7 @@ mod common;
 use common::{Buyer, Seller, ask, offer, request, settled};
 use farthing_ledger::{ApprovalFilter, LedgerError};
 use farthing_policy::{Denial, DenialCode};
-use farthing_wallet::{CallLimits, FetchError, Fetched, WalletError};
+use farthing_wallet::{CallLimits, FetchError, Fetched, Probe, WalletError};
 
 async fn seller() -> Seller {
     Seller::selling(ask(&[offer()]), |_| settled(&[], b"goods")).await
@@ -72,6 +72,9 @@ async fn frozen_nothing_is_signed() {
     let seller = seller().await;
     buyer.ledger.freeze("testing".to_owned(), "a test".to_owned()).await.unwrap();
     assert_eq!(denial(fetch(&buyer, &seller, None).await).code, DenialCode::Frozen);
+    let probe = buyer.client.probe(&request(&seller), &CallLimits::default()).await.unwrap();
+    let Probe::Priced { appraisal, .. } = probe else { panic!("{probe:?}") };
+    assert_eq!(appraisal.denied.unwrap().code, DenialCode::Frozen, "who only looks is told, too");
     assert!(seller.payments().is_empty());
     buyer.ledger.thaw("a test".to_owned()).await.unwrap();
     assert!(fetch(&buyer, &seller, None).await.is_ok());

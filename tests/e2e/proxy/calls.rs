@@ -58,6 +58,10 @@ async fn a_program_that_only_speaks_http_pays() {
 
     let dear = proxy.get(&paid, &token).header("farthing-max-price", "$0.001").send().await.unwrap();
     assert_eq!(said(&problem(dear).await), (403, "denied"));
+    let silent = proxy.get("https://silent.invalid/?api_key=s3cret", &token).send().await.unwrap();
+    assert_eq!(said(&problem(silent).await), (502, "unreachable"));
+    let log = std::fs::read_to_string(world.folder.path().join("proxy.log")).unwrap();
+    assert!(log.contains("https://silent.invalid/") && !log.contains("s3cret"), "{log}");
     let nobody = reqwest::get(proxy.at(&paid)).await.unwrap();
     assert_eq!(said(&problem(nobody).await), (401, "no_token"));
     let unknown = proxy.get(&paid, &token.replace("fth_", "fth_x")).send().await.unwrap();

@@ -267,3 +267,79 @@ impl From<FetchError> for Trouble {
         Fault::from(error).into()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn said(fault: Fault) -> Value {
+        serde_json::to_value(Trouble::from(fault)).unwrap()
+    }
+
+    #[test]
+    fn every_kind_of_fault_has_its_code_and_says_what_became_of_the_money() {
+        use FaultKind as Kind;
+        for (kind, code, hint) in [
+            (Kind::BadRequest, "bad_arguments", ""),
+            (Kind::BadHeader, "bad_arguments", ""),
+            (Kind::BadLimit, "bad_arguments", ""),
+            (Kind::Denied, "denied", "policy.yaml"),
+            (Kind::NoRoomNow, "denied", ""),
+            (Kind::Frozen, "frozen", "farthing thaw"),
+            (Kind::ApprovalNeeded, "approval_needed", ""),
+            (Kind::OutOfReach, "out_of_reach", "private_hosts"),
+            (Kind::Unanswered, "unreachable", "try again"),
+            (Kind::TimedOut, "unreachable", "try again"),
+            (Kind::ChainUnreachable, "chain_unreachable", "rpc"),
+            (Kind::Unreadable, "unpayable", ""),
+            (Kind::Unpayable, "unpayable", "check"),
+            (Kind::PlainHttp, "unpayable", "use https"),
+            (Kind::Short, "insufficient_funds", "fund"),
+            (Kind::Locked, "locked", "FARTHING_PASSPHRASE"),
+            (Kind::NoPlace, "no_place", "make room"),
+            (Kind::NotFound, "not_found", ""),
+            (Kind::NotResumable, "not_found", "history"),
+            (Kind::OutcomeUnknown, "outcome_unknown", ""),
+            (Kind::NotKept, "failed", ""),
+            (Kind::Ledger, "failed", "doctor"),
+            (Kind::LedgerDamaged, "failed", "doctor"),
+            (Kind::Misconfigured, "failed", "config.yaml"),
+            (Kind::Failed, "failed", ""),
+        ] {
+            let fault = Fault::unpaid(kind, "words");
+            let told = said(fault.clone());
+            assert_eq!((&told["code"], &told["money"]), (&json!(code), &json!("nothing_paid")), "{kind:?}");
+            assert!(told["hint"].as_str().unwrap_or_default().contains(hint), "{kind:?}: {told}");
+            for (state, money) in [(PurchaseState::Unknown, "payment_sent"), (PurchaseState::Paid, "paid")] {
+                let told = said(fault.clone().of(PurchaseId("01P".to_owned()), state));
+                assert_eq!((&told["code"], &told["money"]), (&json!(code), &json!(money)), "{kind:?}");
+                let hint = told["hint"].as_str().unwrap();
+                assert!(hint.starts_with("do not pay again: ") && told["purchase"] == "01P", "{told}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_journal_holds_no_argument() {
+        let trouble = Trouble::unpaid(Code::BadArguments, "`headers`: Bearer s3cret is no object");
+        assert!(!trouble.refusal.unwrap().message.contains("s3cret"));
+        assert!(said(Fault::unpaid(FaultKind::BadLimit, "words")).get("refusal").is_none());
+    }
+
+    #[test]
+    fn what_the_policy_says_names_who_can_change_it() {
+        let denied = |code, rule: &str| Denial::new(code, rule, "words");
+        let waiting = denied(DenialCode::RateExceeded, "rate");
+        let waiting = Denial { retry_after_seconds: Some(60), ..waiting };
+        for (denial, words) in [
+            (waiting, "room again in 60 s"),
+            (denied(DenialCode::Frozen, "freeze"), "farthing thaw"),
+            (denied(DenialCode::Frozen, "kill"), "take `kill:` out"),
+            (denied(DenialCode::AboveMaximum, "max"), "only a person"),
+        ] {
+            let told = said(denial.into());
+            assert!(told["hint"].as_str().unwrap().contains(words), "{told}");
+        }
+    }
+}

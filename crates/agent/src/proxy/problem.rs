@@ -152,14 +152,12 @@ fn told(fault: &Fault) -> (StatusCode, &'static str, Option<String>) {
         FaultKind::NoPlace => {
             hint(StatusCode::INSUFFICIENT_STORAGE, "no_place", "make room in the wallet's folder")
         }
-        FaultKind::NotFound | FaultKind::NotResumable | FaultKind::OutcomeUnknown => {
-            (ours, "outcome_unknown", None)
-        }
+        FaultKind::OutcomeUnknown => (ours, "outcome_unknown", None),
         FaultKind::NotKept => (ours, "not_kept", None),
         FaultKind::Ledger | FaultKind::LedgerDamaged => {
             hint(StatusCode::INTERNAL_SERVER_ERROR, "unexpected", "`farthing ledger verify` looks for damage")
         }
-        FaultKind::Misconfigured | FaultKind::Failed => {
+        FaultKind::NotFound | FaultKind::NotResumable | FaultKind::Misconfigured | FaultKind::Failed => {
             (StatusCode::INTERNAL_SERVER_ERROR, "unexpected", None)
         }
     }
@@ -207,9 +205,8 @@ impl From<FetchError> for Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use farthing_ledger::Outcome;
+    use farthing_ledger::PurchaseState;
     use farthing_policy::PendingApproval;
-    use farthing_wallet::WalletError;
 
     fn denied(denial: Denial) -> (u16, &'static str, Option<u64>) {
         let problem = Problem::from(denial);
@@ -235,20 +232,48 @@ mod tests {
     }
 
     #[test]
-    fn no_problem_asks_the_caller_for_money_or_to_buy_again() {
-        let id = || PurchaseId("01P".to_owned());
-        for error in [
-            FetchError::Lost { purchase: id(), why: "it hangs".to_owned() },
-            FetchError::NotKept {
-                purchase: id(),
-                outcome: Outcome::Paid { transaction: None },
-                why: "disk".to_owned(),
-            },
-            FetchError::Wallet(WalletError::NoPayableOffer(vec!["no".to_owned()])),
-            FetchError::PlainHttp("a".to_owned()),
+    fn every_kind_of_fault_has_its_status_and_none_asks_the_caller_for_money() {
+        use FaultKind as Kind;
+        for (kind, status, code) in [
+            (Kind::BadRequest, 400, "bad_address"),
+            (Kind::BadHeader, 400, "header_refused"),
+            (Kind::BadLimit, 400, "bad_limit"),
+            (Kind::Denied, 403, "denied"),
+            (Kind::NoRoomNow, 429, "denied"),
+            (Kind::Frozen, 403, "frozen"),
+            (Kind::ApprovalNeeded, 403, "approval_needed"),
+            (Kind::OutOfReach, 403, "out_of_reach"),
+            (Kind::Unanswered, 502, "unreachable"),
+            (Kind::TimedOut, 504, "timeout"),
+            (Kind::ChainUnreachable, 502, "chain_unreachable"),
+            (Kind::Unreadable, 424, "unpayable"),
+            (Kind::Unpayable, 424, "unpayable"),
+            (Kind::PlainHttp, 424, "unpayable"),
+            (Kind::Short, 424, "insufficient_funds"),
+            (Kind::Locked, 424, "locked"),
+            (Kind::NoPlace, 507, "no_place"),
+            (Kind::NotFound, 500, "unexpected"),
+            (Kind::NotResumable, 500, "unexpected"),
+            (Kind::OutcomeUnknown, 424, "outcome_unknown"),
+            (Kind::NotKept, 424, "not_kept"),
+            (Kind::Ledger, 500, "unexpected"),
+            (Kind::LedgerDamaged, 500, "unexpected"),
+            (Kind::Misconfigured, 500, "unexpected"),
+            (Kind::Failed, 500, "unexpected"),
         ] {
-            let problem = Problem::from(error);
-            assert_eq!(problem.status, StatusCode::FAILED_DEPENDENCY, "{problem:?}");
+            let fault = Fault::unpaid(kind, "words");
+            let problem = Problem::from(fault.clone());
+            assert_eq!((problem.status.as_u16(), problem.code), (status, code), "{kind:?}");
+            assert_eq!(problem.to_json()["error"]["money"], "nothing_paid", "{kind:?}");
+            // After a payment no client is to try again by itself.
+            let fault = fault.of(PurchaseId("01P".to_owned()), PurchaseState::Paid);
+            let problem = Problem::from(fault);
+            let said = problem.to_json();
+            assert_eq!((problem.status.as_u16(), problem.code), (424, code), "{kind:?}");
+            assert_eq!(
+                (&said["error"]["money"], &said["error"]["purchase"]),
+                (&"paid".into(), &"01P".into())
+            );
         }
     }
 }

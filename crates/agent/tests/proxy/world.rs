@@ -88,6 +88,8 @@ async fn hear(stream: &mut TcpStream) -> String {
 pub(crate) struct World {
     address: SocketAddr,
     pub(crate) token: String,
+    pub(crate) clock: Arc<TestClock>,
+    pub(crate) ledger: Ledger,
     stop: oneshot::Sender<()>,
     running: JoinHandle<()>,
     _home: tempfile::TempDir,
@@ -122,7 +124,7 @@ impl World {
             bind: ([127, 0, 0, 1], 0).into(),
             client: Client::new(Arc::new(wallet), client).unwrap(),
             policy: Arc::new(PolicyFile::open(&policy).unwrap()),
-            ledger,
+            ledger: ledger.clone(),
             tokens,
             anonymous: None,
             allow_hosts: Vec::new(),
@@ -130,7 +132,7 @@ impl World {
             grace: Duration::from_secs(2),
             run: "r".to_owned(),
             notify: None,
-            clock,
+            clock: clock.clone(),
             entropy,
         })
         .await
@@ -138,7 +140,13 @@ impl World {
         let address = proxy.address().unwrap();
         let (stop, stopped) = oneshot::channel();
         let running = tokio::spawn(proxy.run(async move { drop(stopped.await) }));
-        Self { address, token, stop, running, _home: home }
+        Self { address, token, clock, ledger, stop, running, _home: home }
+    }
+
+    /// What the journal says of refused calls: rule, session and the rest of each.
+    pub(crate) async fn refusals(&self) -> Vec<String> {
+        let rows = self.ledger.journal(0, 1_000).await.unwrap();
+        rows.into_iter().filter(|row| row.kind == "call_denied").map(|row| row.body).collect()
     }
 
     pub(crate) fn host(&self) -> String {
