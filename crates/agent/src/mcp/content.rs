@@ -25,8 +25,11 @@ const PREVIEW_BYTES: usize = 4 << 10;
 /// The longest image or sound that is shown.
 const MEDIA_BYTES: u64 = 2 << 20;
 
-/// What models can look at or listen to, and how such bytes begin.
-const MEDIA: [(&str, Kind, fn(&[u8]) -> bool); 7] = [
+/// A media type, and how its bytes begin.
+type Media = (&'static str, Kind, fn(&[u8]) -> bool);
+
+/// What models can look at or listen to.
+const MEDIA: [Media; 7] = [
     ("image/png", Kind::Image, |bytes| bytes.starts_with(b"\x89PNG\r\n\x1a\n")),
     ("image/jpeg", Kind::Image, |bytes| bytes.starts_with(b"\xff\xd8\xff")),
     ("image/gif", Kind::Image, |bytes| bytes.starts_with(b"GIF87a") || bytes.starts_with(b"GIF89a")),
