@@ -36,6 +36,23 @@ async fn without_a_way_to_ask_the_agent_is_told_which_command_a_person_runs() {
     assert_eq!(session.refused("pay", call).await["code"], "approval_needed");
 }
 
+/// What a person has approved is one request, and its body is a part of that.
+#[tokio::test]
+async fn an_approval_is_for_the_body_that_was_asked_about() {
+    let (world, call) = world().await;
+    let mut session = Session::start(&world.wallet).await;
+    let asked = |refused: &Value| refused["denial"]["approval"]["id"].as_str().unwrap().to_owned();
+    let id = asked(&session.refused("pay", call.clone()).await);
+    world.wallet.ok(&["approvals", "approve", &id]).await;
+    let mut other = call.clone();
+    other["body"] = json!("another");
+    let refused = session.refused("pay", other).await;
+    assert_eq!(refused["code"], "approval_needed", "{refused}");
+    assert_ne!(asked(&refused), id);
+    assert_eq!(world.earned().await, 0);
+    session.ok("pay", call).await;
+}
+
 /// Calls `pay`, answers the question that comes, and gives the tool's result.
 async fn asked(session: &mut Session, call: Value, answer: Value) -> (Value, Value) {
     let id = session.begin("tools/call", json!({"name": "pay", "arguments": call})).await;

@@ -4,7 +4,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::json;
 
-use crate::session::{Session, allow};
+use crate::rough::{Reply, Rough};
+use crate::session::{Session, allow, allow_hosts, impatient};
 use crate::world::World;
 
 const ROUTES: &str = r#"
@@ -42,6 +43,37 @@ async fn images_are_shown_and_long_texts_begin() {
     assert!(kept.starts_with(long["body"]["text"].as_str().unwrap()) && kept.len() == 200_000);
     let free = session.ok("pay", json!({"url": world.at("/long?free"), "method": "POST"})).await;
     assert_eq!((free.get("payment"), &free["body"]["bytes"]), (None, &json!(200_000)), "{free}");
+}
+
+#[tokio::test]
+async fn a_free_answer_that_never_ends_ends() {
+    let world = World::start().await;
+    let seller = Rough::start(|_| Reply::Drips("text/event-stream", "data: 1\n\n")).await;
+    allow_hosts(&world.wallet, &[&seller.host]);
+    impatient(&world.wallet);
+    let mut session = Session::start(&world.wallet).await;
+    let begun = std::time::Instant::now();
+    let free = session.ok("pay", json!({"url": seller.at("/events")})).await;
+    assert!(begun.elapsed() < std::time::Duration::from_secs(20), "{:?}", begun.elapsed());
+    assert!(free["body"]["text"].as_str().unwrap().starts_with("data: 1"), "what came is shown: {free}");
+    assert!(free["body"]["incomplete"].as_str().unwrap().contains("it goes on"), "{free}");
+}
+
+#[tokio::test]
+async fn what_is_called_an_image_and_is_none_is_not_shown_as_one() {
+    let world = World::start().await;
+    let image = || vec![("content-type", "image/png".to_owned())];
+    let seller = Rough::start(move |heard| match heard.line() {
+        "GET /page" => Reply::Says("200 OK", image(), b"<html>pay me</html>".to_vec()),
+        _ => Reply::Says("200 OK", image(), Vec::new()),
+    })
+    .await;
+    allow_hosts(&world.wallet, &[&seller.host]);
+    let mut session = Session::start(&world.wallet).await;
+    for path in ["/page", "/empty"] {
+        let shown = session.call("pay", json!({"url": seller.at(path)})).await;
+        assert!(shown["content"].as_array().unwrap().iter().all(|block| block["type"] == "text"), "{shown}");
+    }
 }
 
 #[tokio::test]

@@ -1,32 +1,79 @@
 //! Calls that are broken off.
 
-use serde_json::json;
+use std::time::{Duration, Instant};
 
+use serde_json::json;
+use tokio::io::AsyncReadExt as _;
+
+use crate::rough::{Reply, Rough};
 use crate::session::{Session, allow, allow_hosts};
 use crate::world::World;
 
 const ROUTES: &str = "\n  - {match: \"GET /later\", price: \"$0.01\"}\n";
 
-/// A seller that never answers.
-async fn silent() -> (tokio::net::TcpListener, String) {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let host = listener.local_addr().unwrap().to_string();
-    (listener, host)
-}
-
 #[tokio::test]
 async fn before_anything_is_signed_it_is_cancelled() {
     let world = World::start().await;
-    let (listener, host) = silent().await;
+    // A seller that never answers.
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let host = listener.local_addr().unwrap().to_string();
     allow_hosts(&world.wallet, &[&host]);
     let mut session = Session::start(&world.wallet).await;
     let call = json!({"name": "pay", "arguments": {"url": format!("http://{host}/")}});
     let id = session.begin("tools/call", call).await;
-    drop(listener.accept().await.unwrap());
+    let (mut connection, _) = listener.accept().await.unwrap();
     session.notify("notifications/cancelled", json!({"requestId": id})).await;
+    let mut request = Vec::new();
+    let gone = tokio::time::timeout(Duration::from_secs(10), connection.read_to_end(&mut request)).await;
+    assert!(gone.is_ok(), "the seller is let go");
     let history = session.ok("history", json!({})).await;
     assert_eq!(history["purchases"], json!([]), "nothing was begun");
     assert!(session.leave().await.success());
+}
+
+/// How long a seller takes to ask for payment, and how long it is waited for that nothing is paid.
+const LATE: Duration = Duration::from_millis(1_000);
+const LATER: Duration = Duration::from_millis(2_500);
+
+/// A call of a seller that asks for payment late.
+async fn asked_late(world: &World) -> (Rough, Session, u64) {
+    let seller = Rough::start(|_| Reply::Later(LATE, Box::new(Reply::asks()))).await;
+    allow_hosts(&world.wallet, &[&seller.host]);
+    let mut session = Session::start(&world.wallet).await;
+    let params = json!({"name": "pay", "arguments": {"url": seller.at("/")}});
+    let id = session.begin("tools/call", params).await;
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while seller.heard().is_empty() {
+        assert!(Instant::now() < deadline, "the seller is asked");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    (seller, session, id)
+}
+
+#[tokio::test]
+async fn a_price_that_comes_after_the_cancellation_is_not_paid() {
+    let world = World::start().await;
+    let (seller, mut session, id) = asked_late(&world).await;
+    session.notify("notifications/cancelled", json!({"requestId": id})).await;
+    tokio::time::sleep(LATER).await;
+    assert_eq!(session.ok("history", json!({})).await["purchases"], json!([]));
+    assert_eq!((seller.heard().len(), seller.payments()), (1, Vec::new()));
+    assert!(session.leave().await.success());
+}
+
+#[tokio::test]
+async fn a_price_that_comes_after_the_client_has_left_is_not_paid() {
+    let world = World::start().await;
+    let (seller, session, _) = asked_late(&world).await;
+    assert!(session.leave().await.success());
+    tokio::time::sleep(LATER).await;
+    assert_eq!((seller.heard().len(), seller.payments()), (1, Vec::new()));
+    let history = world.wallet.json(&["history"], 0).await;
+    assert_eq!(history["purchases"], json!([]));
+    assert!(
+        world.wallet.ok(&["audit", "export"]).await.windows(5).any(|part| part == b"\"pay\""),
+        "it is recorded"
+    );
 }
 
 #[tokio::test]

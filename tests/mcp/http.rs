@@ -62,6 +62,33 @@ async fn only_who_shows_the_token_gets_in_and_no_web_page_does() {
 }
 
 #[tokio::test]
+async fn sessions_are_bounded() {
+    let world = World::start().await;
+    let server = start(&world.wallet).await;
+    let bearer = format!("Bearer {}", server.token);
+    for number in 0..64 {
+        assert_eq!(post(&server, &[("authorization", &bearer)]).await, 200, "{number}");
+    }
+    assert_eq!(post(&server, &[("authorization", &bearer)]).await, 503);
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_token_that_others_can_read_is_none() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let world = World::start().await;
+    let file = world.folder.path().join("token");
+    std::fs::write(&file, "0123456789abcdef0123456789abcdef").unwrap();
+    for mode in [0o666, 0o640] {
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
+        let args = ["mcp", "--listen", "127.0.0.1:0", "--token-file", file.to_str().unwrap()];
+        let refused = world.wallet.json(&args, 2).await;
+        assert!(refused["error"]["message"].as_str().unwrap().contains("others may read"), "{refused}");
+        assert!(!refused.to_string().contains("0123456789"), "{refused}");
+    }
+}
+
+#[tokio::test]
 async fn it_listens_on_this_machine_only() {
     let world = World::start().await;
     let refused = world.wallet.json(&["mcp", "--listen", "0.0.0.0:0"], 2).await;

@@ -14,6 +14,7 @@ mod money;
 mod paid_tool;
 mod pay;
 mod refused;
+mod rough;
 mod rows;
 mod session;
 #[path = "../e2e/world.rs"]

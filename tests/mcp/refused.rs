@@ -129,3 +129,59 @@ async fn an_agent_spends_its_own_part_only() {
     let mut stranger = Session::with(&world.wallet, &["--agent", "nobody"], json!({})).await;
     assert_eq!(stranger.refused("pay", call).await["denial"]["code"], "unknown_agent");
 }
+
+/// Agents of one wallet do not look into each other's purchases.
+#[tokio::test]
+async fn an_agent_sees_its_own_purchases_only() {
+    let world = World::start().await;
+    allow(&world);
+    world.wallet.policy("version: 1\npayments: {max: \"$1\"}\nagents: {alice: {}, bob: {}}\n");
+    let agent = async |name| Session::with(&world.wallet, &["--agent", name], json!({})).await;
+    let mut alice = agent("alice").await;
+    let paid = alice.ok("pay", json!({"url": world.at("/weather/x")})).await;
+    let (purchase, body) = (&paid["payment"]["purchase"], &paid["body"]["resource"]);
+    let receipt = json!({"uri": format!("farthing://receipts/{}", purchase.as_str().unwrap())});
+    let mut bob = agent("bob").await;
+    assert_eq!(bob.ok("history", json!({})).await["purchases"], json!([]));
+    assert_eq!(bob.refused("fetch_again", json!({"purchase": purchase})).await["code"], "not_found");
+    let listed = bob.request("resources/list", json!({})).await.to_string();
+    assert!(!listed.contains(purchase.as_str().unwrap()), "{listed}");
+    for uri in [&json!({"uri": body}), &receipt] {
+        assert!(bob.request("resources/read", uri.clone()).await.get("error").is_some(), "{uri}");
+        assert!(alice.request("resources/read", uri.clone()).await.get("error").is_none(), "{uri}");
+    }
+    // The wallet's owner sees everything.
+    let mut owner = Session::start(&world.wallet).await;
+    assert_eq!(
+        owner.ok("fetch_again", json!({"purchase": purchase})).await["body"]["text"],
+        paid["body"]["text"]
+    );
+}
+
+/// What an agent puts in the wrong place may be a secret.
+#[tokio::test]
+async fn wrong_arguments_are_repeated_nowhere() {
+    let world = World::start().await;
+    let mut session = Session::start(&world.wallet).await;
+    let url = "https://a.example/";
+    for call in [
+        json!({"url": url, "headers": "Authorization: Bearer sk-live-SECRET"}),
+        json!({"url": url, "headers": {"Authorization": ["sk-live-SECRET"]}}),
+        json!({"url": url, "method": "sk-live-SECRET x"}),
+        json!({"url": url, "max_amount": {"sk-live-SECRET": 1}}),
+        json!({"url": ["sk-live-SECRET"]}),
+    ] {
+        let refused = session.call("pay", call).await;
+        assert_eq!(refused["structuredContent"]["error"]["code"], "bad_arguments", "{refused}");
+        assert!(!refused.to_string().contains("sk-live"), "{refused}");
+    }
+    let refused = session.refused("pay", json!({"url": url, "headers": "Authorization: x"})).await;
+    assert_eq!(refused["message"], "`headers`: an object is expected", "{refused}");
+    // Nor is a name of any length recorded.
+    let call = json!({"name": "x".repeat(100_000), "arguments": {}});
+    assert_eq!(session.request("tools/call", call).await["error"]["code"], -32602);
+    assert!(session.leave().await.success());
+    let audit = String::from_utf8(world.wallet.ok(&["audit", "export"]).await).unwrap();
+    assert!(audit.contains("bad_arguments") && !audit.contains("sk-live"), "{audit}");
+    assert!(audit.len() < 50_000, "{}", audit.len());
+}

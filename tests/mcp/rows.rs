@@ -7,12 +7,12 @@
 //! | the asset is not checked | `hostile::no_offer_gets_more_than_the_policy_gives` |
 //! | the agent raises its own cap through a tool | `hostile::no_tool_approves_or_changes_anything`, `refused::caps_hold_and_cannot_be_talked_away` |
 //! | pays twice after a response that hangs | [`a_payment_without_an_answer_is_asked_about_and_not_made_again`] |
-//! | paid but lost | `bodies`, `cancel::after_that_it_goes_on_and_is_recorded` |
+//! | paid but lost | [`a_lost_answer_to_a_body_is_fetched_again`], `bodies`, `cancel::after_that_it_goes_on_and_is_recorded`, `paid_tool` |
 //! | settings of the wrong type are ignored | [`a_wrong_setting_is_an_error_before_anything_is_paid`], `farthing/config.rs` |
 //! | never the cheapest offer | [`the_cheapest_offer_is_paid`], `wallet/tests/choice.rs` |
 //! | signs a sign-in message for another domain | [`nothing_is_signed_in_to`] |
 //! | identifying headers, readable keys, an open folder | [`no_request_says_who_asks`], `keystore/tests` |
-//! | probes DELETE and PUT; spends under a read-only annotation | `discovery/tests`, `pay::tools_say_what_they_do` |
+//! | probes DELETE and PUT; spends under a read-only annotation | [`a_check_makes_no_request_that_may_do_something`], `paid_tool::a_check_calls_no_tool_that_may_do_something`, `discovery/tests`, `pay::tools_say_what_they_do` |
 //! | slow to start, large in memory | `bench/` |
 //! | no budgets, lists, approvals, dry run, history, receipts | `refused`, `approvals`, `pay` |
 
@@ -28,6 +28,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use farthing_devnet::accounts::PAYEE;
 use serde_json::{Value, json};
 
+use crate::rough::{Reply, Rough};
 use crate::session::{Session, allow_hosts};
 use crate::world::World;
 
@@ -92,6 +93,79 @@ async fn a_payment_without_an_answer_is_asked_about_and_not_made_again() {
     );
     let history = session.ok("history", json!({})).await;
     assert_eq!(history["purchases"].as_array().unwrap().len(), 1, "{history}");
+}
+
+#[tokio::test]
+async fn a_lost_answer_to_a_body_is_fetched_again() {
+    let world = World::start().await;
+    let payments = AtomicU32::new(0);
+    let seller = Rough::start(move |heard| match heard.header("payment-signature") {
+        None => Reply::asks(),
+        Some(_) if payments.fetch_add(1, Ordering::SeqCst) < 3 => Reply::Breaks,
+        Some(_) => Reply::paid("goods"),
+    })
+    .await;
+    allow_hosts(&world.wallet, &[&seller.host]);
+    let mut session = Session::start(&world.wallet).await;
+    let call = json!({"url": seller.at("/buy"), "body": {"what": "goods"}});
+    let lost = session.refused("pay", call).await;
+    assert_eq!(lost["code"], "outcome_unknown", "{lost}");
+    let again = |body: Value| json!({"purchase": lost["purchase"], "body": body});
+    for wrong in [Value::Null, json!({"what": "bads"})] {
+        let refused = session.refused("fetch_again", again(wrong)).await;
+        assert_eq!(
+            (&refused["code"], &refused["money"]),
+            (&json!("bad_arguments"), &json!("payment_sent")),
+            "{refused}"
+        );
+    }
+    assert_eq!(seller.payments().len(), 3, "what is another call is not sent");
+    let got = session.ok("fetch_again", again(json!({"what": "goods"}))).await;
+    assert_eq!((&got["body"]["text"], &got["payment"]["state"]), (&json!("goods"), &json!("paid")), "{got}");
+    let payments = seller.payments();
+    assert!(payments.len() == 4 && payments.windows(2).all(|two| two[0] == two[1]), "{payments:?}");
+}
+
+/// Only what a document says is priced is asked for its price, whatever the agent would like to know.
+#[tokio::test]
+async fn a_check_makes_no_request_that_may_do_something() {
+    let world = World::start().await;
+    let document = json!({"openapi": "3.1.0", "info": {"title": "a", "version": "1"}, "paths": {
+        "/priced": {"post": {"summary": "sells", "x-payment-info": {"price": {"mode": "fixed", "amount": "0.001", "currency": "USD"}},
+            "responses": {"402": {"description": "pay"}}}},
+        "/free": {"post": {"summary": "gives", "security": []}}}});
+    let seller = Rough::start(move |heard| match heard.line() {
+        "GET /openapi.json" => Reply::json(&document),
+        line if line.contains("/.well-known/") => Reply::Says("404 Not Found", Vec::new(), Vec::new()),
+        "POST /priced" => Reply::asks(),
+        _ => Reply::json(&json!({"done": true})),
+    })
+    .await;
+    allow_hosts(&world.wallet, &[&seller.host]);
+    let mut session = Session::start(&world.wallet).await;
+    for (method, path) in
+        [("DELETE", "/all"), ("POST", "/free"), ("PUT", "/priced"), ("DELETE", "/priced"), ("OPTIONS", "/x")]
+    {
+        let call = json!({"url": seller.at(path), "method": method, "body": {"really": true}});
+        let checked = session.ok("check", call).await;
+        assert_eq!(
+            (&checked["asked"], checked.get("allowed"), checked.get("status")),
+            (&json!(false), None, None),
+            "{checked}"
+        );
+        assert!(checked["note"].as_str().unwrap().contains("was not asked"), "{checked}");
+    }
+    assert!(seller.heard().is_empty(), "{:?}", seller.heard());
+    let checked = session.ok("check", json!({"url": seller.at("/priced"), "body": {"city": "Berlin"}})).await;
+    assert_eq!((&checked["asked"], &checked["price"]), (&json!(true), &json!("$0.001")), "{checked}");
+    assert_eq!(checked["advertised"][0]["price"], "$0.001", "{checked}");
+    // A look at the address is one at its document, too.
+    let checked = session.ok("check", json!({"url": seller.at("/priced")})).await;
+    assert_eq!(
+        (&checked["priced"], &checked["advertised"][0]["method"]),
+        (&json!(false), &json!("POST")),
+        "{checked}"
+    );
 }
 
 #[tokio::test]

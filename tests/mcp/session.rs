@@ -32,6 +32,13 @@ pub(crate) fn allow_hosts(wallet: &Wallet, hosts: &[&str]) {
     std::fs::write(config, format!("{text}private_hosts: {hosts:?}\n")).unwrap();
 }
 
+/// Sellers that say nothing are given up soon.
+pub(crate) fn impatient(wallet: &Wallet) {
+    let config = wallet.home.join("config.yaml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(config, format!("{text}timeout_seconds: 1\n")).unwrap();
+}
+
 impl Session {
     /// A session of the revision before the newest, without elicitation.
     pub(crate) async fn start(wallet: &Wallet) -> Self {

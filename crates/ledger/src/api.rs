@@ -190,6 +190,15 @@ impl Ledger {
         ask!(self, Op::Read(Read::Usage(limits)), Answer::Usage(usage) => usage)
     }
 
+    /// The limits, each with what is used of it now.
+    ///
+    /// # Errors
+    /// As [`Self::usage`].
+    pub async fn used(&self, limits: Vec<Limit>) -> Result<Vec<(Limit, Usage)>> {
+        let usage = self.usage(limits.clone()).await?;
+        Ok(limits.into_iter().zip(usage).collect())
+    }
+
     // Seller
 
     /// Takes a payment, atomically and once. A released claim may be taken again.

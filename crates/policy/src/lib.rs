@@ -27,7 +27,7 @@
 //! let terms = Terms {
 //!     host: "api.example.com", payee, asset, amount: BaseUnits::new(2500),
 //!     method: "GET", resource: "https://api.example.com/weather",
-//!     agent: None, session: None, tool: None, advertised: None, now: "2026-01-31T12:00:00Z".parse().unwrap(),
+//!     body: None, agent: None, session: None, tool: None, advertised: None, now: "2026-01-31T12:00:00Z".parse().unwrap(),
 //! };
 //!
 //! let clearance = policy.check(&terms).unwrap();

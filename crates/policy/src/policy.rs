@@ -41,6 +41,8 @@ pub struct Terms<'a> {
     pub method: &'a str,
     /// The URL that is paid for, with its query.
     pub resource: &'a str,
+    /// `sha256:` and the digest of the request's body in hex; none where it has no body. An approval is bound to it.
+    pub body: Option<&'a str>,
     /// The agent that pays; none for the wallet's owner.
     pub agent: Option<&'a str>,
     /// The session that it pays in. A payment outside of sessions is a session of its own.

@@ -9,13 +9,19 @@ use crate::host::HostName;
 /// The longest path that is compared with those above it.
 const MAX_PATH: usize = 512;
 
-/// An address as it is compared and counted: without query and fragment, one spelling per path.
+/// The method of a call of an MCP server's tool. Such an address's fragment names the tool.
+const MCP: &str = "MCP";
+
+/// An address as it is compared and counted: without query, one spelling per path; of a call of an MCP server with the
+/// tool, else without fragment.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Resource {
     scheme: String,
     host: HostName,
     /// Begins with a slash; ends with one only where it is nothing else.
     path: String,
+    /// The tool of an MCP server, as an address's fragment writes it.
+    tool: Option<String>,
 }
 
 /// An entry in a list of resources: one address, or everything below a path; with one method, or with any.
@@ -28,8 +34,14 @@ pub(crate) struct ResourcePattern {
 }
 
 impl Resource {
-    /// Reads an address.
-    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+    /// Reads the address of a call.
+    pub(crate) fn called(method: &str, text: &str) -> Result<Self, String> {
+        let called = Self::parse(text)?;
+        let names_tool = method.eq_ignore_ascii_case(MCP);
+        Ok(Self { tool: called.tool.filter(|_| names_tool), ..called })
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
         let url = Url::parse(text).map_err(|_| {
             format!("`{}` is not an address, such as https://api.example.com/v1", printable(text))
         })?;
@@ -44,7 +56,8 @@ impl Resource {
                 printable(text)
             )
         })?;
-        Ok(Self { scheme: url.scheme().to_owned(), host, path })
+        let tool = url.fragment().map(str::to_owned);
+        Ok(Self { scheme: url.scheme().to_owned(), host, path, tool })
     }
 
     fn lies_below(&self, base: &str) -> bool {
@@ -69,16 +82,27 @@ impl ResourcePattern {
                 printable(method)
             ));
         }
-        if address.contains(['?', '#']) {
+        if address.contains('?') {
             return Err("leave the query out: it is ignored when resources are compared".to_owned());
         }
-        let (base, below) = match address.strip_suffix("/*") {
-            Some(base) => (format!("{base}/"), true),
-            None => (address.to_owned(), false),
+        let (place, tool) = match address.split_once('#') {
+            Some((place, tool)) => (place, Some(tool)),
+            None => (address, None),
         };
-        if base.contains('*') {
+        if tool.is_some_and(|tool| tool.is_empty() || method != Some(MCP)) {
+            return Err(format!(
+                "`{}`: leave out what begins with `#`; only tools of MCP servers are named so: `MCP https://host/mcp#tool`",
+                printable(address)
+            ));
+        }
+        let (base, below) = match place.strip_suffix("/*") {
+            Some(base) => (format!("{base}/"), true),
+            None => (place.to_owned(), false),
+        };
+        if base.contains('*') || (below && tool.is_some()) {
             return Err(format!("`{}`: a star may only stand at the end, after a slash", printable(address)));
         }
+        let base = tool.map_or(base.clone(), |tool| format!("{base}#{tool}"));
         Ok(Self { method: method.map(str::to_owned), base: Resource::parse(&base)?, below })
     }
 
@@ -89,25 +113,35 @@ impl ResourcePattern {
 
     fn reaches(&self, resource: &Resource) -> bool {
         self.base.same_site(resource)
-            && if self.below { resource.lies_below(&self.base.path) } else { resource.path == self.base.path }
+            && match (self.below, &self.base.tool) {
+                (true, _) => resource.lies_below(&self.base.path),
+                (false, tool) => {
+                    resource.path == self.base.path && (tool.is_none() || *tool == resource.tool)
+                }
+            }
     }
 
     /// Every other entry that covers all that this one covers. Of a path that is too long to be meant, nothing but itself.
     pub(crate) fn wider(&self) -> Vec<Self> {
         let mut wider = vec![self.clone()];
+        if self.base.tool.is_some() {
+            wider.push(self.for_every_tool());
+        }
         let mut path = Some(self.base.path.as_str()).filter(|path| path.len() <= MAX_PATH);
         if !self.below && path == Some("/") {
-            wider.push(Self { below: true, ..self.clone() });
+            wider.push(Self { below: true, ..self.for_every_tool() });
         }
         while let Some((parent, _)) = path.filter(|path| *path != "/").and_then(|path| path.rsplit_once('/'))
         {
             let parent = if parent.is_empty() { "/" } else { parent };
-            let base = Resource { path: parent.to_owned(), ..self.base.clone() };
+            let base = Resource { path: parent.to_owned(), tool: None, ..self.base.clone() };
             wider.push(Self { below: true, base, method: self.method.clone() });
             path = Some(parent);
         }
         if self.method.is_some() {
-            let any_method: Vec<_> = wider.iter().map(Self::by_any_method).collect();
+            // An entry for a tool is one for calls of MCP servers.
+            let may = wider.iter().filter(|entry| entry.base.tool.is_none());
+            let any_method: Vec<_> = may.map(Self::by_any_method).collect();
             wider.extend(any_method);
         }
         wider.retain(|entry| entry != self);
@@ -119,15 +153,21 @@ impl ResourcePattern {
         Self { method: None, ..self.clone() }
     }
 
-    /// Whether it covers one method of one address only.
+    fn for_every_tool(&self) -> Self {
+        Self { base: Resource { tool: None, ..self.base.clone() }, ..self.clone() }
+    }
+
+    /// Whether it covers one method of one address only; of an MCP server one tool.
     pub(crate) fn is_exact(&self) -> bool {
-        !self.below && self.method.is_some()
+        let is_one = self.method.as_deref() != Some(MCP) || self.base.tool.is_some();
+        !self.below && self.method.is_some() && is_one
     }
 }
 
 impl fmt::Display for Resource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}://{}{}", self.scheme, self.host, self.path)
+        write!(f, "{}://{}{}", self.scheme, self.host, self.path)?;
+        self.tool.iter().try_for_each(|tool| write!(f, "#{tool}"))
     }
 }
 
@@ -196,7 +236,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn covers(pattern: &str, method: &str, url: &str) -> bool {
-        ResourcePattern::parse(pattern).unwrap().covers(method, &Resource::parse(url).unwrap())
+        ResourcePattern::parse(pattern).unwrap().covers(method, &Resource::called(method, url).unwrap())
     }
 
     #[test]
@@ -208,7 +248,7 @@ mod tests {
             ("http://a.com/{x}", "http://a.com/%7Bx%7D"),
             ("mcp://tool/search", "mcp://tool/search"),
         ] {
-            assert_eq!(Resource::parse(text).unwrap().to_string(), canonical, "{text}");
+            assert_eq!(Resource::called("GET", text).unwrap().to_string(), canonical, "{text}");
         }
         for text in [
             "",
@@ -241,6 +281,42 @@ mod tests {
         assert!(!covers("GET https://a.com/v1", "POST", "https://a.com/v1"));
         assert!(!covers("https://a.com/v1", "GET", "http://a.com/v1"));
         assert!(!covers("https://a.com/v1", "GET", "https://a.com:8443/v1"));
+    }
+
+    #[test]
+    fn tools_of_mcp_servers_are_told_apart() {
+        let entry = "MCP https://a.com/mcp#fore cast";
+        assert!(covers(entry, "MCP", "https://a.com/mcp#fore%20cast"));
+        assert!(covers(entry, "MCP", "https://a.com/mcp?q=1#fore cast"));
+        for (method, url) in [
+            ("MCP", "https://a.com/mcp#fore"),
+            ("MCP", "https://a.com/mcp#Fore%20cast"),
+            ("MCP", "https://a.com/mcp"),
+            ("MCP", "https://a.com/mcp/x#fore%20cast"),
+            ("POST", "https://a.com/mcp#fore%20cast"),
+        ] {
+            assert!(!covers(entry, method, url), "{method} {url}");
+        }
+        for wide in ["MCP https://a.com/mcp", "https://a.com/mcp", "MCP https://a.com/*", "https://a.com/*"] {
+            assert!(covers(wide, "MCP", "https://a.com/mcp#forecast"), "{wide}");
+        }
+        let parse = |text: &str| ResourcePattern::parse(text).unwrap();
+        assert_eq!(parse(entry).to_string(), "MCP https://a.com/mcp#fore%20cast");
+        assert!(parse(entry).is_exact() && !parse("MCP https://a.com/mcp").is_exact());
+        let wider = parse(entry).wider();
+        for wide in ["MCP https://a.com/mcp", "https://a.com/mcp", "MCP https://a.com/*", "https://a.com/*"] {
+            assert!(wider.contains(&parse(wide)), "{wide}");
+        }
+        assert_eq!(wider.len(), 4, "{wider:?}");
+        for text in [
+            "https://a.com/mcp#x",
+            "POST https://a.com/mcp#x",
+            "MCP https://a.com/mcp#",
+            "MCP https://a.com/*#x",
+        ] {
+            let why = ResourcePattern::parse(text).unwrap_err();
+            assert!(why.contains('#') || why.contains("star"), "{text}: {why}");
+        }
     }
 
     #[test]

@@ -170,6 +170,7 @@ fn simulate(policy: &Policy, start: i64, steps: &[Step]) -> Record {
                 amount: BaseUnits::new(amount),
                 method: "GET",
                 resource: "https://a.com/",
+                body: None,
                 agent: AGENTS[*agent],
                 session: None,
                 tool: None,

@@ -197,6 +197,7 @@ fn terms<'a>(host: &'a str, payee: &'a str, asset: &'a Asset, amount: u128) -> T
         amount: BaseUnits::new(amount),
         method: "GET",
         resource: "/",
+        body: None,
         agent: None,
         session: None,
         tool: None,

@@ -28,6 +28,7 @@ fn decide(policy: &Policy, change: impl FnOnce(&mut Terms<'_>)) -> Result<Cleara
         amount: BaseUnits::new(250_000),
         method: "GET",
         resource: "https://api.example.com/v1/search?q=1",
+        body: None,
         agent: None,
         session: None,
         tool: None,
@@ -158,6 +159,8 @@ fn approvals_are_bound_to_the_terms() {
     assert_eq!(same.unwrap().approval.unwrap(), need, "another spelling is the same");
     let other = decide(&rules, |terms| terms.amount = BaseUnits::new(250_001)).unwrap().approval.unwrap();
     assert_ne!(other.terms, need.terms);
+    let posted = |body| decide(&rules, |terms| terms.body = Some(body)).unwrap().approval.unwrap().terms;
+    assert!(posted("sha256:1").contains(r#""body":"sha256:1""#) && posted("sha256:1") != posted("sha256:2"));
     assert_eq!(decide(&rules, |terms| terms.amount = BaseUnits::new(200_000)).unwrap().approval, None);
 }
 

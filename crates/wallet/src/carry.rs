@@ -1,50 +1,81 @@
-//! Paying for what is not asked for over plain HTTP: a tool of an MCP server, for one.
+//! Paying for what is not asked for over plain HTTP: a tool of an MCP server, for one; and until when a call may be
+//! cancelled, whichever way it takes.
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use farthing_ambient::fault;
-use http::StatusCode;
+use farthing_ledger::PurchaseId;
 use reqwest::Response;
+use tokio_util::sync::CancellationToken;
 
-use crate::client::{Fetched, Opened, Probe, free};
-use crate::{CallLimits, Client, FetchError, Request, Step};
+use crate::client::{Asked, Fetched, Probe, free};
+use crate::{CallLimits, Client, FetchError, Request};
 
 /// Carries one request to its seller, without a payment or with one. Its answers are what HTTP's would be: 402 with a
 /// `PAYMENT-REQUIRED` header or a body of x402 version 1; else an answer, with a `PAYMENT-RESPONSE` header where the
 /// seller says what became of the payment.
 #[async_trait]
 pub trait Carrier: Send + Sync {
-    /// Sends the request. `payment` is what the header would hold: base64 of JSON. A retry sends the same.
+    /// Sends the request. `payment` is what the header would hold: base64 of JSON. Where no answer comes to a payment,
+    /// this is called again with the same one, a few times: a connection that broke has to be made anew. Its future may
+    /// be dropped when it takes too long.
     ///
     /// # Errors
-    /// Why no answer came, in words.
+    /// Why no answer came, in words. An error that the seller has sent is an answer.
     async fn carry(&self, payment: Option<&str>) -> Result<http::Response<Bytes>, String>;
 }
 
+/// How a request gets to its seller.
+#[derive(Clone, Copy)]
+pub(crate) enum Way<'a> {
+    Http,
+    Over(&'a dyn Carrier),
+}
+
 impl Client {
-    /// As [`Client::fetch`]. `request` is what is judged and recorded; the carrier must send that and nothing else.
+    /// As [`Client::fetch`], unless `cancel` is cancelled while the seller is only asked: then there is `None`, and
+    /// nothing was decided, reserved or signed. When the wallet begins to decide, the call goes on to its end, whatever
+    /// is cancelled, and is to be awaited.
+    ///
+    /// # Errors
+    /// [`FetchError`]; it says whether a payment left the machine.
+    pub async fn fetch_until(
+        &self,
+        cancel: &CancellationToken,
+        request: Request,
+        limits: CallLimits,
+    ) -> Result<Option<Fetched>, FetchError> {
+        self.buy(Way::Http, cancel, &request, &limits).await
+    }
+
+    /// As [`Client::fetch_until`], over a carrier. `request` is what is judged and recorded; the carrier must send that
+    /// and nothing else.
     ///
     /// # Errors
     /// [`FetchError`]; it says whether a payment left the machine.
     pub async fn fetch_over(
         &self,
         carrier: &dyn Carrier,
+        cancel: &CancellationToken,
         request: Request,
         limits: CallLimits,
-    ) -> Result<Fetched, FetchError> {
-        let answer = self.ask_over(carrier, &request).await?;
-        let authorization = match self.opened(&request, &limits, answer).await? {
-            Opened::Free(answer) => return Ok(free(answer)),
-            Opened::Authorized(authorization) => *authorization,
-        };
-        fault::point("wallet.before_send");
-        self.tell(Step::Paying(&authorization.purchase));
-        let sent = self.carried(carrier, Some(&authorization.header_value)).await;
-        let answered = self.answered_by(sent, authorization).await?;
-        self.keep(answered, None).await
+    ) -> Result<Option<Fetched>, FetchError> {
+        self.buy(Way::Over(carrier), cancel, &request, &limits).await
     }
 
-    /// As [`Client::probe`].
+    /// As [`Client::resume`], over a carrier.
+    ///
+    /// # Errors
+    /// [`FetchError`]
+    pub async fn resume_over(
+        &self,
+        carrier: &dyn Carrier,
+        request: &Request,
+        purchase: &PurchaseId,
+    ) -> Result<Fetched, FetchError> {
+        self.resume_by(Way::Over(carrier), request, purchase).await
+    }
+
+    /// As [`Client::probe`], over a carrier.
     ///
     /// # Errors
     /// [`FetchError`]
@@ -54,24 +85,37 @@ impl Client {
         request: &Request,
         limits: &CallLimits,
     ) -> Result<Probe, FetchError> {
-        let answer = self.ask_over(carrier, request).await?;
-        if answer.status() != StatusCode::PAYMENT_REQUIRED {
-            return Ok(Probe::Free(answer.status(), answer.headers().clone()));
-        }
-        self.priced(request, limits, answer).await
+        self.probe_by(Way::Over(carrier), request, limits).await
     }
 
-    async fn ask_over(&self, carrier: &dyn Carrier, request: &Request) -> Result<Response, FetchError> {
-        self.check(request)?;
-        self.tell(Step::Asking);
-        let asked = self.carried(carrier, None).await;
-        asked.map_err(|why| FetchError::Unanswered { url: request.recorded_url(), why })
+    async fn buy(
+        &self,
+        way: Way<'_>,
+        cancel: &CancellationToken,
+        request: &Request,
+        limits: &CallLimits,
+    ) -> Result<Option<Fetched>, FetchError> {
+        let asked = match cancel.run_until_cancelled(self.asked(way, request)).await {
+            Some(asked) if !cancel.is_cancelled() => asked?,
+            _ => return Ok(None),
+        };
+        let challenge = match asked {
+            Asked::Free(answer) => return Ok(Some(free(answer))),
+            Asked::Priced(challenge) => challenge,
+        };
+        let authorization = self.authorize(request, &challenge, limits).await?;
+        self.pay(way, request, authorization).await.map(Some)
     }
 
-    async fn carried(&self, carrier: &dyn Carrier, payment: Option<&str>) -> Result<Response, String> {
-        match tokio::time::timeout(self.config.timeout, carrier.carry(payment)).await {
-            Ok(answer) => answer.map(Response::from),
-            Err(_) => Err(self.too_long()),
+    pub(crate) async fn ask_over(
+        &self,
+        carrier: &dyn Carrier,
+        request: &Request,
+    ) -> Result<Response, FetchError> {
+        let url = request.recorded_url();
+        match tokio::time::timeout(self.config.timeout, carrier.carry(None)).await {
+            Ok(answer) => answer.map(Response::from).map_err(|why| FetchError::Unanswered { url, why }),
+            Err(_) => Err(FetchError::TimedOut { url, seconds: self.config.timeout.as_secs() }),
         }
     }
 }

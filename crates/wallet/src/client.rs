@@ -14,6 +14,7 @@ use http::{HeaderMap, StatusCode};
 use reqwest::Response;
 use tokio_util::task::TaskTracker;
 
+use crate::carry::Way;
 use crate::{
     Appraisal, Authorization, BodyStore, CallLimits, CutOff, FetchError, Observer, Request, Step, Wallet,
 };
@@ -120,6 +121,14 @@ pub enum Probe {
     },
 }
 
+/// What a seller says who is asked without a payment.
+pub(crate) enum Asked {
+    /// Nothing is asked for: this is the answer.
+    Free(Response),
+    /// Payment is asked for, and there is a place for what would come.
+    Priced(Box<Challenge>),
+}
+
 /// How a call begins.
 pub(crate) enum Opened {
     /// Nothing is asked for: this is the answer.
@@ -165,33 +174,42 @@ impl Client {
     pub async fn fetch(&self, request: Request, limits: CallLimits) -> Result<Fetched, FetchError> {
         match self.open(&request, &limits).await? {
             Opened::Free(answer) => Ok(free(answer)),
-            Opened::Authorized(authorization) => self.pay(&request, *authorization).await,
+            Opened::Authorized(authorization) => self.pay(Way::Http, &request, *authorization).await,
         }
     }
 
     /// Asks, and has a payment signed if one is asked for.
     pub(crate) async fn open(&self, request: &Request, limits: &CallLimits) -> Result<Opened, FetchError> {
-        let answer = self.ask(request).await?;
-        self.opened(request, limits, answer).await
+        let challenge = match self.asked(Way::Http, request).await? {
+            Asked::Free(answer) => return Ok(Opened::Free(answer)),
+            Asked::Priced(challenge) => challenge,
+        };
+        let authorization = self.authorize(request, &challenge, limits).await?;
+        Ok(Opened::Authorized(Box::new(authorization)))
     }
 
-    /// Has a payment signed if the answer asks for one.
-    pub(crate) async fn opened(
-        &self,
-        request: &Request,
-        limits: &CallLimits,
-        answer: Response,
-    ) -> Result<Opened, FetchError> {
+    /// Asks without a payment. Nothing is decided, reserved or signed yet: who stops here has lost nothing.
+    pub(crate) async fn asked(&self, way: Way<'_>, request: &Request) -> Result<Asked, FetchError> {
+        let answer = self.ask(way, request).await?;
         if answer.status() != StatusCode::PAYMENT_REQUIRED {
-            return Ok(Opened::Free(answer));
+            return Ok(Asked::Free(answer));
         }
         self.refuse_plain_http(request)?;
         let challenge = self.read_challenge(request, answer).await?;
         fault::point("wallet.asked");
         self.ready_to_keep().await?;
+        Ok(Asked::Priced(Box::new(challenge)))
+    }
+
+    /// Has a payment signed. Who begins with this stays until its end: what is reserved would stay reserved.
+    pub(crate) async fn authorize(
+        &self,
+        request: &Request,
+        challenge: &Challenge,
+        limits: &CallLimits,
+    ) -> Result<Authorization, FetchError> {
         self.tell(Step::Deciding);
-        let authorization = self.wallet.authorize(request, &challenge, limits).await?;
-        Ok(Opened::Authorized(Box::new(authorization)))
+        Ok(self.wallet.authorize(request, challenge, limits).await?)
     }
 
     /// Sends the payment of an earlier purchase of the same request again.
@@ -199,8 +217,17 @@ impl Client {
     /// # Errors
     /// [`FetchError`]
     pub async fn resume(&self, request: Request, purchase: &PurchaseId) -> Result<Fetched, FetchError> {
-        let authorization = self.reopen(&request, purchase).await?;
-        self.pay(&request, authorization).await
+        self.resume_by(Way::Http, &request, purchase).await
+    }
+
+    pub(crate) async fn resume_by(
+        &self,
+        way: Way<'_>,
+        request: &Request,
+        purchase: &PurchaseId,
+    ) -> Result<Fetched, FetchError> {
+        let authorization = self.reopen(request, purchase).await?;
+        self.pay(way, request, authorization).await
     }
 
     /// The payment that was signed for an earlier purchase, to be sent again.
@@ -220,24 +247,29 @@ impl Client {
     /// # Errors
     /// [`FetchError`]
     pub async fn probe(&self, request: &Request, limits: &CallLimits) -> Result<Probe, FetchError> {
-        let answer = self.ask(request).await?;
+        self.probe_by(Way::Http, request, limits).await
+    }
+
+    pub(crate) async fn probe_by(
+        &self,
+        way: Way<'_>,
+        request: &Request,
+        limits: &CallLimits,
+    ) -> Result<Probe, FetchError> {
+        let answer = self.ask(way, request).await?;
         if answer.status() != StatusCode::PAYMENT_REQUIRED {
             return Ok(Probe::Free(answer.status(), answer.headers().clone()));
         }
-        self.priced(request, limits, answer).await
-    }
-
-    /// What the wallet thinks of an answer that asks for payment.
-    pub(crate) async fn priced(
-        &self,
-        request: &Request,
-        limits: &CallLimits,
-        answer: Response,
-    ) -> Result<Probe, FetchError> {
         let challenge = self.read_challenge(request, answer).await?;
         self.tell(Step::Deciding);
         let appraisal = Box::new(self.wallet.appraise(request, &challenge, limits).await?);
         Ok(Probe::Priced { challenge, appraisal, refused: self.refuse_plain_http(request).err() })
+    }
+
+    /// How long one request may take until its answer begins.
+    #[must_use]
+    pub fn timeout(&self) -> Duration {
+        self.config.timeout
     }
 
     /// Whether a request may be sent at all, as far as can be told before anything is connected to.
@@ -249,9 +281,16 @@ impl Client {
         Ok(self.config.reach.check(&request.url)?)
     }
 
-    async fn ask(&self, request: &Request) -> Result<Response, FetchError> {
+    async fn ask(&self, way: Way<'_>, request: &Request) -> Result<Response, FetchError> {
         self.check(request)?;
         self.tell(Step::Asking);
+        match way {
+            Way::Http => self.ask_http(request).await,
+            Way::Over(carrier) => self.ask_over(carrier, request).await,
+        }
+    }
+
+    async fn ask_http(&self, request: &Request) -> Result<Response, FetchError> {
         let url = request.recorded_url();
         let timed_out = |url| FetchError::TimedOut { url, seconds: self.config.timeout.as_secs() };
         match tokio::time::timeout(self.config.timeout, self.build(request).send()).await {

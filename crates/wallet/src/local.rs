@@ -373,9 +373,7 @@ impl Wallet for LocalWallet {
     }
 
     async fn budgets(&self) -> Result<Vec<(Limit, Usage)>, WalletError> {
-        let limits = self.policy().limits();
-        let usage = self.ledger.usage(limits.clone()).await?;
-        Ok(limits.into_iter().zip(usage).collect())
+        Ok(self.ledger.used(self.policy().limits()).await?)
     }
 
     async fn purchase(&self, id: &PurchaseId) -> Result<Purchase, WalletError> {

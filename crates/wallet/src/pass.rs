@@ -18,6 +18,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 use tokio_util::io::ReaderStream;
 
+use crate::carry::Way;
 use crate::client::{Fetched, FetchedBody, Opened, PaidCall};
 use crate::pay::failed;
 use crate::{Authorization, CallLimits, Client, FetchError, Request};
@@ -222,7 +223,7 @@ impl Client {
         authorization: Authorization,
         caller: oneshot::Sender<Result<Passed, FetchError>>,
     ) -> Option<Whole> {
-        let answered = self.answered(&request, authorization).await;
+        let answered = self.answered(Way::Http, &request, authorization).await;
         // It may be long, and the answer may take long.
         drop(request);
         let answered = match answered {

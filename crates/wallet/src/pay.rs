@@ -10,6 +10,7 @@ use futures::TryStreamExt as _;
 use http::{HeaderMap, StatusCode};
 use reqwest::Response;
 
+use crate::carry::Way;
 use crate::client::{Fetched, FetchedBody, PaidCall};
 use crate::pass::{Arriving, Reader};
 use crate::{Authorization, Client, FetchError, KeptBody, PurchaseResult, Request, Step};
@@ -37,13 +38,22 @@ pub(crate) struct Answered {
     answer: Response,
 }
 
+/// Why a payment that was sent has no answer.
+enum NoAnswer {
+    /// The connection broke: the same payment may be sent again at once.
+    Broke(String),
+    /// Nothing comes. The seller may be at work on it.
+    Late,
+}
+
 impl Client {
     pub(crate) async fn pay(
         &self,
+        way: Way<'_>,
         request: &Request,
         authorization: Authorization,
     ) -> Result<Fetched, FetchError> {
-        let answered = self.answered(request, authorization).await?;
+        let answered = self.answered(way, request, authorization).await?;
         self.keep(answered, None).await
     }
 
@@ -51,20 +61,12 @@ impl Client {
     /// be broken off.
     pub(crate) async fn answered(
         &self,
+        way: Way<'_>,
         request: &Request,
         authorization: Authorization,
     ) -> Result<Answered, FetchError> {
         fault::point("wallet.before_send");
-        let sent = self.send_paid(request, &authorization).await;
-        self.answered_by(sent, authorization).await
-    }
-
-    /// Takes the head of an answer to a payment, or that there is none.
-    pub(crate) async fn answered_by(
-        &self,
-        sent: Result<Response, String>,
-        authorization: Authorization,
-    ) -> Result<Answered, FetchError> {
+        let sent = self.send_paid(way, request, &authorization).await;
         let Authorization { purchase, asset, used, .. } = authorization;
         let answer = match sent {
             Ok(answer) => answer,
@@ -90,42 +92,71 @@ impl Client {
     }
 
     /// Sends the request with its payment, and the same bytes again while the seller asks for it.
-    async fn send_paid(&self, request: &Request, authorization: &Authorization) -> Result<Response, String> {
+    async fn send_paid(
+        &self,
+        way: Way<'_>,
+        request: &Request,
+        authorization: &Authorization,
+    ) -> Result<Response, String> {
         self.tell(Step::Paying(&authorization.purchase));
-        let mut answer = self.send_through(request, authorization).await?;
+        let mut answer = self.send_through(way, request, authorization).await?;
         for _ in 0..ASKED_AGAIN_AT_MOST {
             let Some(pause) = asked_again(&answer) else { break };
             self.tell(Step::SellerAtWork);
             tokio::time::sleep(pause).await;
-            answer = self.send_through(request, authorization).await?;
+            answer = self.send_through(way, request, authorization).await?;
         }
         Ok(answer)
     }
 
-    /// Sends the payment once. A broken connection is tried again; a timeout is not, because the seller may be at work
-    /// on it.
+    /// Sends the payment until it is answered. A broken connection is tried again; a timeout is not, because the seller
+    /// may be at work on it.
     async fn send_through(
         &self,
+        way: Way<'_>,
         request: &Request,
         authorization: &Authorization,
     ) -> Result<Response, String> {
         let mut pauses = RESEND_AFTER.into_iter();
         loop {
-            let error =
-                match tokio::time::timeout(self.config.timeout, self.paid(request, authorization).send())
-                    .await
-                {
-                    Ok(Ok(answer)) => return Ok(answer),
-                    // Nothing was sent yet, so that it can be sent again.
-                    Ok(Err(error)) if error.is_timeout() && error.is_connect() => self.no_connection(),
-                    Ok(Err(error)) if error.is_timeout() => return Err(self.too_long()),
-                    Ok(Err(error)) => causes(&error.without_url()),
-                    Err(_) => return Err(self.too_long()),
-                };
+            let error = match self.send_once(way, request, authorization).await {
+                Ok(answer) => return Ok(answer),
+                Err(NoAnswer::Late) => return Err(self.too_long()),
+                Err(NoAnswer::Broke(why)) => why,
+            };
             let Some(pause) = pauses.next() else { return Err(error) };
             tracing::debug!(purchase = %authorization.purchase.terms.id, error, "sending the same payment again");
             self.tell(Step::Again);
             tokio::time::sleep(pause).await;
+        }
+    }
+
+    async fn send_once(
+        &self,
+        way: Way<'_>,
+        request: &Request,
+        authorization: &Authorization,
+    ) -> Result<Response, NoAnswer> {
+        let sending = async {
+            match way {
+                Way::Http => {
+                    self.paid(request, authorization).send().await.map_err(|error| self.no_answer(error))
+                }
+                Way::Over(carrier) => {
+                    let carried = carrier.carry(Some(&authorization.header_value)).await;
+                    carried.map(Response::from).map_err(NoAnswer::Broke)
+                }
+            }
+        };
+        tokio::time::timeout(self.config.timeout, sending).await.unwrap_or(Err(NoAnswer::Late))
+    }
+
+    fn no_answer(&self, error: reqwest::Error) -> NoAnswer {
+        match () {
+            // Nothing was sent yet, so that it can be sent again.
+            () if error.is_timeout() && error.is_connect() => NoAnswer::Broke(self.no_connection()),
+            () if error.is_timeout() => NoAnswer::Late,
+            () => NoAnswer::Broke(causes(&error.without_url())),
         }
     }
 

@@ -134,6 +134,12 @@ impl Request {
         }
         hex::encode(hasher.finalize())
     }
+
+    /// SHA-256 of the body, as a policy's terms have it; `None` where there is no body.
+    #[must_use]
+    pub fn body_digest(&self) -> Option<String> {
+        (!self.body.is_empty()).then(|| format!("sha256:{}", hex::encode(Sha256::digest(&self.body))))
+    }
 }
 
 impl fmt::Debug for Request {

@@ -8,12 +8,12 @@ use std::sync::Arc;
 
 use farthing_money::Registry;
 use farthing_policy::{Denial, PendingApproval};
-use rmcp::RoleServer;
 use rmcp::model::{
     BooleanSchema, ElicitRequest, ElicitRequestParams, ElicitResult, ElicitationAction, ElicitationSchema,
     InputRequest, InputRequiredResult, PrimitiveSchemaDefinition, ProtocolVersion,
 };
 use rmcp::service::RequestContext;
+use rmcp::{RoleServer, ServiceError};
 use serde_json::Value;
 
 use super::desk::{Asked, Desk};
@@ -59,7 +59,9 @@ pub(super) async fn ask(
             Err(trouble) => Asking::Undecided(trouble),
         };
     }
-    match context.peer.create_elicitation(question).await {
+    // Who has left answers no more.
+    let asked = context.ct.run_until_cancelled(context.peer.create_elicitation(question)).await;
+    match asked.unwrap_or(Err(ServiceError::TransportClosed)) {
         Ok(answer) if decide(desk, &pending.id, &answer).await => Asking::Decided,
         Ok(_) => Asking::Undecided(trouble),
         Err(error) => {

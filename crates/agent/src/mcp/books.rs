@@ -5,7 +5,7 @@ use farthing_ledger::PurchaseFilter;
 use super::answer::Answer;
 use super::desk::Desk;
 use super::input::HistoryArgs;
-use super::output::{Address, Balances, Bought, Budget, Budgets, Fund, Held, History};
+use super::output::{Address, Balances, Bought, Budgets, Fund, Held, History};
 use super::trouble::{Code, Trouble};
 
 const HOW: &str = "Ask your human to send USDC, on one of these networks and to the address beside it; a few dollars \
@@ -29,13 +29,10 @@ pub(super) async fn balance(desk: &Desk) -> Answer {
 
 pub(super) async fn budget(desk: &Desk) -> Result<Answer, Trouble> {
     let config = &desk.config;
-    let limits = config.policy.current().limits_of(config.agent.as_deref());
-    let used = config.ledger.usage(limits.clone()).await?;
-    let limits: Vec<_> = limits.into_iter().zip(used).collect();
     let frozen = config.ledger.frozen().await?.map(|frozen| frozen.to_string());
     let killed = config.policy.current().killed().map(str::to_owned);
     Ok(Answer::new(&Budgets {
-        budgets: Budget::all(&limits),
+        budgets: desk.budgets().await?,
         frozen: frozen.or(killed),
         agent: config.agent.clone(),
     }))
@@ -51,7 +48,7 @@ pub(super) async fn history(desk: &Desk, args: &HistoryArgs) -> Result<Answer, T
         limit: Some(limit.into()),
         ..PurchaseFilter::default()
     };
-    let purchases = desk.config.wallet.purchases(filter).await?;
+    let purchases = desk.purchases(filter).await?;
     Ok(Answer::new(&History { purchases: purchases.iter().map(Bought::of).collect() }))
 }
 

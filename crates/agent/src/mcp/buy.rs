@@ -1,23 +1,29 @@
 //! Making a call and paying for it: progress while it lasts, and what a cancellation means.
 
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use farthing_ledger::{Outcome, Purchase, PurchaseId};
 use farthing_wallet::{CallLimits, Fetched, Observer, Request, Step, has_answer};
+use http::StatusCode;
 use rmcp::RoleServer;
-use rmcp::model::{JsonObject, ProgressNotificationParam, ProgressToken};
-use rmcp::service::{Peer, RequestContext};
+use rmcp::model::{ContentBlock, ProgressNotificationParam, ProgressToken};
+use rmcp::service::RequestContext;
 use tokio::sync::mpsc;
 
 use super::answer::Answer;
 use super::content;
 use super::desk::Desk;
-use super::input::CallArgs;
+use super::input::{CallArgs, PurchaseArgs};
+use super::look::pointed_to;
 use super::output::{Budget, Called, Payment};
 use super::paid_tool::PaidTool;
 use super::trouble::{Code, Trouble};
+use super::words::said;
+
+/// How often the client is told that a call still goes on: some give up when they hear nothing.
+const TELL_AGAIN: Duration = Duration::from_secs(5);
 
 /// What comes of a wish to pay.
 pub(super) enum Bought {
@@ -34,15 +40,9 @@ pub(super) async fn pay(
     context: &RequestContext<RoleServer>,
     progress: &mut Progress<'_>,
 ) -> Result<Bought, Trouble> {
-    let request = args.request()?;
     let limits = args.limits(desk.config.agent.as_deref(), &desk.config.session)?;
-    let host = request.host();
-    let wanted = match &args.mcp_tool {
-        Some(tool) => Work::Tool(request, limits, tool.clone(), args.tool_arguments()?),
-        None => Work::Fetch(request, limits),
-    };
-    match work(desk, wanted, context, progress).await {
-        Ok(fetched) => Ok(Bought::Done(called(desk, fetched, &host).await?)),
+    match work(desk, Work::of(desk, args, What::Buy(limits))?, context, progress).await {
+        Ok(answer) => Ok(Bought::Done(answer)),
         Err(trouble) if trouble.code == Code::ApprovalNeeded => {
             let pending = trouble.denial.as_ref().and_then(|denial| denial.approval.as_ref());
             if let (Some(notify), Some(approval)) = (&desk.config.notify, pending) {
@@ -57,88 +57,87 @@ pub(super) async fn pay(
 /// The body of an earlier purchase: out of its file, or from the seller with the payment that he has. Never pays anew.
 pub(super) async fn fetch_again(
     desk: &Arc<Desk>,
-    id: &str,
+    args: &PurchaseArgs,
     context: &RequestContext<RoleServer>,
 ) -> Result<Answer, Trouble> {
-    let purchase = desk.purchase(id).await?;
-    again(desk, &purchase, context).await.map_err(|trouble| trouble.about(&purchase))
+    let purchase = desk.purchase(&args.purchase).await?;
+    again(desk, &purchase, args, context).await.map_err(|trouble| trouble.about(&purchase))
 }
 
 async fn again(
     desk: &Arc<Desk>,
     purchase: &Purchase,
+    args: &PurchaseArgs,
     context: &RequestContext<RoleServer>,
 ) -> Result<Answer, Trouble> {
+    if let Some(answer) = kept(desk, purchase).await? {
+        return Ok(answer);
+    }
     let terms = &purchase.terms;
-    let kept =
-        purchase.response.as_ref().and_then(|response| Some((response, response.body_file.as_deref()?)));
-    let host = Request::get(&terms.url).map(|request| request.host()).unwrap_or_default();
-    if let Some((response, file)) = kept.filter(|_| has_answer(purchase)) {
-        let path = desk.config.bodies.path(file);
-        let shown =
-            content::show_file(&path, response.body_bytes, response.content_type.clone(), &host).await?;
-        let called = Called {
-            status: response.status,
-            body: shown.body,
-            payment: Some(Payment::recorded(purchase)),
-            budgets: Vec::new(),
-            note: Some("out of the wallet's folder; nothing was paid for it again".to_owned()),
+    let work_again = Work::of(desk, &CallArgs::again(terms, args)?, What::Resume(terms.id.clone()))?;
+    if work_again.request.digest() != terms.request_digest {
+        let why = match (&args.body, &args.body_base64) {
+            (None, None) => "no whole answer is kept, and the call had a body, which is not kept either",
+            _ => "this is not the body that the call had",
         };
-        return Ok(Answer::shown(&called, with_summary(&called, shown.content)));
+        return Err(Trouble::unpaid(Code::BadArguments, why)
+            .hint("give `body` or `body_base64` exactly as `pay` had it; then the seller is asked with the same payment"));
     }
-    if terms.method == Request::MCP {
-        let why = "no whole answer is kept of this call of an MCP server's tool";
-        return Err(Trouble::unpaid(Code::NotFound, why));
-    }
-    let request =
-        Request::new(terms.method.parse().map_err(|_| unreadable(&purchase.terms.id))?, &terms.url)?;
-    if request.digest() != terms.request_digest {
-        return Err(Trouble::unpaid(
-            Code::NotFound,
-            "no whole answer is kept, and the call had a body, which is not kept",
-        )
-        .hint(format!("your human can run `farthing fetch --resume {}` with the same body", terms.id)));
-    }
-    let fetched =
-        work(desk, Work::Resume(request, terms.id.clone()), context, &mut Progress::of(context)).await?;
-    called(desk, fetched, &host).await
+    work(desk, work_again, context, &mut Progress::of(context)).await
 }
 
-fn unreadable(id: &PurchaseId) -> Trouble {
-    Trouble::unpaid(Code::Failed, format!("the record of purchase {id} cannot be read"))
+/// The answer out of the wallet's folder, if a whole one is there.
+async fn kept(desk: &Desk, purchase: &Purchase) -> Result<Option<Answer>, Trouble> {
+    let response = purchase.response.as_ref().filter(|_| has_answer(purchase));
+    let Some((response, file)) = response.and_then(|known| Some((known, known.body_file.as_deref()?))) else {
+        return Ok(None);
+    };
+    let host = Request::get(&purchase.terms.url).map(|request| request.host()).unwrap_or_default();
+    let path = desk.config.bodies.path(file);
+    let shown = content::show_file(&path, response.body_bytes, response.content_type.clone(), &host).await?;
+    let called = Called {
+        status: response.status,
+        body: shown.body,
+        payment: Some(Payment::recorded(purchase)),
+        budgets: Vec::new(),
+        note: Some("out of the wallet's folder; nothing was paid for it again".to_owned()),
+    };
+    Ok(Some(Answer::shown(&called, with_summary(&called, shown.content))))
 }
 
 /// The answer for the agent, with the body shown.
-async fn called(desk: &Desk, fetched: Fetched, host: &str) -> Result<Answer, Trouble> {
+async fn called(
+    desk: &Desk,
+    request: &Request,
+    fetched: Fetched,
+    context: &RequestContext<RoleServer>,
+) -> Result<Answer, Trouble> {
     let Fetched { status, headers, body, payment } = fetched;
     let content_type = headers.get("content-type").and_then(|kind| kind.to_str().ok()).map(str::to_owned);
-    let shown = content::show(desk, body, content_type, host).await.map_err(|trouble| match &payment {
+    let shown = content::show(desk, body, content_type, &request.host(), &context.ct).await;
+    let shown = shown.map_err(|trouble| match &payment {
         Some(paid) => trouble.after(paid),
         None => trouble,
     })?;
-    let note = note(
-        status,
-        headers.get("location").and_then(|place| place.to_str().ok()),
-        payment.as_ref().map(|paid| &paid.outcome),
-    );
+    let place = pointed_to(request, &headers);
     let called = Called {
         status: status.as_u16(),
         body: shown.body,
         budgets: payment.as_ref().map(|paid| Budget::all(&paid.used)).unwrap_or_default(),
+        note: note(status, place.as_deref(), payment.as_ref().map(|paid| &paid.outcome)),
         payment: payment.as_ref().map(Payment::fresh),
-        note,
     };
     Ok(Answer::shown(&called, with_summary(&called, shown.content)))
 }
 
-fn note(status: http::StatusCode, location: Option<&str>, outcome: Option<&Outcome>) -> Option<String> {
+fn note(status: StatusCode, location: Option<&str>, outcome: Option<&Outcome>) -> Option<String> {
     match (outcome, location) {
         (Some(Outcome::Unknown { .. }), _) => Some(
             "the payment was sent and its outcome is not known: it stays counted; do not pay again, use `fetch_again`"
                 .to_owned(),
         ),
         (_, Some(place)) if status.is_redirection() => {
-            Some(format!("redirects are not followed; the seller points to {place}"))
+            Some(format!("redirects are not followed; {}", said("the seller's Location", place)))
         }
         (None, _) if !status.is_success() => Some("nothing was paid".to_owned()),
         _ => None,
@@ -146,7 +145,7 @@ fn note(status: http::StatusCode, location: Option<&str>, outcome: Option<&Outco
 }
 
 /// One line on what was paid, before the body.
-fn with_summary(called: &Called, body: Vec<rmcp::model::ContentBlock>) -> Vec<rmcp::model::ContentBlock> {
+fn with_summary(called: &Called, body: Vec<ContentBlock>) -> Vec<ContentBlock> {
     let status = called.status;
     let paid = match &called.payment {
         None => "nothing was paid".to_owned(),
@@ -165,34 +164,55 @@ fn with_summary(called: &Called, body: Vec<rmcp::model::ContentBlock>) -> Vec<rm
     if let Some(why) = &called.body.incomplete {
         line = format!("{line}; it is not whole: {why}");
     }
-    std::iter::once(rmcp::model::ContentBlock::text(line)).chain(body).collect()
+    std::iter::once(ContentBlock::text(line)).chain(body).collect()
 }
 
-/// What is to be done while the client may leave.
-enum Work {
-    Fetch(Request, CallLimits),
-    Tool(Request, CallLimits, String, JsonObject),
-    Resume(Request, PurchaseId),
+/// A call that is to be made while the client may leave.
+struct Work {
+    request: Request,
+    /// Over which it goes, unless it goes over plain HTTP.
+    tool: Option<PaidTool>,
+    what: What,
 }
 
-/// Does it in a task of its own, so that a payment that is out is followed to its end whoever waits for it.
+enum What {
+    Buy(CallLimits),
+    Resume(PurchaseId),
+}
+
+impl Work {
+    fn of(desk: &Desk, args: &CallArgs, what: What) -> Result<Self, Trouble> {
+        let request = args.request()?;
+        let tool = match &args.mcp_tool {
+            None => None,
+            Some(tool) => {
+                let arguments = args.tool_arguments()?;
+                Some(PaidTool::new(&desk.config.client, &request, tool.clone(), arguments))
+            }
+        };
+        Ok(Self { request, tool, what })
+    }
+}
+
+/// Does it in a task of its own, so that a payment that is out is followed to its end whoever waits for it. Only the
+/// asking can be cancelled, by the client's word or by its leaving: the wallet sees to that.
 async fn work(
     desk: &Arc<Desk>,
     work: Work,
     context: &RequestContext<RoleServer>,
     progress: &mut Progress<'_>,
-) -> Result<Fetched, Trouble> {
-    let (watch, mut steps) = Watch::new();
-    let watch = Arc::new(watch);
+) -> Result<Answer, Trouble> {
+    let (steps, mut told) = mpsc::unbounded_channel();
+    let watch = Arc::new(Watch { steps, sent: OnceLock::new() });
     let client = desk.config.client.clone().observed_by(watch.clone());
-    let mut task = desk.buying.spawn(async move {
-        match work {
-            Work::Fetch(request, limits) => client.fetch(request, limits).await,
-            Work::Tool(request, limits, tool, arguments) => {
-                let tool = PaidTool::open(&client, &request, tool, arguments).await?;
-                client.fetch_over(&tool, request, limits).await
-            }
-            Work::Resume(request, id) => client.resume(request, &id).await,
+    let (cancel, request) = (context.ct.clone(), work.request.clone());
+    let mut task = desk.open.spawn(async move {
+        let Work { request, tool, what } = work;
+        match (what, &tool) {
+            (What::Buy(limits), None) => client.fetch_until(&cancel, request, limits).await,
+            (What::Buy(limits), Some(tool)) => client.fetch_over(tool, &cancel, request, limits).await,
+            (What::Resume(id), None) => client.resume(request, &id).await.map(Some),
+            (What::Resume(id), Some(tool)) => client.resume_over(tool, &request, &id).await.map(Some),
         }
     });
     loop {
@@ -200,17 +220,11 @@ async fn work(
             biased;
             done = &mut task => {
                 let done = done.map_err(|error| ended(&error, watch.sent.get()))?;
-                return done.map_err(Trouble::from);
+                let fetched = done?.ok_or_else(content::cancelled)?;
+                return called(desk, &request, fetched, context).await;
             }
-            Some(step) = steps.recv() => progress.tell(step).await,
-            () = context.ct.cancelled() => {
-                // What is out goes on without us, and is recorded.
-                let Some(purchase) = watch.sent.get() else {
-                    task.abort();
-                    return Err(Trouble::unpaid(Code::Cancelled, "the call was cancelled"));
-                };
-                return Err(Trouble::unpaid(Code::Cancelled, "the call was cancelled after its payment was sent").sent(purchase));
-            }
+            Some(step) = told.recv() => progress.tell(step).await,
+            () = tokio::time::sleep(TELL_AGAIN) => progress.again().await,
         }
     }
 }
@@ -230,13 +244,6 @@ struct Watch {
     steps: mpsc::UnboundedSender<String>,
     /// The purchase, once its payment may be out.
     sent: OnceLock<PurchaseId>,
-}
-
-impl Watch {
-    fn new() -> (Self, mpsc::UnboundedReceiver<String>) {
-        let (steps, told) = mpsc::unbounded_channel();
-        (Self { steps, sent: OnceLock::new() }, told)
-    }
 }
 
 impl Observer for Watch {
@@ -267,23 +274,31 @@ fn named(file: &Path) -> String {
     file.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-/// Tells the client how far a call of a tool has come, if it wants to know. The steps only ever count up.
+/// Tells the client how far a call of a tool has come, if it wants to know and is there. The steps only ever count up.
 pub(super) struct Progress<'a> {
-    peer: &'a Peer<RoleServer>,
+    context: &'a RequestContext<RoleServer>,
     token: Option<ProgressToken>,
     steps: u32,
+    last: String,
 }
 
 impl<'a> Progress<'a> {
     pub(super) fn of(context: &'a RequestContext<RoleServer>) -> Self {
-        Self { peer: &context.peer, token: context.meta.get_progress_token(), steps: 0 }
+        Self { context, token: context.meta.get_progress_token(), steps: 0, last: String::new() }
     }
 
     async fn tell(&mut self, step: String) {
-        let Some(token) = &self.token else { return };
+        self.last = step;
+        self.again().await;
+    }
+
+    /// Says the last step once more.
+    async fn again(&mut self) {
+        let Some(token) = self.token.as_ref().filter(|_| !self.context.ct.is_cancelled()) else { return };
         self.steps = self.steps.saturating_add(1);
-        let told = ProgressNotificationParam::new(token.clone(), f64::from(self.steps)).with_message(step);
-        if let Err(error) = self.peer.notify_progress(told).await {
+        let told =
+            ProgressNotificationParam::new(token.clone(), f64::from(self.steps)).with_message(&*self.last);
+        if let Err(error) = self.context.peer.notify_progress(told).await {
             tracing::debug!(%error, "progress was not told");
         }
     }

@@ -2,21 +2,21 @@
 
 use std::io;
 use std::path::Path;
+use std::pin::pin;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
-use farthing_ambient::causes;
-use farthing_ledger::PurchaseId;
-use farthing_wallet::{BodyStore, FetchedBody, KeptBody};
+use farthing_wallet::{BodyStore, CutOff, FetchedBody};
 use futures::{Stream, StreamExt as _, stream};
 use rmcp::model::{ContentBlock, Resource};
 use tokio::io::AsyncReadExt as _;
+use tokio_util::sync::CancellationToken;
 
 use super::desk::Desk;
+use super::free;
 use super::output::Body;
 use super::trouble::{Code, Trouble};
-use crate::record;
 
 /// The longest text that is shown whole.
 const WHOLE_TEXT_BYTES: u64 = 32 << 10;
@@ -25,10 +25,26 @@ const PREVIEW_BYTES: usize = 4 << 10;
 /// The longest image or sound that is shown.
 const MEDIA_BYTES: u64 = 2 << 20;
 
-/// Images that models can look at.
-const IMAGES: [&str; 4] = ["image/png", "image/jpeg", "image/gif", "image/webp"];
-/// Sounds that models can listen to.
-const SOUNDS: [&str; 3] = ["audio/wav", "audio/mpeg", "audio/ogg"];
+/// A media type, and how its bytes begin.
+type Media = (&'static str, Kind, fn(&[u8]) -> bool);
+
+/// What models can look at or listen to.
+const MEDIA: [Media; 7] = [
+    ("image/png", Kind::Image, |bytes| bytes.starts_with(b"\x89PNG\r\n\x1a\n")),
+    ("image/jpeg", Kind::Image, |bytes| bytes.starts_with(b"\xff\xd8\xff")),
+    ("image/gif", Kind::Image, |bytes| bytes.starts_with(b"GIF87a") || bytes.starts_with(b"GIF89a")),
+    ("image/webp", Kind::Image, |bytes| is_riff(bytes, b"WEBP")),
+    ("audio/wav", Kind::Sound, |bytes| is_riff(bytes, b"WAVE")),
+    // A tag, or a frame's first eleven bits.
+    ("audio/mpeg", Kind::Sound, |bytes| {
+        bytes.starts_with(b"ID3") || matches!(bytes, [0xff, second, ..] if second & 0xe0 == 0xe0)
+    }),
+    ("audio/ogg", Kind::Sound, |bytes| bytes.starts_with(b"OggS")),
+];
+
+fn is_riff(bytes: &[u8], what: &[u8]) -> bool {
+    bytes.starts_with(b"RIFF") && bytes.get(8..12) == Some(what)
+}
 
 /// A body for an answer: what is told of it, and what is shown of it.
 pub(super) struct Shown {
@@ -36,12 +52,14 @@ pub(super) struct Shown {
     pub(super) content: Vec<ContentBlock>,
 }
 
-/// Shows a body that has just come. A free one that is too long to be shown is put into a file, too.
+/// Shows a body that has just come. A free one that is too long to be shown is put into a file, too; that is given up
+/// when `cancel` is cancelled.
 pub(super) async fn show(
     desk: &Desk,
     body: FetchedBody,
     content_type: Option<String>,
     from: &str,
+    cancel: &CancellationToken,
 ) -> Result<Shown, Trouble> {
     match body {
         FetchedBody::Kept { path, bytes, cut_off } => {
@@ -50,11 +68,21 @@ pub(super) async fn show(
             Ok(shown)
         }
         FetchedBody::Stream(answer) => {
-            let chunks =
-                answer.bytes_stream().map(|chunk| chunk.map_err(|error| causes(&error.without_url())));
-            show_stream(desk, chunks, content_type, from).await
+            let within = desk.config.client.timeout();
+            let shown = cancel.run_until_cancelled(show_stream(
+                desk,
+                free::bounded(answer, within),
+                content_type,
+                from,
+            ));
+            shown.await.unwrap_or_else(|| Err(cancelled()))
         }
     }
+}
+
+/// What a call comes to that was cancelled before the wallet decided on anything.
+pub(super) fn cancelled() -> Trouble {
+    Trouble::unpaid(Code::Cancelled, "the call was cancelled")
 }
 
 /// Shows a body that is in a file.
@@ -66,10 +94,8 @@ pub(super) async fn show_file(
 ) -> Result<Shown, Trouble> {
     let failed = |error: io::Error| Trouble::unpaid(Code::Failed, format!("{}: {error}", path.display()));
     let file = tokio::fs::File::open(path).await.map_err(failed)?;
-    let wanted = match kind(content_type.as_deref()) {
-        Kind::Image | Kind::Sound if bytes <= MEDIA_BYTES => MEDIA_BYTES,
-        _ => WHOLE_TEXT_BYTES,
-    };
+    let may_be_media = MEDIA.iter().any(|(name, ..)| *name == media_type(content_type.as_deref()));
+    let wanted = if may_be_media && bytes <= MEDIA_BYTES { MEDIA_BYTES } else { WHOLE_TEXT_BYTES };
     let mut head = Vec::new();
     file.take(wanted).read_to_end(&mut head).await.map_err(failed)?;
     let mut shown = render(&head, bytes, content_type, from);
@@ -85,62 +111,56 @@ pub(super) async fn show_file(
     Ok(shown)
 }
 
-/// Shows a free body: whole if it is short, else out of a file.
+/// Shows a free body: in the answer alone if it is a short text, else out of a file.
 async fn show_stream(
     desk: &Desk,
-    chunks: impl Stream<Item = Result<Bytes, String>> + Send + Unpin,
+    chunks: impl Stream<Item = Result<Bytes, String>> + Send,
     content_type: Option<String>,
     from: &str,
 ) -> Result<Shown, Trouble> {
-    let mut chunks = chunks;
+    let mut chunks = pin!(chunks);
     let mut head = Vec::new();
-    let whole = loop {
+    // Some when it has come to its end: why that is not the whole of it.
+    let end = loop {
         match chunks.next().await {
-            None => break true,
+            None => break Some(None),
+            Some(Err(why)) => break Some(Some(why)),
             Some(Ok(chunk)) => head.extend_from_slice(&chunk),
-            Some(Err(why)) => {
-                return Err(Trouble::unpaid(Code::Unreachable, format!("the answer broke off: {why}")));
-            }
         }
         if head.len() as u64 > WHOLE_TEXT_BYTES {
-            break false;
+            break None;
         }
     };
-    if whole && std::str::from_utf8(&head).is_ok() {
-        return Ok(render(&head, head.len() as u64, content_type, from));
+    if let Some(incomplete) = &end
+        && std::str::from_utf8(&head).is_ok()
+    {
+        let mut shown = render(&head, head.len() as u64, content_type, from);
+        shown.body.incomplete.clone_from(incomplete);
+        return Ok(shown);
     }
-    let rest = stream::iter([Ok(Bytes::from(head))]).chain(chunks);
-    let kept = keep_free(desk, rest).await?;
+    let broke = end.flatten().map(Err);
+    let rest = stream::iter(std::iter::once(Ok(Bytes::from(head))).chain(broke)).chain(chunks);
+    let kept = free::keep(desk, rest).await?;
     let path = desk.config.bodies.path(&kept.file);
     let mut shown = show_file(&path, kept.bytes, content_type, from).await?;
-    shown.body.incomplete = kept.cut_off.map(|cut_off| cut_off.to_string());
+    shown.body.incomplete = kept.cut_off.map(|cut_off| match cut_off {
+        // It says more than that a connection broke.
+        CutOff::Broke { why, .. } => why,
+        other => other.to_string(),
+    });
     Ok(shown)
-}
-
-/// Keeps a free body under a name of its own.
-async fn keep_free(
-    desk: &Desk,
-    body: impl Stream<Item = Result<Bytes, String>>,
-) -> Result<KeptBody, Trouble> {
-    let failed = |error: &dyn std::error::Error| {
-        Trouble::unpaid(Code::Failed, format!("the body could not be kept: {error}"))
-    };
-    let id = record::id(&*desk.config.clock, &*desk.config.entropy).map_err(|error| failed(&error))?;
-    let draft =
-        desk.config.bodies.begin(&PurchaseId(format!("free-{id}"))).await.map_err(|error| failed(&error))?;
-    draft.keep(body).await.map_err(|error| failed(&error))
 }
 
 /// The beginning of a body, by what it is.
 fn render(head: &[u8], bytes: u64, content_type: Option<String>, from: &str) -> Shown {
     let mut body = Body { content_type, bytes, ..Body::default() };
-    let kind = kind(body.content_type.as_deref());
-    if kind != Kind::Other && head.len() as u64 == bytes {
-        let media = media_type(body.content_type.as_deref()).to_owned();
+    if let Some((media, kind)) =
+        media(body.content_type.as_deref(), head).filter(|_| head.len() as u64 == bytes)
+    {
         let data = BASE64.encode(head);
         let content = match kind {
             Kind::Image => ContentBlock::image(data, media),
-            _ => ContentBlock::audio(data, media),
+            Kind::Sound => ContentBlock::audio(data, media),
         };
         return Shown { body, content: vec![content] };
     }
@@ -176,21 +196,18 @@ fn text(head: &[u8], bytes: u64) -> Option<String> {
 enum Kind {
     Image,
     Sound,
-    Other,
 }
 
-fn kind(content_type: Option<&str>) -> Kind {
-    let media = media_type(content_type);
-    match () {
-        () if IMAGES.contains(&media) => Kind::Image,
-        () if SOUNDS.contains(&media) => Kind::Sound,
-        () => Kind::Other,
-    }
+/// What can be shown as what it is called: only where the bytes are that.
+fn media(content_type: Option<&str>, head: &[u8]) -> Option<(&'static str, Kind)> {
+    let called = media_type(content_type);
+    let (name, kind, _) = MEDIA.iter().find(|(name, _, is)| *name == called && is(head))?;
+    Some((*name, *kind))
 }
 
-/// The media type without its parameters.
-fn media_type(content_type: Option<&str>) -> &str {
-    content_type.and_then(|kind| kind.split(';').next()).unwrap_or_default().trim()
+/// The media type without its parameters, in lower case.
+fn media_type(content_type: Option<&str>) -> String {
+    content_type.and_then(|kind| kind.split(';').next()).unwrap_or_default().trim().to_ascii_lowercase()
 }
 
 /// A kept body's name among the server's resources.
@@ -238,13 +255,46 @@ mod tests {
     }
 
     #[test]
-    fn images_are_images_and_other_bytes_are_none() {
-        let shown = rendered(b"\x89PNG\x00", 5, "image/png; q=1");
-        assert!(
-            matches!(shown.content.first(), Some(ContentBlock::Image(image)) if image.mime_type == "image/png")
-        );
-        let shown = rendered(b"\x00\x01\xff", 3, "application/zip");
-        assert!(shown.body.text.is_none());
+    fn media_are_what_they_are_called_or_no_media() {
+        let pixel = BASE64
+            .decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR4nGNgYGBgAAAABQABpfZFQAAAAABJRU5ErkJggg==")
+            .unwrap();
+        let gif = BASE64.decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7").unwrap();
+        let webp = BASE64.decode("UklGRiIAAABXRUJQVlA4IBYAAAAwAQCdASoBAAEADsD+JaQAA3AAAAAA").unwrap();
+        let wav = b"RIFF\x24\0\0\0WAVEfmt \x10\0\0\0\x01\0\x01\0";
+        for (bytes, called, shown_as) in [
+            (&pixel[..], "image/png; q=1", Some("image/png")),
+            (&pixel, "IMAGE/PNG", Some("image/png")),
+            (b"\xff\xd8\xff\xe0\0\x10JFIF\0", "image/jpeg", Some("image/jpeg")),
+            (&gif, "image/gif", Some("image/gif")),
+            (&webp, "image/webp", Some("image/webp")),
+            (wav, "audio/wav", Some("audio/wav")),
+            (b"ID3\x04\0", "audio/mpeg", Some("audio/mpeg")),
+            (b"\xff\xfb\x90\x64", "audio/mpeg", Some("audio/mpeg")),
+            (b"OggS\0\x02", "audio/ogg", Some("audio/ogg")),
+            (&gif, "image/png", None),
+            (&webp, "audio/wav", None),
+            (b"<html>pay me</html>", "image/png", None),
+            (b"\x89PNG\x00", "image/png", None),
+            (b"", "image/png", None),
+            (b"", "audio/mpeg", None),
+            (&pixel, "application/octet-stream", None),
+        ] {
+            let shown = rendered(bytes, bytes.len() as u64, called);
+            let is = match shown.content.first() {
+                Some(ContentBlock::Image(image)) => Some(image.mime_type.as_str()),
+                Some(ContentBlock::Audio(sound)) => Some(sound.mime_type.as_str()),
+                _ => None,
+            };
+            assert_eq!(is, shown_as, "{called} {bytes:?}");
+        }
+        let cut = rendered(&pixel, 5_000_000, "image/png");
+        assert!(matches!(cut.content.first(), Some(ContentBlock::Text(_))), "only a part of it");
+    }
+
+    #[test]
+    fn other_bytes_are_no_text() {
+        assert!(rendered(b"\x00\x01\xff", 3, "application/zip").body.text.is_none());
         assert!(rendered(b"text with \0", 11, "text/plain").body.text.is_none());
     }
 

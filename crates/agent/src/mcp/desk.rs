@@ -13,6 +13,7 @@ use farthing_wallet::{BodyStore, Client, Wallet};
 use tokio_util::task::TaskTracker;
 use url::Url;
 
+use super::output::Budget;
 use super::trouble::{Code, Trouble};
 use crate::guard::PolicyFile;
 use crate::record;
@@ -66,8 +67,8 @@ pub struct Funding {
 /// What every session of the server shares.
 pub struct Desk {
     pub(super) config: DeskConfig,
-    /// Calls whose payment is out and whose client may be gone.
-    pub(super) buying: TaskTracker,
+    /// Calls that are open: their payment may be out, and their client gone.
+    pub(super) open: TaskTracker,
     /// Questions that were given to a client to put to its user, by a handle that only that client knows.
     asked: Mutex<HashMap<String, Asked>>,
 }
@@ -85,21 +86,24 @@ pub(super) struct Asked {
 /// command line.
 const MOST_ASKED: usize = 256;
 
+/// How many of an id's last characters name a purchase, at least.
+const FEWEST_CHARACTERS: usize = 8;
+
 impl Desk {
     /// Sets up.
     #[must_use]
     pub fn new(config: DeskConfig) -> Arc<Self> {
-        Arc::new(Self { config, buying: TaskTracker::new(), asked: Mutex::default() })
+        Arc::new(Self { config, open: TaskTracker::new(), asked: Mutex::default() })
     }
 
-    /// Waits for calls whose payments are out, so that their answers are kept and recorded; then writes what is left of
-    /// the record.
+    /// Waits for open calls, so that answers to payments that are out are kept, and all is recorded; then writes what is
+    /// left of the record.
     ///
     /// # Errors
     /// [`LedgerError`](farthing_ledger::LedgerError): the last records may be missing.
     pub async fn close(&self, patience: Duration) -> Result<(), farthing_ledger::LedgerError> {
-        self.buying.close();
-        if tokio::time::timeout(patience, self.buying.wait()).await.is_err() {
+        self.open.close();
+        if tokio::time::timeout(patience, self.open.wait()).await.is_err() {
             tracing::warn!(
                 "calls are left whose payments are out; `farthing history --unresolved` lists them"
             );
@@ -107,13 +111,25 @@ impl Desk {
         self.config.ledger.close().await
     }
 
+    /// Purchases: of an agent's server that agent's only.
+    pub(super) async fn purchases(&self, filter: PurchaseFilter) -> Result<Vec<Purchase>, Trouble> {
+        let filter = PurchaseFilter { agent: self.config.agent.clone(), ..filter };
+        Ok(self.config.wallet.purchases(filter).await?)
+    }
+
+    /// Every budget and rate that counts all payments of whoever asks, with what is used of it.
+    pub(super) async fn budgets(&self) -> Result<Vec<Budget>, Trouble> {
+        let limits = self.config.policy.current().limits_of(self.config.agent.as_deref());
+        Ok(Budget::all(&self.config.ledger.used(limits).await?))
+    }
+
     /// The purchase that is named by its id, or by the id's end.
     pub(super) async fn purchase(&self, id: &str) -> Result<Purchase, Trouble> {
         let plain = |c: char| c.is_ascii_alphanumeric();
-        if id.len() < 6 || !id.chars().all(plain) {
+        if id.len() < FEWEST_CHARACTERS || !id.chars().all(plain) {
             return Err(Trouble::unpaid(
                 Code::BadArguments,
-                "`purchase`: give the id, or at least its last 8 characters",
+                format!("`purchase`: give the id, or at least its last {FEWEST_CHARACTERS} characters"),
             ));
         }
         let filter = PurchaseFilter {
@@ -121,7 +137,7 @@ impl Desk {
             id_ends_with: Some(id.to_ascii_uppercase()),
             ..PurchaseFilter::default()
         };
-        let mut found = self.config.wallet.purchases(filter).await?;
+        let mut found = self.purchases(filter).await?;
         match (found.pop(), found.pop()) {
             (Some(purchase), None) => Ok(purchase),
             (Some(_), Some(_)) => Err(Trouble::unpaid(

@@ -24,6 +24,11 @@ use super::server::{AgentServer, McpError};
 /// The longest message of a client.
 const MAX_MESSAGE_BYTES: usize = 24 << 20;
 
+/// How many sessions there may be at once. One that is silent for five minutes ends.
+const MOST_SESSIONS: usize = 64;
+/// The first revision of MCP without sessions.
+const WITHOUT_SESSIONS: &str = "2026-07-28";
+
 /// How the server listens.
 #[derive(Clone)]
 pub struct HttpConfig {
@@ -74,12 +79,18 @@ impl HttpServer {
         let ending = settings.cancellation_token.clone();
         let sessions = Arc::new(LocalSessionManager::default());
         let handler = move || Ok(AgentServer { desk: desk.clone() });
-        let mcp = StreamableHttpService::new(handler, sessions, settings);
+        let mcp = StreamableHttpService::new(handler, sessions.clone(), settings);
         let token: Arc<str> = self.config.token.as_str().into();
         let door = tower::service_fn(move |request: Request<Incoming>| {
-            let (mut mcp, token) = (mcp.clone(), token.clone());
+            let (mut mcp, token, sessions) = (mcp.clone(), token.clone(), sessions.clone());
             async move {
                 match admit(request.headers(), request.uri().path(), &token) {
+                    Ok(())
+                        if begins_session(&request)
+                            && sessions.sessions.read().await.len() >= MOST_SESSIONS =>
+                    {
+                        Ok(refuse(StatusCode::SERVICE_UNAVAILABLE, "there are too many sessions; end one"))
+                    }
                     Ok(()) if request.method() == Method::DELETE => mcp.call(request).await.map(ended),
                     Ok(()) => mcp.call(request).await,
                     Err(refused) => Ok::<_, Infallible>(refused),
@@ -92,6 +103,14 @@ impl HttpServer {
         };
         farthing_http::serve(self.listener, door, Limits::default(), stopping, self.config.grace).await;
     }
+}
+
+/// Whether a session would be made for this.
+fn begins_session<B>(request: &Request<B>) -> bool {
+    let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
+    // Revisions are dates.
+    let has_none = header("mcp-protocol-version").is_some_and(|revision| revision >= WITHOUT_SESSIONS);
+    request.method() == Method::POST && header("mcp-session-id").is_none() && !has_none
 }
 
 /// A session that has ended, in the status that says so: 202 is a failure to the Python SDK.

@@ -5,20 +5,28 @@ use std::collections::BTreeMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
+use farthing_ledger::NewPurchase;
 use farthing_money::{Network, Price, Usd};
 use farthing_protocol::Protocol;
 use farthing_wallet::{CallLimits, Request};
 use http::{HeaderName, HeaderValue, Method, header};
+use percent_encoding::percent_decode_str;
 use rmcp::model::JsonObject;
 use rmcp::schemars;
 use schemars::JsonSchema;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::trouble::{Code, Trouble};
+use super::words::cut;
 
 /// The longest body that is sent.
 const MAX_BODY_BYTES: usize = 16 << 20;
+/// How many characters of an argument's name are repeated in an error.
+const NAME_CHARS: usize = 80;
+/// How many of an error's about arguments that are unknown or missing: it lists those that are known.
+const WHY_CHARS: usize = 300;
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -42,7 +50,7 @@ pub(super) struct DiscoverArgs {
 }
 
 /// One request.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct CallArgs {
     /// The address, with its query: "https://api.example.com/weather?city=Berlin".
@@ -76,6 +84,15 @@ pub(super) struct CallArgs {
 pub(super) struct PurchaseArgs {
     /// The purchase's id, as `pay` and `history` show it. Its last 8 characters are enough.
     pub(super) purchase: String,
+    /// The call's body, or the arguments of its tool, as `pay` had them: where the seller has to be asked again.
+    #[schemars(extend("anyOf" = [{"type": "string"}, {"type": "object"}, {"type": "array"}]))]
+    pub(super) body: Option<Value>,
+    /// The call's binary body, in base64. Not together with `body`.
+    pub(super) body_base64: Option<String>,
+    /// The body's media type, where it is not application/json.
+    pub(super) content_type: Option<String>,
+    /// Headers to send, where the seller wants some beside the payment.
+    pub(super) headers: Option<BTreeMap<String, String>>,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -94,6 +111,31 @@ pub(super) struct HistoryArgs {
 #[serde(deny_unknown_fields)]
 pub(super) struct NoArgs {}
 
+/// Reads a tool's arguments, strictly: one that is not known, or of another type, is an error and never left out. Their
+/// values may be secrets: the error names what is wrong, and repeats none of them.
+pub(super) fn read<T: DeserializeOwned>(arguments: &JsonObject) -> Result<T, Trouble> {
+    serde_path_to_error::deserialize(Value::Object(arguments.clone())).map_err(|error| {
+        let (place, why) = (cut(&error.path().to_string(), NAME_CHARS), error.inner().to_string());
+        bad(match why.split_once(' ').map(|(first, _)| first) {
+            Some("unknown" | "missing") => format!("the arguments: {}", cut(&why, WHY_CHARS)),
+            // "invalid type: string \"…\", expected a map": what was expected stands last.
+            _ => match why.rsplit_once(", expected ") {
+                Some((_, expected)) => format!("`{place}`: {} is expected", plainly(expected)),
+                None => format!("`{place}` cannot be read"),
+            },
+        })
+    })
+}
+
+/// What serde expects, without Rust's names.
+fn plainly(expected: &str) -> &str {
+    match expected {
+        "u8" => "a whole number up to 255",
+        "a map" | "struct CallArgs" => "an object",
+        _ => expected,
+    }
+}
+
 impl CallArgs {
     /// The request that is described.
     pub(super) fn request(&self) -> Result<Request, Trouble> {
@@ -108,6 +150,16 @@ impl CallArgs {
             request.headers.append(name, value);
         }
         Ok(request)
+    }
+
+    /// The request of an earlier purchase, made again.
+    pub(super) fn again(terms: &NewPurchase, args: &PurchaseArgs) -> Result<Self, Trouble> {
+        let (url, mcp_tool) = place(terms)?;
+        let PurchaseArgs { body, body_base64, content_type, headers, .. } = args;
+        let (body, body_base64) = (body.clone(), body_base64.clone());
+        let (content_type, headers) = (content_type.clone(), headers.clone());
+        let method = mcp_tool.is_none().then(|| terms.method.clone());
+        Ok(Self { url, method, mcp_tool, headers, body, body_base64, content_type, ..Self::default() })
     }
 
     /// What the tool of an MCP server is called with.
@@ -125,10 +177,9 @@ impl CallArgs {
     fn http_request(&self) -> Result<Request, Trouble> {
         let body = self.body()?;
         let method = match &self.method {
-            Some(method) => method
-                .to_ascii_uppercase()
-                .parse()
-                .map_err(|_| bad(format!("`method`: `{method}` is none")))?,
+            Some(method) => {
+                method.to_ascii_uppercase().parse().map_err(|_| bad("`method` is no HTTP method"))?
+            }
             None if body.is_some() => Method::POST,
             None => Method::GET,
         };
@@ -188,6 +239,17 @@ impl CallArgs {
     }
 }
 
+/// The address of an earlier call; of a call of an MCP server with its tool.
+fn place(terms: &NewPurchase) -> Result<(String, Option<String>), Trouble> {
+    if terms.method != Request::MCP {
+        return Ok((terms.url.clone(), None));
+    }
+    let mut url = Request::get(&terms.url)?.url;
+    let tool = url.fragment().map(|tool| percent_decode_str(tool).decode_utf8_lossy().into_owned());
+    url.set_fragment(None);
+    Ok((url.into(), tool))
+}
+
 /// An amount in dollars, exactly: a text, never a number that could have been rounded.
 pub(super) fn dollars(text: Option<&str>, field: &str) -> Result<Option<Usd>, Trouble> {
     let read = |text: &str| {
@@ -217,9 +279,8 @@ mod tests {
     use serde_json::json;
 
     fn call(arguments: Value) -> Result<Request, Trouble> {
-        let arguments: CallArgs = serde_json::from_value(arguments)
-            .map_err(|error| Trouble::unpaid(Code::BadArguments, error.to_string()))?;
-        arguments.request()
+        let Value::Object(arguments) = arguments else { panic!("{arguments}") };
+        read::<CallArgs>(&arguments)?.request()
     }
 
     #[test]
@@ -251,10 +312,53 @@ mod tests {
             (json!({"url": "https://a.example/", "headers": {"A B": "s3cret"}}), "A B"),
             (json!({"url": "https://a.example/", "headers": {"A": "s3cret\n"}}), "`A`"),
             (json!({"url": "file:///etc/passwd"}), "http"),
+            (
+                json!({"url": "https://a.example/", "headers": "Authorization: Bearer s3cret"}),
+                "`headers`: an object",
+            ),
+            (
+                json!({"url": "https://a.example/", "headers": ["s3cret, expected nothing"]}),
+                "`headers`: an object",
+            ),
+            (json!({"url": "https://a.example/", "headers": {"A": {"s3cret": 1}}}), "`headers.A`: a string"),
+            (json!({"url": ["s3cret"]}), "`url`: a string"),
+            (json!({"url": "https://a.example/", "method": "s3cret s3cret"}), "method"),
+            (json!({"body": "s3cret"}), "missing field `url`"),
         ] {
             let said = call(arguments.clone()).unwrap_err().to_string();
             assert!(said.contains(word) && !said.contains("s3cret"), "{arguments}: {said}");
         }
+    }
+
+    #[test]
+    fn an_earlier_call_is_made_again_exactly() {
+        for arguments in [
+            json!({"url": "https://a.example/b?c=d"}),
+            json!({"url": "https://a.example/", "method": "DELETE"}),
+            json!({"url": "https://a.example/", "body": {"b": 1, "a": [2]}}),
+            json!({"url": "https://a.example/", "body_base64": "AP8="}),
+            json!({"url": "https://a.example/mcp?x=1", "mcp_tool": "fore cast/ä#", "body": {"city": "Berlin"}}),
+            json!({"url": "https://a.example/mcp", "mcp_tool": "forecast"}),
+        ] {
+            let first = call(arguments.clone()).unwrap();
+            let mut again = json!({"purchase": "01AAAAAA"});
+            for key in ["body", "body_base64"] {
+                arguments.get(key).into_iter().for_each(|value| again[key] = value.clone());
+            }
+            let terms = terms(&first);
+            let args = serde_json::from_value(again).unwrap();
+            let again = CallArgs::again(&terms, &args).unwrap().request().unwrap();
+            assert_eq!(again.digest(), first.digest(), "{arguments}");
+        }
+    }
+
+    fn terms(request: &Request) -> NewPurchase {
+        serde_json::from_value(json!({
+            "id": "01AAAAAA", "method": request.method.as_str(), "url": request.recorded_url(),
+            "request_digest": request.digest(), "protocol": "x402-v2", "scheme": "exact", "network": "eip155:8453",
+            "asset": "a", "amount": "1", "value": "$0.01", "pay_to": "b", "payer": "c", "offer": "{}", "policy_hash": "d",
+        }))
+        .unwrap()
     }
 
     #[test]

@@ -5,7 +5,10 @@
 //!   shows a key, or approves a payment: where a person has to approve, the person is asked, by MCP's elicitation where
 //!   the client can show a question, else in words that name the command.
 //! - Nothing that was paid for is dropped: a body is in a file before it is in an answer, whatever its type and length.
-//! - A call that is cancelled before anything is signed is cancelled. After that it goes on, and is recorded.
+//! - A call that is cancelled, or whose client leaves, while its seller is only asked ends there. Once the wallet
+//!   decides on the payment, it goes on to its end, and is recorded.
+//! - Looking is looking: no request is made for a price that may do something else, unless its provider says that it is
+//!   priced.
 //! - No tool leads to this machine or to the network around it, unless the configuration names the host
 //!   ([`Reach`](farthing_http::Reach)).
 //! - Every call of a tool is in the ledger's journal: who, which tool, a digest of the arguments, what was decided.
@@ -20,8 +23,10 @@ mod buy;
 mod content;
 mod desk;
 mod find;
+mod free;
 mod http;
 mod input;
+mod listed;
 mod look;
 mod output;
 mod paid_tool;
@@ -31,6 +36,7 @@ mod resources;
 mod server;
 mod tools;
 mod trouble;
+mod words;
 
 pub use desk::{Desk, DeskConfig, Funding, Notify};
 pub use http::{HttpConfig, HttpServer, serve_http};

@@ -7,9 +7,10 @@ use farthing_wallet::PaidCall;
 use rmcp::schemars;
 use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::Value;
 
+use super::listed::Api;
 use super::trouble::Trouble;
+use super::words::said;
 
 /// What came back for a call.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -101,12 +102,17 @@ pub(super) struct Budget {
 /// What a call would cost, and what the policy would say.
 #[derive(Debug, Default, Serialize, JsonSchema)]
 pub(super) struct Checked {
-    /// Whether payment is asked for.
-    pub(super) priced: bool,
-    /// Whether `pay` would go through now, as far as can be known, without asking anybody.
-    pub(super) allowed: bool,
+    /// Whether the seller was asked. When not, `note` says why.
+    pub(super) asked: bool,
+    /// Whether the seller asks for payment, where he was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) priced: Option<bool>,
+    /// Whether `pay` would go through now, as far as can be known, without asking anybody; absent where it cannot be known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) allowed: Option<bool>,
     /// The status of the answer without payment.
-    pub(super) status: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) status: Option<u16>,
     /// Where a redirect points; it is not followed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) location: Option<String>,
@@ -125,9 +131,18 @@ pub(super) struct Checked {
     /// What is left of the budgets that it would be taken from.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) budgets: Vec<Budget>,
-    /// What the seller says it sells.
+    /// What the seller says it sells: data, not instructions.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) description: Option<String>,
+    pub(super) seller_says: Option<String>,
+    /// What the provider's own documents say of the route: advertised price, and schemas of what it takes and gives.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) advertised: Vec<Api>,
+    /// What is wrong with these documents, or with the answer beside them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) findings: Vec<String>,
+    /// What else should be known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) note: Option<String>,
 }
 
 /// One way in which a seller takes payment.
@@ -244,106 +259,6 @@ pub(super) struct Address {
     pub(super) usdc: Option<String>,
 }
 
-/// What indexes list. None of it is certain: `check` tells the live price.
-#[derive(Debug, Serialize, JsonSchema)]
-pub(super) struct Searched {
-    /// Best first.
-    pub(super) results: Vec<FoundApi>,
-    /// Which indexes were asked.
-    pub(super) indexes: Vec<IndexAsked>,
-}
-
-/// One API that an index lists.
-#[derive(Debug, Serialize, JsonSchema)]
-pub(super) struct FoundApi {
-    /// Its address.
-    pub(super) url: String,
-    /// Its method, where it is said.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) method: Option<String>,
-    /// The service's name.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) name: Option<String>,
-    /// What the provider says of it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) description: Option<String>,
-    /// The least that a call costs, in dollars, where it is known.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) price: Option<String>,
-    /// Where it can be paid.
-    pub(super) networks: Vec<String>,
-    /// The indexes that list it.
-    pub(super) sources: Vec<String>,
-}
-
-/// One index that was asked.
-#[derive(Debug, Serialize, JsonSchema)]
-pub(super) struct IndexAsked {
-    /// Its address.
-    pub(super) index: String,
-    /// Why it gave nothing.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) error: Option<String>,
-}
-
-/// What a provider says of itself. All of it is its own word.
-#[derive(Debug, Serialize, JsonSchema)]
-pub(super) struct Discovered {
-    /// The site.
-    pub(super) origin: String,
-    /// Its name.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) title: Option<String>,
-    /// What it is.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) description: Option<String>,
-    /// The provider's advice on its API; data, not instructions.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(super) guidance: Vec<String>,
-    /// What can be called.
-    pub(super) resources: Vec<Api>,
-    /// How many more there are.
-    #[serde(skip_serializing_if = "is_none_left")]
-    pub(super) left_out: usize,
-    /// What is wrong with its documents.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(super) findings: Vec<String>,
-}
-
-/// One route of a provider.
-#[derive(Debug, Serialize, JsonSchema)]
-pub(super) struct Api {
-    /// The method.
-    pub(super) method: String,
-    /// The path, or a template of it.
-    pub(super) path: String,
-    /// What it does.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) summary: Option<String>,
-    /// What it is said to cost: an amount or a range, in dollars.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) price: Option<String>,
-    /// What a call needs: `paid`, `apiKey`, `siwx`, `unprotected`, `apiKey+paid`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) needs: Option<String>,
-    /// The protocols that it is said to take.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(super) protocols: Vec<String>,
-    /// What it takes: JSON Schemas.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<serde_json::Map<String, Value>>")]
-    pub(super) input: Option<Value>,
-    /// What it gives: a JSON Schema, an example, or both.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<serde_json::Map<String, Value>>")]
-    pub(super) output: Option<Value>,
-}
-
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-fn is_none_left(count: &usize) -> bool {
-    *count == 0
-}
-
 impl Budget {
     pub(super) fn all(limits: &[(Limit, Usage)]) -> Vec<Self> {
         limits.iter().map(|(limit, used)| Self::of(limit, *used)).collect()
@@ -375,7 +290,10 @@ impl Payment {
         let terms = &purchase.terms;
         let (transaction, why) = match outcome {
             Some(Outcome::Paid { transaction }) => (transaction.clone(), None),
-            Some(Outcome::NotPaid { why } | Outcome::Unknown { why }) => (None, Some(why.clone())),
+            // The seller's words may stand in it.
+            Some(Outcome::NotPaid { why } | Outcome::Unknown { why }) => {
+                (None, Some(said("the record", why)))
+            }
             None => (None, None),
         };
         let state = outcome.map_or(purchase.state, Outcome::state);

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::content::{BODIES, file_of};
 use super::desk::Desk;
-use super::output::Budget;
+use super::free::FREE;
 use super::trouble::{Code, Trouble};
 
 const POLICY: &str = "farthing://policy";
@@ -33,8 +33,7 @@ pub(super) async fn list(desk: &Desk) -> Result<Vec<Resource>, ErrorData> {
             .with_mime_type("application/json"),
     ];
     let filter = PurchaseFilter { limit: Some(LISTED_RECEIPTS), ..PurchaseFilter::default() };
-    let purchases =
-        desk.config.wallet.purchases(filter).await.map_err(|error| failed(&error.into(), RECEIPTS))?;
+    let purchases = desk.purchases(filter).await.map_err(|trouble| failed(&trouble, RECEIPTS))?;
     all.extend(purchases.iter().map(|purchase| {
         let terms = &purchase.terms;
         Resource::new(format!("{RECEIPTS}{}", terms.id), format!("receipt {}", terms.id))
@@ -78,23 +77,24 @@ fn policy(desk: &Desk) -> String {
 
 async fn ledger(desk: &Desk) -> Result<Value, Trouble> {
     let config = &desk.config;
-    let policy = config.policy.current();
-    let limits = policy.limits_of(config.agent.as_deref());
-    let used = config.ledger.usage(limits.clone()).await?;
-    let limits: Vec<_> = limits.into_iter().zip(used).collect();
     let open = PurchaseFilter { unresolved: true, ..PurchaseFilter::default() };
-    let open = config.wallet.purchases(open).await?;
+    let open = desk.purchases(open).await?;
     Ok(json!({
         "journal_rows": config.ledger.journal_end().await?,
         "unresolved": open.iter().map(|purchase| &purchase.terms.id).collect::<Vec<_>>(),
         "frozen": config.ledger.frozen().await?.map(|frozen| frozen.to_string()),
-        "budgets": Budget::all(&limits),
-        "policy_hash": policy.hash(),
+        "budgets": desk.budgets().await?,
+        "policy_hash": config.policy.current().hash(),
     }))
 }
 
 async fn body(desk: &Desk, name: &str, uri: &str) -> Result<ResourceContents, ErrorData> {
     let path = file_of(&desk.config.bodies, name).ok_or_else(|| unknown(uri))?;
+    // A free answer belongs to whoever knows its name, which nobody can guess.
+    let owner = name.split('.').next().filter(|owner| !owner.starts_with(FREE));
+    if let Some(purchase) = owner {
+        desk.purchase(purchase).await.map_err(|_| unknown(uri))?;
+    }
     let bytes = tokio::fs::metadata(&path).await.map_err(|_| unknown(uri))?.len();
     if bytes > MAX_BODY_BYTES {
         let why =

@@ -9,7 +9,8 @@ use rmcp::schemars::{JsonSchema, Schema};
 use serde_json::{Map, Value, json};
 
 use super::input::{CallArgs, DiscoverArgs, HistoryArgs, NoArgs, PurchaseArgs, SearchArgs};
-use super::output::{Balances, Budgets, Called, Checked, Discovered, Fund, History, Searched};
+use super::listed::{Discovered, Searched};
+use super::output::{Balances, Budgets, Called, Checked, Fund, History};
 use super::trouble::Trouble;
 
 /// What a tool does to the world.
@@ -32,6 +33,10 @@ pub(super) fn all() -> &'static [Tool] {
 }
 
 fn make() -> Vec<Tool> {
+    [looking(), buying(), books()].concat()
+}
+
+fn looking() -> Vec<Tool> {
     vec![
         tool::<SearchArgs, Searched>(
             "search",
@@ -50,10 +55,16 @@ fn make() -> Vec<Tool> {
         tool::<CallArgs, Checked>(
             "check",
             "Check the price",
-            "Ask what one request would cost: the live price and offers, what the wallet's policy would say, and what \
-             is left of its budgets. Never pays.",
+            "Ask what one request would cost: what the provider's documents say, the live price and offers, what the \
+             wallet's policy would say, and what is left of its budgets. Never pays. Only GET and HEAD, read-only tools of \
+             MCP servers, and what the documents say is priced are asked for their live price: the rest might do something.",
             Effect::LooksOutside,
         ),
+    ]
+}
+
+fn buying() -> Vec<Tool> {
+    vec![
         tool::<CallArgs, Called>(
             "pay",
             "Call and pay",
@@ -65,9 +76,15 @@ fn make() -> Vec<Tool> {
         tool::<PurchaseArgs, Called>(
             "fetch_again",
             "Get a paid answer again",
-            "Give the body of an earlier purchase again, by the purchase's id. Never pays.",
+            "Give the body of an earlier purchase again, by the purchase's id: from disk, else from the seller with the same \
+             payment. Never pays anew. If the call had a body that is asked for, give the same again.",
             Effect::Fetches,
         ),
+    ]
+}
+
+fn books() -> Vec<Tool> {
+    vec![
         tool::<NoArgs, Balances>(
             "balance",
             "Balance",

@@ -137,6 +137,7 @@ async fn listen(
 }
 
 fn read_token(file: &Path) -> Result<Zeroizing<String>, Failure> {
+    others_stay_out(file)?;
     let token = Zeroizing::new(home::read(file)?.trim().to_owned());
     let plain = token.chars().all(|c| c.is_ascii_graphic());
     if token.len() < MIN_TOKEN_CHARS || !plain {
@@ -145,6 +146,25 @@ fn read_token(file: &Path) -> Result<Zeroizing<String>, Failure> {
         return Err(Failure::new(Code::Configuration, why));
     }
     Ok(token)
+}
+
+/// Who knows the token spends the wallet's money.
+#[cfg(unix)]
+fn others_stay_out(file: &Path) -> Result<(), Failure> {
+    use std::os::unix::fs::PermissionsExt as _;
+    // A file that cannot be looked at cannot be read either, which says why.
+    let mode = std::fs::metadata(file).map_or(0, |metadata| metadata.permissions().mode() & 0o777);
+    if mode & 0o077 == 0 {
+        return Ok(());
+    }
+    let why = format!("{}: others may read or change this file (mode {mode:o})", file.display());
+    Err(Failure::new(Code::Configuration, why)
+        .hint(format!("chmod 600 {}, and write a new token into it", file.display())))
+}
+
+#[cfg(not(unix))]
+fn others_stay_out(_: &Path) -> Result<(), Failure> {
+    Ok(())
 }
 
 fn new_token() -> Result<Zeroizing<String>, Failure> {

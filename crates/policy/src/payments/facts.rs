@@ -29,7 +29,8 @@ impl<'a> Target<'a> {
         let host = HostName::parse(going.host)
             .map_err(|why| Denial::new(DenialCode::HostNotAllowed, "payments.hosts", why))?;
         let categories = policy.categories.of(&host);
-        Ok(Self { host, method: going.method, resource: Resource::parse(going.resource), categories })
+        let resource = Resource::called(going.method, going.resource);
+        Ok(Self { host, method: going.method, resource, categories })
     }
 }
 
@@ -113,6 +114,9 @@ impl<'a> Facts<'a> {
         terms.set("agent", self.terms.agent.map_or(Json::Null, |agent| text(agent.to_owned())));
         terms.set("amount", text(self.terms.amount.to_string()));
         terms.set("asset", text(self.terms.asset.address.clone()));
+        if let Some(body) = self.terms.body {
+            terms.set("body", text(body.to_owned()));
+        }
         terms.set("host", text(self.target.host.to_string()));
         terms.set("network", text(self.terms.asset.network.to_string()));
         terms.set("payee", text(self.payee.to_string()));

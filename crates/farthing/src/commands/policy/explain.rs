@@ -194,6 +194,7 @@ async fn payment(
         amount,
         method: &args.method,
         resource: &resource,
+        body: None,
         agent: args.agent.as_deref(),
         session: None,
         tool: None,

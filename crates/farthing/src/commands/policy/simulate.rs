@@ -128,6 +128,7 @@ impl Replay<'_> {
             amount: terms.amount,
             method: &terms.method,
             resource: &terms.url,
+            body: None,
             agent: terms.agent.as_deref(),
             session: terms.session.as_deref(),
             tool: None,

@@ -115,6 +115,7 @@ impl Policed {
             amount: price.amount,
             method: METHOD,
             resource: &host::resource(&config.host, tool),
+            body: None,
             agent: config.agent.as_deref(),
             session: Some(&config.session),
             tool: Some(tool),
