@@ -47,12 +47,18 @@ async fn answer(State((url, asked)): State<(String, Asked)>, request: Request<Bo
     asked.lock().unwrap().push((request.method().to_string(), path.clone(), request.headers().clone()));
     match path.as_str() {
         "/openapi.json" => axum::Json(document()).into_response(),
-        "/right" | "/dear" | "/hidden" => priced(&format!("{url}{path}")),
+        "/right" | "/dear" | "/hidden" => priced(&format!("{url}{path}"), &json!({})),
+        "/token" => {
+            priced(&format!("{url}{path}"), &json!({"asset": "0x0000000000000000000000000000000000000001"}))
+        }
+        "/domain" => priced(&format!("{url}{path}"), &json!({"extra": {"name": "Dollars", "version": "2"}})),
+        "/unreadable" => (StatusCode::PAYMENT_REQUIRED, "pay me").into_response(),
+        "/moved" => (StatusCode::FOUND, [("location", "https://a.example/")]).into_response(),
         "/gratis" => "for nothing".into_response(),
         "/discovery/search" => {
             axum::Json(json!({"x402Version": 2, "resources": [listed(&url)]})).into_response()
         }
-        "/render" if request.method() == "POST" => priced(&format!("{url}/render")),
+        "/render" if request.method() == "POST" => priced(&format!("{url}/render"), &json!({})),
         _ => StatusCode::NOT_FOUND.into_response(),
     }
 }
@@ -66,27 +72,32 @@ fn document() -> Value {
     let mut render = sold("0.002", "Renders \u{1b}[31m");
     let schema = json!({"type": "object", "properties": {"size": {"type": "integer"}}, "required": ["size"]});
     render["requestBody"] = json!({"content": {"application/json": {"schema": schema}}});
-    json!({"openapi": "3.1.0", "info": {"title": "Market", "version": "1", "contact": {"email": "a@a.example"}},
+    json!({"openapi": "3.1.0", "info": {"title": "Market", "version": "1", "contact": {"email": "a@a.example"},
+        "x-guidance": "Ask for one size.\n\u{1b}[31mThen for another."},
     "paths": {
+        "/token": {"get": sold("0.002", "In another token")}, "/domain": {"get": sold("0.002", "Misnamed")},
+        "/unreadable": {"get": sold("0.002", "Unreadable")}, "/moved": {"post": sold("0.002", "Moved")},
         "/right": {"get": sold("0.002", "As it says")}, "/dear": {"get": sold("0.001", "Cheaper than it is")},
         "/gratis": {"get": sold("0.002", "Dearer than it is")}, "/gone": {"get": sold("0.002", "Not there")},
         "/render": {"post": render}, "/health": {"get": {"summary": "Up", "security": []}},
     }})
 }
 
-fn offer() -> Value {
-    json!({"scheme": "exact", "network": format!("eip155:{BASE_SEPOLIA}"), "amount": "2000", "asset": USDC,
-        "payTo": PAYEE.address.to_string(), "maxTimeoutSeconds": 60, "extra": {"name": "USDC", "version": "2"}})
+fn offer(changes: &Value) -> Value {
+    let mut offer = json!({"scheme": "exact", "network": format!("eip155:{BASE_SEPOLIA}"), "amount": "2000", "asset": USDC,
+        "payTo": PAYEE.address.to_string(), "maxTimeoutSeconds": 60, "extra": {"name": "USDC", "version": "2"}});
+    offer.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+    offer
 }
 
-fn priced(url: &str) -> Response {
-    let required = json!({"x402Version": 2, "resource": {"url": url}, "accepts": [offer()]});
+fn priced(url: &str, changes: &Value) -> Response {
+    let required = json!({"x402Version": 2, "resource": {"url": url}, "accepts": [offer(changes)]});
     let header = [("payment-required", encode_header(&required).unwrap())];
     (StatusCode::PAYMENT_REQUIRED, header, "{}").into_response()
 }
 
 fn listed(url: &str) -> Value {
-    json!({"resource": format!("{url}/right"), "type": "http", "description": "Weather", "accepts": [offer()]})
+    json!({"resource": format!("{url}/right"), "type": "http", "description": "Weather", "accepts": [offer(&json!({}))]})
 }
 
 /// The codes of findings, with the last part of what they are about.
@@ -138,7 +149,7 @@ async fn a_document_is_held_against_its_routes() {
     let told = world.wallet.json(&["discover", &market.url], 0).await;
     let origin = &told["origins"][0];
     assert_eq!(origin["origin"], market.url);
-    assert_eq!(origin["resources"].as_array().unwrap().len(), 6);
+    assert_eq!(origin["resources"].as_array().unwrap().len(), 10);
     assert_eq!(found(&origin["findings"]), []);
     let right =
         origin["resources"].as_array().unwrap().iter().find(|resource| resource["path"] == "/right").unwrap();
@@ -151,13 +162,25 @@ async fn a_document_is_held_against_its_routes() {
         pair("price-mismatch", "dear"),
         pair("priced-but-free", "gratis"),
         pair("priced-but-missing", "gone"),
+        pair("unreadable-402", "unreadable"),
+        pair("wrong-eip712-domain", "domain"),
     ];
     assert_eq!(found(&told["origins"][0]["findings"]), wrong);
+    let warned = told["origins"][0]["findings"].as_array().unwrap().iter();
+    let unknown = warned.filter(|finding| finding["code"] == "unknown-asset");
+    assert_eq!(unknown.map(|finding| &finding["severity"]).collect::<Vec<_>>(), ["warning"]);
     let shown = String::from_utf8(world.wallet.ok(&["discover", &market.url, "--live"]).await).unwrap();
     for part in ["METHOD", "/dear", "$0.001", "$0.002", "price-mismatch", "priced-but-missing"] {
         assert!(shown.contains(part), "{part}: {shown}");
     }
     assert!(!shown.contains('\u{1b}') && !shown.contains("/health"), "{shown}");
+
+    let shown = String::from_utf8(world.wallet.ok(&["discover", &market.url, "--all"]).await).unwrap();
+    for part in ["/health", "POST /render  body: size* integer", "Ask for one size.", "[31mThen for another."]
+    {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+    assert!(!shown.contains('\u{1b}'), "{shown}");
 
     let asked = market.asked.lock().unwrap().clone();
     assert!(asked.iter().all(|(method, ..)| method == "GET"), "{asked:?}");
@@ -192,6 +215,13 @@ async fn a_check_knows_what_is_advertised() {
         found(&check("/gone", &[], 7).await["document"]["findings"]),
         [pair("priced-but-missing", "gone")]
     );
+    // What its documents say stands beside a 402 that nobody can read.
+    let unreadable = check("/unreadable", &[], 5).await;
+    assert_eq!(unreadable["document"]["resources"][0]["price"]["text"], "$0.002");
+    assert_eq!(found(&unreadable["document"]["findings"]), [pair("unreadable-402", "unreadable")]);
+    assert!(unreadable["error"]["message"].is_string());
+    let moved = check("/moved", &[], 0).await;
+    assert_eq!((&moved["listed_under"], &moved["location"]), (&json!("POST"), &json!("https://a.example/")));
     let hidden = check("/hidden", &[], 0).await;
     assert_eq!(hidden["document"]["findings"][0]["code"], "undocumented");
 

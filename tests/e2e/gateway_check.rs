@@ -52,7 +52,15 @@ impl Shop {
     }
 
     pub(crate) async fn open(more: &str, routes: &str) -> Self {
+        Self::open_beside(more, routes, &[]).await
+    }
+
+    /// With these files beside the configuration.
+    pub(crate) async fn open_beside(more: &str, routes: &str, files: &[(&str, &str)]) -> Self {
         let shop = Self::configured(more, routes);
+        for (name, text) in files {
+            std::fs::write(shop.folder.path().join(name), text).unwrap();
+        }
         let gateway = start_server("gateway", &shop.config(), &shop.url).await;
         Self { _gateway: Some(gateway), ..shop }
     }
@@ -139,9 +147,53 @@ async fn an_upstreams_document_is_merged_or_missed() {
     std::fs::write(shop.folder.path().join("api.json"), document.to_string()).unwrap();
     let (code, result) = shop.check(&["check"]).await;
     assert_eq!(code, 0, "{result}");
-    for code in ["upstream-document", "missing-contact", "missing-input-schema"] {
+    for code in ["upstream-document", "missing-contact", "missing-input-schema", "untold-operations"] {
         assert!(!codes(&result).contains(&code), "{result}");
     }
+    // The 402 is made of the route alone.
+    let findings = result["findings"].as_array().unwrap();
+    let schema = findings.iter().find(|finding| finding["code"] == "missing-bazaar-schema").unwrap();
+    assert_eq!(schema["severity"], "warning");
+    assert!(schema["advice"].as_str().unwrap().contains("`input`"), "{schema}");
+    let elsewhere = document.to_string().replace("/a/{b}", "/b/{b}");
+    std::fs::write(shop.folder.path().join("api.json"), elsewhere).unwrap();
+    let (_, result) = shop.check(&["check"]).await;
+    assert!(codes(&result).contains(&"untold-operations"), "{result}");
+}
+
+/// However a path is written in gateway.yaml, its price can be asked for.
+#[tokio::test]
+async fn paths_of_other_letters_are_found() {
+    let routes = "
+  - {match: \"GET /zürich\", price: \"$0.002\", input: {type: object}, output: {type: object}}
+  - {match: \"GET /a%20b/{street}\", price: \"$0.002\", input: {type: object}, output: {type: object}}\n";
+    let shop = Shop::open(&format!("public_url: {{url}}\n{DISCOVERY}"), routes).await;
+    let (code, result) = shop.check(&["check", "--url", &shop.url]).await;
+    assert_eq!((code, codes(&result)), (0, vec![]), "{result}");
+    let statuses: Vec<&Value> =
+        result["resources"].as_array().unwrap().iter().map(|resource| &resource["live"]["status"]).collect();
+    assert_eq!(statuses, [&json!(402), &json!(402)], "{result}");
+}
+
+/// What a token of the operator's own is worth stands in the configuration.
+#[tokio::test]
+async fn a_configuration_beside_an_address_tells_its_tokens() {
+    let token = "0x0000000000000000000000000000000000000abc";
+    let assets = format!(
+        "assets:\n  - {{network: base-sepolia, address: \"{token}\", symbol: EURX, decimals: 6, eip712: {{name: E, version: \"1\"}}}}"
+    );
+    let route = format!(
+        "\n  - {{match: \"GET /a\", price: \"$1\", accepts: [{{network: base-sepolia, asset: \"{token}\"}}], \
+         input: {{type: object}}, output: {{type: object}}}}\n"
+    );
+    let shop = Shop::open(&format!("public_url: {{url}}\n{DISCOVERY}\n{assets}"), &route).await;
+    let (code, result) = shop.check(&["check", "--url", &shop.url]).await;
+    assert_eq!((code, codes(&result)), (0, vec![]), "{result}");
+    let alone = tempfile::tempdir().unwrap();
+    let (_, result) = run(alone.path(), &["gateway", "check", "--url", &shop.url]).await;
+    assert!(codes(&result).contains(&"unknown-asset"), "{result}");
+    let (code, _) = run(alone.path(), &["gateway", "check", "--url", &shop.url, "-c", "none.yaml"]).await;
+    assert_eq!(code, 2, "a file that is given and not there");
 }
 
 #[tokio::test]
@@ -150,6 +202,7 @@ async fn a_gateway_that_runs_tells_what_it_charges() {
     let url = ["--url", &shop.url];
     let (code, result) = shop.check(&[&["check"], &url[..]].concat()).await;
     assert_eq!((code, codes(&result)), (0, vec!["not-probed"]), "{result}");
+    assert_eq!(result["findings"][0]["advice"], "`--all-methods` asks for it");
     let states: Vec<&Value> =
         result["documents"].as_array().unwrap().iter().map(|read| &read["state"]).collect();
     assert_eq!(states.iter().filter(|state| **state == "read").count(), 3, "{result}");
@@ -182,11 +235,12 @@ async fn what_is_advertised_and_not_charged_is_an_error() {
         json!({"price": {"mode": "fixed", "amount": "0.01", "currency": "USD"}, "protocols": [{"x402": {}}]});
     let priced = json!({"summary": "\u{1b}[31mred", "security": [], "x-payment-info": price, "responses": {"402": {}}});
     let document = json!({"openapi": "3.1.0", "info": {"title": "T", "version": "1"}, "paths": {
-        "/free": {"get": priced}, "/gone": {"get": priced}, "/free-too": {"post": priced}}});
+        "/free": {"get": priced}, "/gone": {"get": priced}, "/picky": {"get": priced}, "/free-too": {"post": priced}}});
     let router = Router::new()
         .route("/openapi.json", get(|| async { axum::Json(document) }))
         .route("/free", get(|| async { "here you are" }))
         .route("/free-too", post(|| async { "here you are" }))
+        .route("/picky", get(|| async { StatusCode::BAD_REQUEST }))
         .fallback(|| async { StatusCode::NOT_FOUND });
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -204,9 +258,19 @@ async fn what_is_advertised_and_not_charged_is_an_error() {
         found.iter().rposition(|code| *code == "priced-but-free")
             < found.iter().position(|code| *code == "not-probed")
     );
+    // What is said to be done about it is what would help.
+    let advice = |result: &Value, about: &str| {
+        let findings = result["findings"].as_array().unwrap().iter();
+        let mut of = findings.filter(|finding| {
+            finding["code"] == "not-probed" && finding["resource"].as_str().unwrap().ends_with(about)
+        });
+        of.next().map(|finding| finding["advice"].as_str().unwrap().to_owned())
+    };
+    assert!(advice(&result, "/picky").unwrap().contains("`example`"), "{result}");
+    assert!(advice(&result, "/free-too").unwrap().contains("--all-methods"), "{result}");
     let (_, result) = run(home.path(), &["gateway", "check", "--all-methods", "--url", &url]).await;
     let free = codes(&result).iter().filter(|code| **code == "priced-but-free").count();
-    assert_eq!((free, codes(&result).contains(&"not-probed")), (2, false), "{result}");
+    assert_eq!((free, advice(&result, "/free-too")), (2, None), "{result}");
 
     let shown = Command::new(FARTHING).args(["gateway", "check", "--url", &url]).output().await.unwrap();
     let text = String::from_utf8_lossy(&shown.stdout).into_owned() + &String::from_utf8_lossy(&shown.stderr);

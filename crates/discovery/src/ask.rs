@@ -2,6 +2,7 @@
 
 use farthing_ambient::{causes, is_this_machine};
 use farthing_protocol::discovery::Code;
+use farthing_protocol::shortened;
 use futures::StreamExt as _;
 use http::{HeaderMap, Method, StatusCode, header};
 use reqwest::Response;
@@ -151,7 +152,7 @@ fn unreachable(error: reqwest::Error) -> NoAnswer {
     NoAnswer { code: Code::Unreachable, message: causes(&error.without_url()) }
 }
 
-/// Text from outside, safe for a message.
+/// Text from outside, safe for a message: as much of it as an address needs.
 pub(crate) fn printable(text: &str) -> String {
-    text.chars().take(200).flat_map(char::escape_debug).collect()
+    shortened(text, 200)
 }

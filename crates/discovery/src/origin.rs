@@ -183,7 +183,9 @@ impl Origin {
         let route = self.route(url.path());
         let resource = route.into_iter().find(|resource| resource.method == method);
         let key = resource.map(|resource| resource.key.as_str());
-        let advertised = advertised(resource, method, url, false);
+        // What is not there may be this city, or this user; only a path without parameters is missing itself.
+        let made_up = resource.is_some_and(|resource| resource.path.contains('{'));
+        let advertised = advertised(resource, method, url, made_up);
         let found = discovery::compare(&advertised, status, challenge, mpp, registry);
         found.into_iter().map(|finding| key.map_or(finding.clone(), |key| finding.about(key))).collect()
     }
@@ -210,5 +212,6 @@ pub(crate) fn advertised<'a>(
         auth: resource.and_then(|resource| resource.auth),
         price: resource.and_then(|resource| resource.price.as_ref()),
         protocols: resource.map(|resource| resource.protocols.as_slice()).unwrap_or_default(),
+        offers: resource.map(|resource| resource.offers.as_slice()).unwrap_or_default(),
     }
 }

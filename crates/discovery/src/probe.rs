@@ -119,29 +119,20 @@ fn challenge(answer: &Answer) -> Result<Challenge, ProtocolError> {
 /// The resource's address, with its required arguments: examples where the document has some, else something made up.
 fn request(site: &Site, resource: &Resource) -> Request {
     let input = resource.input.as_ref();
-    let mut made_up = false;
-    let mut url = site.at("/");
     let path = input.and_then(|input| input.path.as_ref());
-    for segment in resource.path.split('/').filter(|segment| !segment.is_empty()) {
-        let value = |name: &str| Some(argument(path, name));
-        let filled = discovery::fill(segment, |name| value(name).map(|argument| argument.0));
-        made_up |= segment_is_made_up(segment, path);
-        if let Ok(mut segments) = url.path_segments_mut() {
-            // It encodes what would begin another segment or a query.
-            segments.pop_if_empty().push(filled.as_deref().unwrap_or(segment));
-        }
-    }
+    let mut made_up = false;
+    let filled = discovery::fill(&resource.path, |name| {
+        let (value, invented) = argument(path, name);
+        made_up |= invented;
+        Some(value)
+    });
+    let mut url = site.at(filled.as_deref().unwrap_or(&resource.path));
     for name in required(input) {
         let (value, invented) = argument(input.and_then(|input| input.query.as_ref()), name);
         made_up |= invented;
         url.query_pairs_mut().append_pair(name, &value);
     }
     Request { url, made_up }
-}
-
-fn segment_is_made_up(segment: &str, path: Option<&Value>) -> bool {
-    let mut names = segment.split('{').skip(1).filter_map(|rest| rest.split('}').next());
-    names.any(|name| argument(path, name).1)
 }
 
 /// The names of the query's required parameters.

@@ -30,9 +30,9 @@ pub struct Query {
     pub text: String,
     /// At most so many results.
     pub limit: usize,
-    /// Only what is known to cost no more.
+    /// Only what is known to cost no more, on [`Self::network`] where one is asked for.
     pub max_price: Option<Usd>,
-    /// Only what can be paid there.
+    /// Only what can be paid there. Prices are those of offers there.
     pub network: Option<Network>,
 }
 
@@ -91,7 +91,7 @@ impl Discovery {
         for (index, answered) in indexes.iter().zip(answers) {
             let index = shown(index);
             let wanted: Vec<Listed> =
-                answered.listed.into_iter().filter(|listed| query.takes(listed)).collect();
+                answered.listed.into_iter().filter_map(|listed| query.narrowed(listed)).collect();
             let Answered { way, partial, error, .. } = answered;
             asked.push(AskedIndex { index: index.clone(), way, found: wanted.len(), partial, error });
             results.push((index, wanted));
@@ -168,12 +168,17 @@ impl Discovery {
 }
 
 impl Query {
-    /// Whether a result is within the limits. What costs nobody knows what is not known to cost little.
-    fn takes(&self, listed: &Listed) -> bool {
-        let payable =
-            |network: &Network| listed.offers.iter().any(|offer| offer.network.as_ref() == Some(network));
-        self.network.as_ref().is_none_or(payable)
-            && self.max_price.is_none_or(|max| listed.price.is_some_and(|price| price <= max))
+    /// A result, if one of its offers is within all limits at once: with the least price of those on the network that is
+    /// asked for. What costs nobody knows what is not known to cost little.
+    fn narrowed(&self, mut listed: Listed) -> Option<Listed> {
+        if let Some(network) = &self.network {
+            let mut there =
+                listed.offers.iter().filter(|offer| offer.network.as_ref() == Some(network)).peekable();
+            there.peek()?;
+            listed.price = there.filter_map(|offer| offer.value).min();
+        }
+        let cheap = self.max_price.is_none_or(|max| listed.price.is_some_and(|price| price <= max));
+        cheap.then_some(listed)
     }
 
     /// Those in which every word occurs, the best first.

@@ -3,6 +3,8 @@ use std::fmt;
 use serde::{Serialize, Serializer};
 use url::Url;
 
+use crate::ask::printable;
+
 /// An origin that can be asked: a scheme, a host and a port, nothing else.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Site(Url);
@@ -77,10 +79,9 @@ impl Serialize for Site {
 
 /// The text without credentials, for messages.
 fn shown(text: &str) -> String {
-    let cut: String = text.chars().take(200).flat_map(char::escape_debug).collect();
-    match cut.rsplit_once('@') {
-        Some((_, rest)) => format!("…@{rest}"),
-        None => cut,
+    match text.rsplit_once('@') {
+        Some((_, rest)) => format!("…@{}", printable(rest)),
+        None => printable(text),
     }
 }
 
@@ -105,7 +106,9 @@ mod tests {
 
     #[test]
     fn everything_else_is_refused_without_its_secrets() {
-        for text in ["", "https://", "ftp://a.example", "javascript://x", "a b", "https://u:s3cret@a.example"]
+        let long = format!("https://u:s3cret{}@a.example", "x".repeat(300));
+        for text in
+            ["", "https://", "ftp://a.example", "javascript://x", "a b", "https://u:s3cret@a.example", &long]
         {
             let error = Site::parse(text).unwrap_err().to_string();
             assert!(!error.contains("s3cret"), "{error}");

@@ -7,7 +7,7 @@ use std::time::Duration;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use sha2::{Digest, Sha256};
 
-use crate::{Config, ConfigError, Pricing, UpstreamDocument};
+use crate::{Config, ConfigError, Notice, Pricing, UpstreamDocument};
 
 /// How often the file is looked at.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -30,10 +30,12 @@ impl SharedPricing {
     /// Puts other prices in force. Calls that have begun end under the old ones.
     pub fn replace(&self, pricing: Pricing) {
         self.prices.store(Arc::new(pricing));
-        self.describe();
+        // What is not told of the upstream has been said when its document came.
+        drop(self.describe());
     }
 
-    /// Merges the prices into this document of the API that is sold, now and whenever prices change.
+    /// Merges the prices into this document of the API that is sold, now and whenever prices change. Gives what is not told
+    /// of it now, if something is not.
     ///
     /// ```
     /// # use farthing_gateway::{Config, Pricing, SharedPricing, UpstreamDocument};
@@ -58,9 +60,9 @@ impl SharedPricing {
     /// assert!(openapi["paths"].get("/admin").is_none(), "it is not let through, and so not told");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn describe_with(&self, document: UpstreamDocument) {
+    pub fn describe_with(&self, document: UpstreamDocument) -> Option<Notice> {
         self.upstream.store(Some(Arc::new(document)));
-        self.describe();
+        self.describe()
     }
 
     /// The documents that tell buyers what the prices in force are for; none where they are switched off.
@@ -70,11 +72,9 @@ impl SharedPricing {
     }
 
     /// Each change is stored before this looks at both: of two at once, the later look sees what both have stored.
-    fn describe(&self) {
+    fn describe(&self) -> Option<Notice> {
         let upstream = self.upstream.load();
-        if let Some(upstream) = &*upstream {
-            self.prices.load().describe_with(upstream);
-        }
+        self.prices.load().describe_with(upstream.as_ref()?)
     }
 
     pub(crate) fn load(&self) -> arc_swap::Guard<Arc<Pricing>> {

@@ -90,13 +90,20 @@ fn without_text(error: serde_json::Error) -> serde_json::Error {
     }
 }
 
-/// Cuts text from outside to a length and alphabet that is safe to print.
-pub(crate) fn printable(text: &str) -> String {
-    let mut printable: String = text.chars().take(64).flat_map(char::escape_debug).collect();
-    if text.chars().nth(64).is_some() {
-        printable.push('…');
+/// Text from outside in a form that is safe in a message: at most so many of its characters, and escapes for those that
+/// a terminal would obey.
+#[must_use]
+pub fn shortened(text: &str, most: usize) -> String {
+    let mut shortened: String = text.chars().take(most).flat_map(char::escape_debug).collect();
+    if text.chars().nth(most).is_some() {
+        shortened.push('…');
     }
-    printable
+    shortened
+}
+
+/// The same, as long as a name or a value in a message needs to be.
+pub(crate) fn printable(text: &str) -> String {
+    shortened(text, 64)
 }
 
 #[cfg(test)]

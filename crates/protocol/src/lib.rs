@@ -41,7 +41,7 @@ mod offer;
 pub mod x402;
 
 pub use challenge::{Challenge, UnreadableOffer};
-pub use error::ProtocolError;
+pub use error::{ProtocolError, shortened};
 pub use json::{Object, StrictValue};
 pub use offer::{Offer, PaymentKey, Protocol, Requirements};
 

@@ -73,6 +73,7 @@ replayed! {
     argument_path,
     cel,
     config_secrets,
+    discovery_document,
     facilitator_request,
     facilitator_yaml,
     gateway_yaml,

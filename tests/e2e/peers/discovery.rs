@@ -9,6 +9,8 @@ use tokio::process::Command;
 use super::node;
 use crate::gateway_check::Shop;
 
+const MERGING: &str = "discovery: {upstream_document: api.json}";
+
 async fn said(mut command: Command) -> Value {
     let done = command.stdin(Stdio::null()).kill_on_drop(true).output().await.unwrap();
     let text = String::from_utf8_lossy(&done.stdout);
@@ -27,6 +29,43 @@ async fn agentcash_has_nothing_to_say_against_our_gateway() {
         said["warnings"].as_array().unwrap().iter().map(|warning| &warning["code"]).collect();
     assert_eq!(warnings, ["FAVICON_MISSING"], "{said}");
     assert_eq!((&said["ok"], &said["meta"]["guidance"]), (&json!(true), &json!("Ask for one city.")));
+}
+
+/// Of a document of the API's own, with what other readers stumble over: references to what is not sold.
+#[tokio::test]
+async fn agentcash_reads_a_merged_document() {
+    let routes = "\n  - {match: \"GET /weather/{city}\", price: \"$0.002\", input: {type: object}}\n";
+    let document = json!({"openapi": "3.0.3", "info": {"title": "Up", "version": "1"}, "paths": {
+        "/weather/{place}": {"get": {"summary": "Weather", "responses": {
+            "200": {"description": "ok", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Pet"}}}},
+            "400": {"$ref": "#/paths/~1admin/post/responses/400"}, "404": {"$ref": "#/components/responses/Gone"}}}},
+        "/admin": {"post": {"responses": {"400": {"description": "wrong"}}}}},
+        "components": {"schemas": {"Dog": {"type": "object"},
+            "Pet": {"type": "object", "discriminator": {"propertyName": "kind", "mapping": {"dog": "Dog"}}}}}});
+    let more = format!("public_url: {{url}}\n{MERGING}");
+    let shop = Shop::open_beside(&more, routes, &[("api.json", &document.to_string())]).await;
+    // It is merged in after the start.
+    let told =
+        async || reqwest::get(format!("{}/openapi.json", shop.url)).await.unwrap().text().await.unwrap();
+    for _ in 0..100 {
+        if told().await.contains("{place}") {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    let mut command = node("node_modules/@agentcash/discovery/bin/discovery.js");
+    command.args(["discover", &shop.url, "--json", "-v"]);
+    let told = said(command).await;
+    assert_eq!(told["ok"], json!(true), "{told}");
+    let mut command = node("discovery-client.mjs");
+    command.args(["--origin", &shop.url, "--url", &format!("GET {}/weather/oslo", shop.url)]);
+    let read = said(command).await;
+    let endpoint = &read["discovered"]["endpoints"][0];
+    assert_eq!(
+        (&endpoint["path"], &endpoint["price"]),
+        (&json!("/weather/{place}"), &json!("0.002 USD")),
+        "{read}"
+    );
 }
 
 #[tokio::test]

@@ -64,6 +64,28 @@ async fn results_of_several_indexes_are_one_list_in_turn() {
     assert_eq!(search(&one, &[&a, &b]).await.results.len(), 1);
 }
 
+/// An offer that is cheap on one network is no reason to show what is dear on another.
+#[tokio::test]
+async fn one_offer_is_within_all_limits() {
+    let server = Server::start().await;
+    let mut two = entry("https://a.example/", "5000000", "Weather");
+    let cheap = json!({"scheme": "exact", "network": "eip155:84532", "amount": "1000",
+        "asset": "0x036CbD53842c5426634e7929541eC2318f3dCF7e", "payTo": "0x1", "maxTimeoutSeconds": 60});
+    two["accepts"].as_array_mut().unwrap().push(cheap);
+    server.put("/x402/discovery/search", Answer::json(&json!({"resources": [two]})));
+    let price = async |network: Option<&str>, most: Option<&str>| {
+        let network = network.map(|network| network.parse().unwrap());
+        let max_price = most.map(|most| most.parse().unwrap());
+        let found = search(&Query { network, max_price, ..query("weather") }, &[&server]).await;
+        found.results.first().map(|hit| hit.listed.price.unwrap().to_string())
+    };
+    assert_eq!(price(None, Some("0.01")).await.as_deref(), Some("$0.001"));
+    assert_eq!(price(Some("base"), Some("0.01")).await, None);
+    assert_eq!(price(Some("base"), None).await.as_deref(), Some("$5.00"));
+    assert_eq!(price(Some("base"), Some("5")).await.as_deref(), Some("$5.00"));
+    assert_eq!(price(Some("base-sepolia"), Some("0.01")).await.as_deref(), Some("$0.001"));
+}
+
 #[tokio::test]
 async fn an_index_that_only_lists_is_filtered_here() {
     let server = Server::start().await;

@@ -5,6 +5,8 @@
 #[cfg(test)]
 mod asking;
 #[cfg(test)]
+mod codes;
+#[cfg(test)]
 mod documents;
 #[cfg(test)]
 mod indexes;

@@ -54,6 +54,34 @@ async fn what_is_advertised_is_compared_with_what_is_asked() {
     );
 }
 
+/// Whether the document writes it plainly or encoded.
+#[tokio::test]
+async fn a_path_is_asked_for_as_it_is() {
+    let paths = json!({
+        "/zürich": {"get": sold("0.01")}, "/a%20b": {"get": sold("0.01")}, "/z%c3%bcri": {"get": sold("0.01")},
+    });
+    let server = Server::describing(&paths).await;
+    for path in ["/z%C3%BCrich", "/a%20b", "/z%C3%BCri"] {
+        server.put(path, Answer::priced("10000", &server.at(path)));
+    }
+    let origin = server.probed().await;
+    assert!(origin.findings.is_empty(), "{:?} {:?}", origin.findings, server.paths());
+    assert_eq!(origin.route("/zürich").len(), 1);
+}
+
+/// The city may not be there; the route is.
+#[tokio::test]
+async fn a_404_says_nothing_of_a_route_with_parameters() {
+    let server =
+        Server::describing(&json!({"/w/{city}": {"get": sold("0.01")}, "/w": {"get": sold("0.01")}})).await;
+    let origin = server.discovered().await;
+    let judged = |path: &str| {
+        let url = server.at(path).parse().unwrap();
+        codes(&origin.judge("GET", &url, 404, None, None, &farthing_money::Registry::builtin()))
+    };
+    assert_eq!((judged("/w/oslo"), judged("/w")), (vec!["not-probed"], vec!["priced-but-missing"]));
+}
+
 #[tokio::test]
 async fn mpp_counts_as_offered_where_its_scheme_is() {
     let mut both = sold("0.01");

@@ -19,7 +19,7 @@ pub(crate) struct DiscoverArgs {
     /// Ask the routes for their live price, and compare.
     #[arg(long)]
     pub(crate) live: bool,
-    /// Show what is not priced, too, and findings that are only worth knowing.
+    /// Show what is not priced, what calls take, guidance for agents, and findings that are only worth knowing.
     #[arg(long, short)]
     pub(crate) all: bool,
     /// How many seconds one document or route may take.
@@ -42,7 +42,7 @@ pub(crate) struct SearchArgs {
     /// Ask this index or facilitator instead of the configured ones. May be given again.
     #[arg(long, value_name = "URL")]
     pub(crate) index: Vec<String>,
-    /// Only what is known to cost no more than this for a call.
+    /// Only what is known to cost no more than this for a call, with --network there.
     #[arg(long, value_name = "AMOUNT")]
     pub(crate) max_price: Option<Price>,
     /// Only what can be paid on this network: base, base-sepolia, or a CAIP-2 id.

@@ -25,24 +25,46 @@ pub(crate) async fn run(session: &Session, args: &CheckArgs, output: Output) -> 
     let client = session.client(args.request.timeout)?.observed_by(watch.clone());
     let asking = async { tokio::join!(client.probe(&call, &limits), described::origin_of(session, &call)) };
     let (probe, origin) = progress::shown(output, || watch.doing(), asking).await;
-    let probe = probe?;
     let described = origin?.map(|origin| Described::new(session, &origin, &call, &probe)).transpose()?;
+    let probe = match probe {
+        Ok(probe) => probe,
+        Err(error) => return show_failed(error, described.as_ref(), output),
+    };
     let unsaid = args.request.method.is_none() && args.request.data.is_none();
     let other =
         described.as_ref().filter(|_| unsaid).and_then(|described| described.other_methods(&call.method));
     match (probe, other) {
-        (Probe::Free(status, _), Some(methods)) if !status.is_success() => {
-            show_other_methods(status, &methods, described.as_ref(), output);
+        (Probe::Free(status, headers), Some(methods)) if !status.is_success() => {
+            show_other_methods(status, &headers, &methods, described.as_ref(), output);
             Ok(())
         }
         (probe, _) => show(probe, described.as_ref(), output),
     }
 }
 
-/// The route is sold under another method, which is not sent unasked: its document says at which price.
-fn show_other_methods(status: StatusCode, methods: &str, described: Option<&Described>, output: Output) {
+/// Nothing is known of the live price: what the documents say is all there is, and stands beside what went wrong.
+fn show_failed(error: FetchError, described: Option<&Described>, output: Output) -> Result<(), Failure> {
+    let failure = Failure::from(error);
     if output.json {
-        let value = json!({"priced": false, "status": status.as_u16(), "listed_under": methods});
+        return Err(failure.beside(with_document(json!({}), described)));
+    }
+    if let Some(described) = described {
+        described.print(output);
+    }
+    Err(failure)
+}
+
+/// The route is sold under another method, which is not sent unasked: its document says at which price.
+fn show_other_methods(
+    status: StatusCode,
+    headers: &HeaderMap,
+    methods: &str,
+    described: Option<&Described>,
+    output: Output,
+) {
+    if output.json {
+        let mut value = unpriced(status, headers);
+        value["listed_under"] = json!(methods);
         return output.json(&with_document(value, described));
     }
     if let Some(described) = described {
@@ -100,20 +122,20 @@ fn show_unpriced(
     described: Option<&Described>,
     output: Output,
 ) -> Result<(), Failure> {
-    let location = headers.get("location").map(|value| String::from_utf8_lossy(value.as_bytes()));
     let ending = if status.is_client_error() || status.is_server_error() {
         Err(Failure::new(Code::SellerError, format!("the seller answered {status} and named no price")))
     } else {
         Ok(())
     };
     if output.json {
-        let value = json!({"priced": false, "status": status.as_u16(), "location": location});
-        return output.json_ending(with_document(value, described), ending);
+        return output.json_ending(with_document(unpriced(status, headers), described), ending);
     }
     if status.is_success() {
         output.line(format!("{GOOD}free{GOOD:#}: the seller answered {status} and asked for nothing"));
     } else if ending.is_ok() {
-        let place = location.map(|place| format!(" and points to {}", printable(&place))).unwrap_or_default();
+        let place = location(headers)
+            .map(|place| format!(" and points to {}", printable(&place)))
+            .unwrap_or_default();
         output.line(format!(
             "{WARN}no price{WARN:#}: the seller answered {status}{place}; redirects are not followed"
         ));
@@ -122,6 +144,14 @@ fn show_unpriced(
         described.print(output);
     }
     ending
+}
+
+fn unpriced(status: StatusCode, headers: &HeaderMap) -> Value {
+    json!({"priced": false, "status": status.as_u16(), "location": location(headers)})
+}
+
+fn location(headers: &HeaderMap) -> Option<String> {
+    headers.get("location").map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
 }
 
 /// What `fetch` would say.

@@ -1,8 +1,8 @@
 //! What an origin's documents say of one route, beside what the route answers.
 
 use farthing_discovery::{Finding, Input, Origin, Resource, Site};
-use farthing_protocol::Challenge;
-use farthing_wallet::{Probe, Request};
+use farthing_protocol::{Challenge, ProtocolError};
+use farthing_wallet::{FetchError, Probe, Request};
 use serde_json::{Value, json};
 
 use super::discover::{discovery, price, print_findings, protocols, summary};
@@ -36,20 +36,24 @@ impl Described {
         session: &Session,
         origin: &Origin,
         call: &Request,
-        probe: &Probe,
+        probe: &Result<Probe, FetchError>,
     ) -> Result<Self, Failure> {
         let resources: Vec<Resource> = origin.route(call.url.path()).into_iter().cloned().collect();
-        let (status, challenge) = match probe {
-            Probe::Free(status, _) => (status.as_u16(), None),
-            Probe::Priced { challenge, .. } => (402, Some(challenge)),
+        let answered: Option<(u16, Option<Result<&Challenge, &ProtocolError>>)> = match probe {
+            Ok(Probe::Free(status, _)) => Some((status.as_u16(), None)),
+            Ok(Probe::Priced { challenge, .. }) => Some((402, Some(Ok(challenge)))),
+            Err(FetchError::BadChallenge { source, .. }) => Some((402, Some(Err(source)))),
+            // Nothing was answered that could be compared.
+            Err(_) => None,
         };
         let of_route = |finding: &&Finding| {
             resources.iter().any(|resource| finding.resource.as_ref() == Some(&resource.key))
         };
         let mut findings: Vec<Finding> = origin.findings.iter().filter(of_route).cloned().collect();
-        let registry = session.config().registry()?;
-        let challenge: Option<Result<&Challenge, _>> = challenge.map(Ok);
-        findings.extend(origin.judge(call.method.as_str(), &call.url, status, challenge, None, &registry));
+        if let Some((status, challenge)) = answered {
+            let (method, registry) = (call.method.as_str(), session.config().registry()?);
+            findings.extend(origin.judge(method, &call.url, status, challenge, None, &registry));
+        }
         findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
         Ok(Self { resources, findings })
     }
@@ -83,7 +87,7 @@ impl Described {
 }
 
 /// `query: city* string, days integer`: the required ones with a star.
-fn arguments(input: &Input) -> Vec<String> {
+pub(super) fn arguments(input: &Input) -> Vec<String> {
     let places =
         [("path", &input.path), ("query", &input.query), ("header", &input.headers), ("body", &input.body)];
     let lines = places.into_iter().filter_map(|(place, schema)| {

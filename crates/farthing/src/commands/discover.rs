@@ -4,11 +4,12 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use farthing_discovery::{
-    Code as Found, Config, Discovery, Finding, Origin, ReadState, Resource, Severity, Site,
+    Code as Found, Config, Discovery, Finding, Guidance, Origin, ReadState, Resource, Severity, Site,
 };
 use farthing_http::Reach;
 use serde_json::json;
 
+use super::described::arguments;
 use crate::cli::DiscoverArgs;
 use crate::exit::{Code, Failure};
 use crate::output::{BAD, DIM, GOOD, Output, STRONG, WARN, printable, table};
@@ -17,6 +18,8 @@ use crate::session::Session;
 
 /// How many findings of one kind are shown.
 const SHOWN_OF_A_KIND: usize = 4;
+/// How many lines of guidance are shown.
+const GUIDANCE_LINES: usize = 40;
 /// The most characters of a summary in the table.
 const SUMMARY: usize = 60;
 
@@ -94,8 +97,33 @@ fn print(origin: &Origin, args: &DiscoverArgs, output: Output) {
     if hidden > 0 {
         output.note(format!("{DIM}{} without a price; --all shows them{DIM:#}", counted(hidden, "resource")));
     }
+    if args.all {
+        shown.iter().for_each(|resource| print_arguments(resource, output));
+        origin.guidance.iter().for_each(|guidance| print_guidance(guidance, output));
+    } else if !origin.guidance.is_empty() {
+        output.note(format!("{DIM}there is guidance for agents; --all shows it{DIM:#}"));
+    }
     print_findings(&origin.findings, args.all, output);
     output.line("");
+}
+
+/// What a call takes.
+fn print_arguments(resource: &Resource, output: Output) {
+    let lines = resource.input.as_ref().map(arguments).unwrap_or_default();
+    if !lines.is_empty() {
+        let call = format!("{} {}", resource.method, printable(&resource.path));
+        output.line(format!("{DIM}takes{DIM:#} {call}  {}", lines.join("; ")));
+    }
+}
+
+/// Words for agents, as they are but for what a terminal would obey.
+fn print_guidance(guidance: &Guidance, output: Output) {
+    output.line(format!("{DIM}guidance of{DIM:#} {}", printable(&guidance.from)));
+    let mut lines = guidance.text.lines().filter(|line| !line.trim().is_empty());
+    lines.by_ref().take(GUIDANCE_LINES).for_each(|line| output.line(format!("  {}", printable(line))));
+    if guidance.cut || lines.next().is_some() {
+        output.line(format!("  {DIM}and more; --json has it{DIM:#}"));
+    }
 }
 
 /// A table of resources, with their live price where they were asked for it.

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use http::Method;
 use serde_json::{Map, Value, json};
 
+use super::clean::without_dangling;
 use super::openapi::{self, METHODS, Paths, annotate, put_input};
 use super::upstream::component_of;
 use super::{Site, UpstreamDocument};
@@ -12,21 +13,32 @@ use crate::Pricing;
 use crate::config::Unmatched;
 use crate::pricing::Route;
 
-/// What stands beside a path's operations and may be kept. `servers` may not: it would lead around the gateway.
+/// What stands beside a path's operations and is kept.
 const OF_A_PATH: [&str; 3] = ["parameters", "summary", "description"];
 /// What is told of the upstream as a whole, besides its extensions.
 const OF_THE_WHOLE: [&str; 4] = ["security", "tags", "externalDocs", "jsonSchemaDialect"];
 
-/// The document of these prices, with what the upstream says of its operations.
+/// What has become of an upstream's operations.
+#[derive(Debug, Default)]
+pub(super) struct Merged {
+    /// The routes that are listed by them.
+    routes: BTreeSet<usize>,
+    /// How many are told.
+    pub(super) told: usize,
+    /// Those that are not: `POST /admin`.
+    pub(super) untold: Vec<String>,
+}
+
+/// The document of these prices, with what the upstream says of its operations, and what has become of these.
 pub(super) fn merged(
     site: &Site,
     pricing: &Pricing,
     upstream: Option<&UpstreamDocument>,
-) -> Map<String, Value> {
+) -> (Map<String, Value>, Merged) {
     let mut paths = Paths::default();
-    let listed = upstream.map(|upstream| list(&mut paths, pricing, upstream)).unwrap_or_default();
+    let merged = upstream.map(|upstream| list(&mut paths, pricing, upstream)).unwrap_or_default();
     for (at, route) in pricing.routes.iter().enumerate() {
-        if !listed.contains(&at) {
+        if !merged.routes.contains(&at) {
             paths.list_route(route);
         }
     }
@@ -34,32 +46,33 @@ pub(super) fn merged(
     let mut document = openapi::document(site, site.info(info), paths);
     if let Some(upstream) = upstream {
         take_over(&mut document, upstream);
+        document = without_dangling(document);
     }
-    document
+    (document, merged)
 }
 
-/// Lists the operations that the gateway lets through. Gives the routes that are listed by them.
-fn list(paths: &mut Paths, pricing: &Pricing, upstream: &UpstreamDocument) -> BTreeSet<usize> {
+/// Lists the operations that the gateway lets through.
+fn list(paths: &mut Paths, pricing: &Pricing, upstream: &UpstreamDocument) -> Merged {
     let secured = upstream.get("security").is_some();
-    let mut listed = BTreeSet::new();
-    for (template, item) in upstream.paths() {
+    let mut merged = Merged::default();
+    for (path, template, item) in upstream.paths() {
         let mut exposed = Vec::new();
         for method in METHODS {
             let Some(operation) = item.get(method).and_then(Value::as_object) else { continue };
-            match route_of(pricing, method, &template) {
+            let route = template.as_ref().and_then(|template| route_of(pricing, method, template));
+            match route {
                 Some((at, route)) => {
-                    listed.insert(at);
+                    merged.routes.insert(at);
                     exposed.push((method, with_price(operation.clone(), method, route, secured)));
                 }
-                None if pricing.unmatched == Unmatched::Free => {
+                None if template.is_some() && pricing.unmatched == Unmatched::Free => {
                     exposed.push((method, without_price(operation.clone(), secured)));
                 }
-                None => {}
+                None => merged.untold.push(openapi::name(method, path)),
             }
         }
-        if exposed.is_empty() {
-            continue;
-        }
+        let Some(template) = template.filter(|_| !exposed.is_empty()) else { continue };
+        merged.told += exposed.len();
         let template = paths.template(&template);
         for key in OF_A_PATH {
             if let Some(value) = item.get(key) {
@@ -70,7 +83,7 @@ fn list(paths: &mut Paths, pricing: &Pricing, upstream: &UpstreamDocument) -> BT
             paths.list(&template, method, operation);
         }
     }
-    listed
+    merged
 }
 
 /// The route that a request of this operation would take. A parameter of the template fits a parameter of the pattern
@@ -87,7 +100,6 @@ fn with_price(
     route: &Route,
     secured: bool,
 ) -> Map<String, Value> {
-    operation.remove("servers");
     if let Some(schema) = &route.about.input
         && !["requestBody", "parameters"].iter().any(|key| operation.contains_key(*key))
     {
@@ -98,8 +110,6 @@ fn with_price(
 }
 
 fn without_price(mut operation: Map<String, Value>, secured: bool) -> Map<String, Value> {
-    operation.remove("servers");
-    operation.remove("x-payment-info");
     if !secured {
         operation.entry("security").or_insert_with(|| json!([]));
     }
@@ -140,7 +150,8 @@ fn referred<'a>(document: &Map<String, Value>, components: &'a Map<String, Value
     kept
 }
 
-/// Every component that a value speaks of: by reference, by a discriminator's mapping, or as a way of signing in.
+/// Every component that a value speaks of: by reference, by the name that a discriminator's mapping has for a schema, or as
+/// a way of signing in.
 fn references(value: &Value, found: &mut Vec<(String, String)>) {
     match value {
         Value::String(text) => found.extend(component_of(text)),
@@ -154,6 +165,10 @@ fn references_in(map: &Map<String, Value>, found: &mut Vec<(String, String)>) {
     if let Some(Value::Array(ways)) = map.get("security") {
         let schemes = ways.iter().filter_map(Value::as_object).flat_map(Map::keys);
         found.extend(schemes.map(|scheme| ("securitySchemes".to_owned(), scheme.clone())));
+    }
+    if let Some(Value::Object(mapping)) = map.get("discriminator").and_then(|by| by.get("mapping")) {
+        let names = mapping.values().filter_map(Value::as_str);
+        found.extend(names.map(|name| ("schemas".to_owned(), name.to_owned())));
     }
     map.values().for_each(|value| references(value, found));
 }

@@ -4,6 +4,7 @@
 //! them. OpenAPI's is the source of the other two.
 
 mod bazaar;
+mod clean;
 mod document;
 mod merge;
 mod notice;
@@ -73,7 +74,8 @@ pub(crate) struct Discovery {
 impl Discovery {
     /// Documents without the upstream's.
     pub(crate) fn new(site: Site, pricing: &Pricing) -> Self {
-        let documents = Documents::of(&site, &merge::merged(&site, pricing, None));
+        let (openapi, _) = merge::merged(&site, pricing, None);
+        let documents = Documents::of(&site, &openapi);
         Self { site, documents: ArcSwap::from_pointee(documents) }
     }
 }
@@ -93,12 +95,13 @@ impl Pricing {
         self.discovery.as_ref().map(|discovery| discovery.documents.load_full())
     }
 
-    /// Makes the documents anew, with what the upstream says of its operations. [`crate::SharedPricing::describe_with`]
-    /// does it for prices to come as well.
-    pub fn describe_with(&self, upstream: &UpstreamDocument) {
-        let Some(Discovery { site, documents }) = &self.discovery else { return };
-        let openapi = merge::merged(site, self, Some(upstream));
+    /// Makes the documents anew, with what the upstream says of its operations, and gives what is not told of it, if
+    /// something is not. [`crate::SharedPricing::describe_with`] does it for prices to come as well.
+    pub fn describe_with(&self, upstream: &UpstreamDocument) -> Option<Notice> {
+        let Discovery { site, documents } = self.discovery.as_ref()?;
+        let (openapi, merged) = merge::merged(site, self, Some(upstream));
         documents.store(Arc::new(Documents::of(site, &openapi)));
+        merged.notice()
     }
 
     /// The document that this request asks for. A route that names the document's path is the operator's word, and goes

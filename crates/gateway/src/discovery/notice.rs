@@ -1,10 +1,17 @@
 use farthing_protocol::discovery::Severity;
+use farthing_protocol::shortened;
 use http::Method;
 use serde::Serialize;
 
+use super::merge::Merged;
+use super::openapi::listed_method;
 use super::{Kind, Offered, bazaar};
 use crate::pricing::{Charge, Route};
 use crate::{Config, Pricing};
+
+/// How many operations are named, and by how many characters each.
+const MAX_NAMED: usize = 5;
+const MAX_NAME_CHARS: usize = 100;
 
 /// Something in a configuration that keeps buyers from finding what is sold, or that its operator may not expect.
 ///
@@ -85,9 +92,48 @@ impl Pricing {
     }
 }
 
+impl Merged {
+    /// What of the upstream's document buyers are not told.
+    pub(super) fn notice(&self) -> Option<Notice> {
+        let Self { told, untold, .. } = self;
+        if untold.is_empty() && *told > 0 {
+            return None;
+        }
+        let shown = untold.iter().take(MAX_NAMED).map(|name| shortened(name, MAX_NAME_CHARS));
+        let more = if untold.len() > MAX_NAMED { ", …" } else { "" };
+        let names = shown.collect::<Vec<_>>().join(", ");
+        let all = told + untold.len();
+        let message = format!(
+            "{} of {all} operations of the upstream's document are not told: {names}{more}",
+            untold.len()
+        );
+        let place = "discovery.upstream_document";
+        Some(match (told, all) {
+            (_, 0) => {
+                let message = "the upstream's document lists no operation".to_owned();
+                Notice::warning("untold-operations", place, message, "list them under its `paths`")
+            }
+            (0, _) => {
+                let advice =
+                    "compare its `servers[0].url` and `paths` with the routes: together they make the path";
+                Notice::warning("untold-operations", place, message, advice)
+            }
+            _ => {
+                let advice = "add a route for what is to be sold; without one it is not let through";
+                Notice::info("untold-operations", place, message, advice)
+            }
+        })
+    }
+}
+
 fn about_route(route: &Route) -> Option<Notice> {
     let Charge::Paid(paid) = &route.charge else { return None };
     let about = &route.about;
+    if listed_method(route).is_none() {
+        let message = "OpenAPI has no word for its method: no document tells buyers of it".to_owned();
+        let advice = "name one of GET, HEAD, OPTIONS, DELETE, POST, PUT and PATCH, or tell buyers otherwise";
+        return Some(Notice::warning("unlisted-method", &paid.name, message, advice));
+    }
     if paid.terms.cut {
         let message =
             "its `input` and `output` are too long for a 402, and told in /openapi.json only".to_owned();

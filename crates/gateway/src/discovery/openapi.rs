@@ -92,7 +92,7 @@ fn shape(template: &str) -> String {
 
 /// The method that a route is listed under; none for what is of no use to buyers, or has no word in OpenAPI. A route
 /// for every method is listed under the one that its input tells.
-fn listed_method(route: &Route) -> Option<String> {
+pub(crate) fn listed_method(route: &Route) -> Option<String> {
     let Some(method) = route.pattern.method() else {
         return Some(if route.about.input.is_some() { "post" } else { "get" }.to_owned());
     };
@@ -147,12 +147,9 @@ pub(crate) fn annotate(operation: &mut Map<String, Value>, route: &Route, secure
     if !responses.is_object() {
         *responses = answered(route);
     }
-    match &route.charge {
-        Charge::Paid(paid) => {
-            responses["402"] = payment_required();
-            operation.insert("x-payment-info".to_owned(), payment_info(paid));
-        }
-        Charge::Free { .. } | Charge::Refused => drop(operation.remove("x-payment-info")),
+    if let Charge::Paid(paid) = &route.charge {
+        responses["402"] = payment_required();
+        operation.insert("x-payment-info".to_owned(), payment_info(paid));
     }
 }
 

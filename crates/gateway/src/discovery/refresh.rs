@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use farthing_ambient::causes;
+use farthing_protocol::discovery::{MAX_DOCUMENT_BYTES, Severity};
 use http::header::{ACCEPT, HOST};
 use http::{Request, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Empty, Limited};
@@ -13,8 +14,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 
-use super::upstream::MAX_DOCUMENT_BYTES;
-use super::{DocumentError, UpstreamDocument};
+use super::{DocumentError, Notice, UpstreamDocument};
 use crate::config::Source;
 use crate::{Config, GatewayError, SharedPricing};
 
@@ -56,23 +56,36 @@ impl Follower {
     pub(crate) async fn run(self, pricing: SharedPricing) {
         let mut told = None;
         loop {
-            let failed = match self.read().await {
-                Ok(document) => {
-                    let pricing = pricing.clone();
-                    // Some documents are large; who asks for a price meanwhile does not wait for them.
-                    let described = tokio::task::spawn_blocking(move || pricing.describe_with(document));
-                    described.await.err().map(|error| error.to_string())
+            let described = self.describe(&pricing).await;
+            let pause = if described.is_err() { self.every.min(RETRY) } else { self.every };
+            let said = match described {
+                Ok(notice) => notice.map(|notice| (notice.severity, notice.message)),
+                Err(error) => {
+                    let message = format!(
+                        "the upstream's document is not used; the last good one, or none, is: {error}"
+                    );
+                    Some((Severity::Error, message))
                 }
-                Err(error) => Some(error.to_string()),
             };
-            if failed != told
-                && let Some(error) = &failed
-            {
-                tracing::warn!(%error, "the upstream's document is not used; the last good one, or none, is");
+            if said != told {
+                match &said {
+                    Some((Severity::Info, message)) => tracing::info!("{message}"),
+                    Some((_, message)) => tracing::warn!("{message}"),
+                    None => {}
+                }
             }
-            tokio::time::sleep(if failed.is_some() { self.every.min(RETRY) } else { self.every }).await;
-            told = failed;
+            told = said;
+            tokio::time::sleep(pause).await;
         }
+    }
+
+    /// Reads it once, and merges it. Gives what is not told of it.
+    async fn describe(&self, pricing: &SharedPricing) -> Result<Option<Notice>, DocumentError> {
+        let document = self.read().await?;
+        let pricing = pricing.clone();
+        // Some documents are large; who asks for a price meanwhile does not wait for them.
+        let described = tokio::task::spawn_blocking(move || pricing.describe_with(document)).await;
+        described.map_err(|error| DocumentError::Unreachable(error.to_string()))
     }
 
     async fn read(&self) -> Result<UpstreamDocument, DocumentError> {

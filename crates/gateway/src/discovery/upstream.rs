@@ -1,13 +1,16 @@
 use farthing_protocol::Object;
+use farthing_protocol::discovery::{MAX_DOCUMENT_BYTES, local_pointer, server_url};
 use serde_json::{Map, Value};
+use url::Url;
 
+use super::clean::cleaned;
 use crate::canonical_path;
 
 /// The OpenAPI document of the API that is being sold, read and bounded.
 ///
 /// What is taken from it into the gateway's own document: the operations that the gateway lets through, with their
 /// schemas and what these refer to. Operations that it refuses are not told, nor are addresses by which a buyer would get
-/// around it.
+/// around it, nor extensions that are not for buyers.
 ///
 /// ```
 /// use farthing_gateway::UpstreamDocument;
@@ -17,13 +20,11 @@ use crate::canonical_path;
 /// ```
 #[derive(Debug, Clone)]
 pub struct UpstreamDocument {
+    /// What others may know of it.
     root: Map<String, Value>,
     /// What stands before every path: the path of `servers[0].url`.
     base: String,
 }
-
-/// The largest document that is read, in bytes.
-pub(crate) const MAX_DOCUMENT_BYTES: usize = 4 * 1024 * 1024;
 
 /// Why an upstream's document is not merged.
 #[derive(Debug, thiserror::Error)]
@@ -60,7 +61,7 @@ impl UpstreamDocument {
             return Err(DocumentError::NotOpenApi("`paths` is missing, or no object"));
         }
         let base = base_path(&root);
-        Ok(Self { root, base })
+        Ok(Self { root: cleaned(root), base })
     }
 
     pub(super) fn get(&self, key: &str) -> Option<&Value> {
@@ -72,12 +73,13 @@ impl UpstreamDocument {
         self.root.iter()
     }
 
-    /// Each path as the gateway sees it, with what stands under it.
-    pub(super) fn paths(&self) -> impl Iterator<Item = (String, &Map<String, Value>)> {
+    /// What stands under each path, with its template as the gateway sees it; without, where the gateway would refuse every
+    /// request for it.
+    pub(super) fn paths(&self) -> impl Iterator<Item = (&str, Option<String>, &Map<String, Value>)> {
         let paths = self.root.get("paths").and_then(Value::as_object).into_iter().flatten();
         paths.filter_map(|(path, item)| {
-            let template = canonical_template(&format!("{}{path}", self.base))?;
-            Some((template, self.resolved(item)?))
+            let template = canonical_template(&format!("{}{path}", self.base));
+            Some((&**path, template, self.resolved(item)?))
         })
     }
 
@@ -92,18 +94,18 @@ impl UpstreamDocument {
 
 /// The section and the name of the component that a reference leads to.
 pub(super) fn component_of(reference: &str) -> Option<(String, String)> {
-    let mut parts = reference.strip_prefix("#/components/")?.split('/');
+    let pointer = local_pointer(reference)?;
+    let mut parts = pointer.strip_prefix("/components/")?.split('/');
     let plain = |part: &str| part.replace("~1", "/").replace("~0", "~");
     Some((plain(parts.next()?), plain(parts.next()?)))
 }
 
+/// The path of `servers[0].url`, which may be one of the upstream's own, whose host does not matter here.
 fn base_path(root: &Map<String, Value>) -> String {
-    let url = root.get("servers").and_then(|servers| servers.get(0)?.get("url")?.as_str()).unwrap_or("/");
-    let path = match url.split_once("://") {
-        Some((_, rest)) => rest.find('/').map_or("/", |at| &rest[at..]),
-        None => url,
-    };
-    path.trim_end_matches('/').to_owned()
+    let server = root.get("servers").and_then(|servers| servers.get(0));
+    let url = server.zip(Url::parse("http://upstream.invalid/").ok());
+    let url = url.and_then(|(server, base)| server_url(server, &base).ok());
+    url.map(|url| url.path().trim_end_matches('/').to_owned()).unwrap_or_default()
 }
 
 /// A template whose fixed parts are in the form in which paths are matched; none for what the gateway would refuse.
@@ -133,11 +135,19 @@ mod tests {
             (r#"[]"#, "/zürich", Some("/z%C3%BCrich")),
             (r#"{}"#, "/a/../b", None),
             (r#"[{"url": 7}]"#, "/a//b", None),
-            (r#"[{"url": "x"}]"#, "a", None),
+            (r#"[{"url": "v1"}]"#, "/a", Some("/v1/a")),
+            (r#"[{"url": "/x"}]"#, "a", Some("/xa")),
+            (
+                r#"[{"url": "https://{host}/{base}", "variables": {"host": {"default": "h"}, "base": {"default": "v1"}}}]"#,
+                "/a",
+                Some("/v1/a"),
+            ),
+            (r#"[{"url": "https://{host}/v1"}]"#, "/a", Some("/v1/a")),
+            (r#"[{"url": "https://[host/v1"}]"#, "/a", Some("/a")),
         ] {
             let json = format!(r#"{{"openapi":"3.1.0","servers":{servers},"paths":{{"{path}":{{}}}}}}"#);
             let document = UpstreamDocument::parse(json.as_bytes()).unwrap();
-            let found = document.paths().next().map(|(path, _)| path);
+            let found = document.paths().next().and_then(|(_, template, _)| template);
             assert_eq!(found.as_deref(), seen, "{servers} {path}");
         }
     }

@@ -95,6 +95,154 @@ fn an_upstreams_document_gets_prices_and_loses_what_is_not_sold() {
     }
 }
 
+/// What gateways, proxies and generators write into a document for each other; and names that only look like that.
+const TALKATIVE: &str = r##"{
+  "openapi": "3.0.3",
+  "info": {"title": "T", "version": "1", "x-api-id": "10.0.0.5"},
+  "servers": [{"url": "http://10.0.0.5:3000/{base}", "variables": {"base": {"default": "v1"}}}],
+  "x-google-backend": {"address": "http://10.0.0.5:3000"},
+  "paths": {
+    "x-hidden": {"get": {"summary": "10.0.0.5"}},
+    "/weather/{place}": {
+      "x-internal": "10.0.0.5",
+      "get": {
+        "x-amazon-apigateway-integration": {"uri": "http://10.0.0.5", "credentials": "arn:aws:iam::1:role/10.0.0.5"},
+        "parameters": [{"$ref": "#/paths/~1admin/post/parameters/0"}, {"$ref": "http://10.0.0.5/p.json"}],
+        "responses": {
+          "x-r": "10.0.0.5",
+          "200": {
+            "description": "ok",
+            "headers": {"x-rate-limit": {"schema": {"type": "integer"}}},
+            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Pet"},
+              "example": {"server": "kept", "x-kept": 1}}},
+            "links": {"n": {"operationId": "secret", "server": {"url": "http://10.0.0.5"}}}
+          },
+          "400": {"$ref": "#/paths/~1admin/post/responses/400"},
+          "401": {"$ref": "#/components/responses/None"},
+          "default": {"$ref": "#/components/responses/Linked"}
+        },
+        "callbacks": {"done": {"{$request.body#/url}": {"$ref": "#/paths/~1admin"}}}
+      }
+    },
+    "/admin": {"post": {"operationId": "secret", "parameters": [{"name": "p", "in": "query", "schema": {"$ref": "#/components/schemas/Deep"}}],
+      "responses": {"400": {"description": "wrong", "content": {"application/json": {"schema":
+        {"properties": {"again": {"$ref": "#/paths/~1admin/post/responses/400/content/application~1json/schema"}}}}}}}}}
+  },
+  "components": {
+    "links": {"L": {"server": {"url": "http://10.0.0.5"}}},
+    "responses": {"Linked": {"description": "d", "links": {"l": {"$ref": "#/components/links/L"}}}},
+    "schemas": {
+      "Pet": {"x-go-type": "10.0.0.5", "discriminator": {"propertyName": "kind", "mapping": {"dog": "Dog", "cat": "#/components/schemas/Cat", "eel": "http://10.0.0.5/eel.json"}},
+        "properties": {"server": {"type": "string"}, "links": {"type": "string"}, "x-tag": {"type": "string"}, "default": {"x-y": 1, "type": "string"}}},
+      "Dog": {"$id": "http://10.0.0.5/dog"}, "Cat": {}, "Deep": {"type": "string"}, "Unused": {}
+    }
+  }
+}"##;
+
+#[test]
+fn what_is_the_upstreams_own_business_is_not_told() {
+    let document = merged(&shop().replace("GET /weather", "GET /v1/weather"), TALKATIVE);
+    let text = document.to_string();
+    for hidden in ["10.0.0.5", "secret", "x-google", "x-amazon", "x-internal", "x-hidden", "/admin", "Unused"]
+    {
+        assert!(!text.contains(hidden), "{hidden}: {text}");
+    }
+    let get = &document["paths"]["/v1/weather/{place}"]["get"];
+    let ok = &get["responses"]["200"];
+    assert_eq!(ok["headers"]["x-rate-limit"]["schema"]["type"], "integer");
+    assert_eq!(ok["content"]["application/json"]["example"], json!({"server": "kept", "x-kept": 1}));
+    let pet = &document["components"]["schemas"]["Pet"];
+    let kept: Vec<&String> = pet["properties"].as_object().unwrap().keys().collect();
+    assert_eq!(kept, ["default", "links", "server", "x-tag"]);
+    assert_eq!(pet["properties"]["default"], json!({"type": "string"}), "a property that is called so");
+    // What a mapping names without a reference is a schema.
+    assert_eq!(pet["discriminator"]["mapping"], json!({"dog": "Dog", "cat": "#/components/schemas/Cat"}));
+    let schemas: Vec<&String> = document["components"]["schemas"].as_object().unwrap().keys().collect();
+    assert_eq!(schemas, ["Cat", "Deep", "Dog", "Pet"]);
+    // Of a call that is not told, what a told one refers to stands in its place.
+    let names: Vec<&Value> =
+        get["parameters"].as_array().unwrap().iter().map(|parameter| &parameter["name"]).collect();
+    assert_eq!(names, ["p"], "one out of the document leaves nothing behind");
+    let wrong = &get["responses"]["400"];
+    assert_eq!(wrong["description"], "wrong");
+    let again = &wrong["content"]["application/json"]["schema"]["properties"]["again"];
+    assert!(again["properties"]["again"].get("properties").is_none(), "it ends: {again}");
+    assert_eq!(get["callbacks"]["done"]["{$request.body#/url}"], json!({}));
+    assert_eq!(dangling(&document), Vec::<String>::new());
+}
+
+/// References that lead to nothing: for one of them some readers give up the whole document.
+fn dangling(document: &Value) -> Vec<String> {
+    fn collect(value: &Value, root: &Value, found: &mut Vec<String>) {
+        if let Some(reference) = value.get("$ref").and_then(Value::as_str)
+            && reference.strip_prefix('#').and_then(|pointer| root.pointer(pointer)).is_none()
+        {
+            found.push(reference.to_owned());
+        }
+        match value {
+            Value::Object(map) => map.values().for_each(|value| collect(value, root, found)),
+            Value::Array(items) => items.iter().for_each(|value| collect(value, root, found)),
+            _ => {}
+        }
+    }
+    let mut found = Vec::new();
+    collect(document, document, &mut found);
+    found
+}
+
+/// Each schema refers to ten parts of paths: what stands in their place is bounded, in size and in depth.
+#[test]
+fn references_into_paths_do_not_multiply() {
+    let level = |n: usize| {
+        let next = format!("#/paths/~1l{}/get/responses/200/content/a~1b/schema", n + 1);
+        let many: Vec<Value> = vec![json!({"$ref": next}); 10];
+        json!({"get": {"responses": {"200": {"content": {"a/b": {"schema": {"allOf": many}}}}}}})
+    };
+    let mut paths: serde_json::Map<_, _> = (0..40).map(|n| (format!("/l{n}"), level(n))).collect();
+    paths.insert("/weather/{c}".to_owned(), level(0));
+    let document = merged(&shop(), &json!({"openapi": "3.1.0", "paths": paths}).to_string());
+    assert!(document.to_string().len() < 4 << 20);
+    let read = Document::read(
+        document.to_string().as_bytes(),
+        "https://a.example",
+        &farthing_money::Registry::builtin(),
+    );
+    assert!(
+        read.is_ok_and(|read| read.findings.iter().all(|finding| finding.code.as_str() != "duplicate-key"))
+    );
+}
+
+#[test]
+fn what_is_not_told_is_said() {
+    let config = Config::parse("gateway.yaml", &shop()).unwrap();
+    let pricing = Pricing::new(&config).unwrap();
+    let notice =
+        |upstream: &str| pricing.describe_with(&UpstreamDocument::parse(upstream.as_bytes()).unwrap());
+    let some = notice(UPSTREAM).unwrap();
+    assert_eq!((some.code, some.severity.to_string().as_str()), ("untold-operations", "info"));
+    assert!(some.message.starts_with("2 of 4 operations"), "{}", some.message);
+    assert!(some.message.ends_with(": POST /admin, DELETE /weather/{place}"), "{}", some.message);
+    let moved =
+        r#"{"openapi": "3.1.0", "servers": [{"url": "/v9"}], "paths": {"/weather/{c}": {"get": {}}}}"#;
+    let none = notice(moved).unwrap();
+    assert_eq!(none.severity.to_string(), "warning");
+    assert!(none.message.starts_with("1 of 1 operations") && none.advice.contains("servers"), "{none:?}");
+    let empty = notice(r#"{"openapi": "3.1.0", "paths": {}}"#).unwrap();
+    assert!(empty.message.contains("no operation"), "{empty:?}");
+    assert_eq!(notice(r#"{"openapi": "3.1.0", "paths": {"/weather/{c}": {"get": {}}}}"#), None);
+}
+
+/// OpenAPI has no word for it.
+#[test]
+fn a_priced_route_that_no_document_tells_is_said() {
+    let yaml = format!("{HEAD}routes:\n  - {{match: \"PURGE /cache\", price: \"$1\"}}\n");
+    let config = Config::parse("gateway.yaml", &yaml).unwrap();
+    let notices = Pricing::new(&config).unwrap().notices(&config);
+    let unlisted: Vec<_> = notices.iter().filter(|notice| notice.code == "unlisted-method").collect();
+    let [notice] = unlisted.as_slice() else { panic!("{notices:?}") };
+    assert_eq!(notice.place, "PURGE /cache");
+}
+
 /// Nothing that an upstream writes breaks the document, or changes a price.
 #[test]
 fn a_hostile_document_changes_nothing_that_matters() {
@@ -187,6 +335,10 @@ fn any_json() -> impl Strategy<Value = Value> {
         "[a-z{}/#]{0,8}".prop_map(Value::from),
         Just(json!("#/components/schemas/A")),
         Just(json!("#/components/pathItems/A")),
+        Just(json!("#/paths/~1weather~1{c}/get")),
+        Just(json!("#/paths/~1weather~1{c}/get/responses")),
+        Just(json!("#/paths/~1weather~1{c}/get/parameters/0")),
+        Just(json!("#/info")),
     ];
     let key = prop_oneof![
         "/[a-z{}/]{0,8}",
@@ -225,6 +377,7 @@ proptest! {
             .collect();
         prices.sort_unstable();
         prop_assert_eq!(prices, ["2000", "30000", "50000"]);
+        prop_assert_eq!(dangling(&document), Vec::<String>::new());
         let read = Document::read(document.to_string().as_bytes(), "https://api.example.com", &farthing_money::Registry::builtin());
         prop_assert!(read.is_ok());
     }

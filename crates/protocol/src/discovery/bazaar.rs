@@ -3,8 +3,8 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::node::{Findings, Node, cut};
-use super::schema::Resolver;
+use super::node::cut;
+use super::schema::{Budget, bounded};
 use super::{Input, Output};
 use crate::{Challenge, StrictValue};
 
@@ -32,8 +32,9 @@ impl Bazaar {
         let read = |raw: &str| serde_json::from_str::<StrictValue>(raw).ok().map(|StrictValue(value)| value);
         let extensions = challenge.extensions.as_ref().and_then(|raw| read(raw.get()));
         let from_v1 = || {
-            let mut offers = challenge.offers.iter().filter_map(|offer| read(offer.raw.get()));
-            offers.find_map(|offer| Self::of_output_schema(offer.get("outputSchema")?))
+            let (mut budget, mut offers) =
+                (Budget::default(), challenge.offers.iter().filter_map(|offer| read(offer.raw.get())));
+            offers.find_map(|offer| Self::of_output_schema_within(offer.get("outputSchema")?, &mut budget))
         };
         extensions.and_then(|extensions| Self::of_extensions(&extensions)).or_else(from_v1)
     }
@@ -41,7 +42,12 @@ impl Bazaar {
     /// From `extensions`: `bazaar.info` has examples, `bazaar.schema` is the JSON Schema of `info`.
     #[must_use]
     pub fn of_extensions(extensions: &Value) -> Option<Self> {
-        let bazaar = bounded(extensions.get("bazaar")?);
+        Self::of_extensions_within(extensions, &mut Budget::default())
+    }
+
+    /// The same, of one of many entries that together may be no larger than a document.
+    pub(super) fn of_extensions_within(extensions: &Value, budget: &mut Budget) -> Option<Self> {
+        let bazaar = bounded(extensions.get("bazaar")?, budget);
         let input = bazaar.pointer("/info/input")?;
         let schemas = bazaar.pointer("/schema/properties/input/properties");
         let schema = |key: &str| schemas.and_then(|schemas| schemas.get(key)).cloned();
@@ -68,7 +74,11 @@ impl Bazaar {
     /// each parameter stands with its schema.
     #[must_use]
     pub fn of_output_schema(schema: &Value) -> Option<Self> {
-        let schema = bounded(schema);
+        Self::of_output_schema_within(schema, &mut Budget::default())
+    }
+
+    pub(super) fn of_output_schema_within(schema: &Value, budget: &mut Budget) -> Option<Self> {
+        let schema = bounded(schema, budget);
         let input = schema.get("input")?;
         let mut read = Self::of_input(input)?;
         let properties = |keys: [&str; 2]| {
@@ -102,13 +112,6 @@ fn text(value: &Value, key: &str) -> Option<String> {
 fn example(input: &Value, key: &str) -> Option<Value> {
     let empty = |value: &Value| value.is_null() || value.as_object().is_some_and(serde_json::Map::is_empty);
     input.get(key).filter(|value| !empty(value)).cloned()
-}
-
-/// No deeper and no larger than a document's schemas.
-fn bounded(value: &Value) -> Value {
-    let mut resolver = Resolver::of(value);
-    resolver.next_operation();
-    resolver.resolve(&Node::root(value), &mut Findings::of("402"))
 }
 
 #[cfg(test)]

@@ -14,22 +14,16 @@ const MAX_PARAMETERS: usize = 200;
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Input {
     /// The query's parameters.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub query: Option<Value>,
     /// The path's parameters.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<Value>,
     /// Headers of the API's own.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub headers: Option<Value>,
     /// The body.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub body: Option<Value>,
     /// The body's media type, or bazaar's word for it: `json`.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub body_type: Option<String>,
     /// Example arguments.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub example: Option<Value>,
 }
 
@@ -45,13 +39,10 @@ impl Input {
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Output {
     /// Its media type, or bazaar's word for it: `json`.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub media_type: Option<String>,
     /// Its JSON Schema.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub schema: Option<Value>,
     /// An example.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub example: Option<Value>,
 }
 

@@ -8,8 +8,8 @@ use url::Url;
 
 use super::node::{self, Findings, Node};
 use super::operation::{Reading, names};
-use super::schema::Resolver;
-use super::{Code, Finding, MAX_OPERATIONS, Operation, normal};
+use super::schema::{self, Resolver};
+use super::{Code, Finding, MAX_OPERATIONS, Operation, normal, server_url};
 use crate::error::printable;
 
 /// OpenAPI's methods, in the order in which operations are listed.
@@ -190,12 +190,10 @@ fn operations(reading: &mut Reading<'_>, findings: &mut Findings) -> Vec<Operati
 /// A path's entry may be a reference to another place in the document.
 fn referred<'a>(root: &Node<'a>, item: Node<'a>, findings: &mut Findings) -> Node<'a> {
     let Some(reference) = item.value.get("$ref").and_then(serde_json::Value::as_str) else { return item };
-    let target = reference.strip_prefix('#').and_then(|pointer| root.value.pointer(pointer));
-    match target {
+    match schema::target(root.value, reference) {
         Some(value) => Node { value, at: reference.trim_start_matches('#').to_owned() },
         None => {
-            let message = format!("`{}` leads to nothing", printable(reference));
-            findings.add(Code::BrokenReference, &item.at, message);
+            findings.add(Code::BrokenReference, &item.at, schema::leads_to_nothing(reference));
             item
         }
     }
@@ -207,7 +205,7 @@ fn server_prefix(root: &Node<'_>, origin: &str, findings: &mut Findings) -> Stri
     let Some(server) = servers.first() else { return String::new() };
     let Some(text) = server.text("url", 2_000, findings) else { return String::new() };
     let at = server.at_key("url");
-    let read = Url::parse(origin).and_then(|base| Ok((base.join(&text)?, base)));
+    let read = Url::parse(origin).and_then(|base| Ok((server_url(server.value, &base)?, base)));
     match read {
         Ok((url, base)) => {
             if url.origin() != base.origin() {

@@ -35,7 +35,6 @@ pub struct Finding {
     /// (`GET /a`) and a pointer into its answer.
     pub place: String,
     /// The resource that it is about, by its key, where it is about one.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub resource: Option<String>,
     /// What is wrong there. It may quote the document, escaped and cut.
     pub message: String,
@@ -170,7 +169,7 @@ codes! {
         "a legacy document is published, which newer clients do not read"
         "publish /openapi.json";
     GuidanceTooLong "guidance-too-long" Info
-        "the guidance is longer than an agent wants to read, and is cut"
+        "the guidance is longer than an agent wants to read; what is beyond 16,000 characters is left out"
         "keep it under 4,000 characters";
     GuidanceElsewhere "guidance-elsewhere" Warning
         "the guidance is said to be on another origin, and is not read"
@@ -193,6 +192,9 @@ codes! {
     ResourceOfAnotherOrigin "resource-of-another-origin" Warning
         "a document lists a resource of another origin, which is left out"
         "list each origin's resources on that origin";
+    MoreFindings "more-findings" Info
+        "there is more wrong with a document than is listed"
+        "mend what is listed first: the worst is";
     DuplicateResource "duplicate-resource" Warning
         "two entries describe the same method and path; the first counts"
         "describe it once";
@@ -293,6 +295,9 @@ codes! {
     ProtocolNotOffered "protocol-not-offered" Warning
         "a protocol is advertised that the live 402 does not offer"
         "offer it, or take it out of the document";
+    OfferNotOffered "offer-not-offered" Warning
+        "no live offer is on a network and in a token that is advertised"
+        "advertise the networks and tokens that the 402 offers";
     MissingBazaarSchema "missing-bazaar-schema" Info
         "a 402 does not describe the call (`extensions.bazaar`), so that indexes cannot list it well"
         "add the bazaar extension with `info` and `schema`";

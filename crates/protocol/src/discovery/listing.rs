@@ -6,6 +6,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::node::{self, Findings, Node, cut};
+use super::schema::Budget;
 use super::{Bazaar, Finding, Input, Output};
 
 /// The most resources that are read of one answer.
@@ -47,7 +48,7 @@ pub struct Listed {
     pub description: Option<String>,
     /// What it is about.
     pub tags: Vec<String>,
-    /// The least that a call costs, of the offers whose token is known.
+    /// The least that a call costs, of the offers whose token is known; of a search on one network, of the offers there.
     pub price: Option<Usd>,
     /// The ways of paying.
     pub offers: Vec<ListedOffer>,
@@ -95,7 +96,8 @@ impl Listing {
             )
         })?;
         let entries = root.items(key, &mut findings);
-        let listed = |entry: &Node<'_>| Listed::read(entry, registry, &mut findings);
+        let mut budget = Budget::default();
+        let listed = |entry: &Node<'_>| Listed::read(entry, registry, &mut budget, &mut findings);
         let resources: Vec<_> = entries.iter().take(MAX_RESOURCES).filter_map(listed).collect();
         Ok(Self {
             partial: value.get("partialResults") == Some(&Value::Bool(true)),
@@ -107,7 +109,12 @@ impl Listing {
 }
 
 impl Listed {
-    fn read(entry: &Node<'_>, registry: &Registry, findings: &mut Findings) -> Option<Self> {
+    fn read(
+        entry: &Node<'_>,
+        registry: &Registry,
+        budget: &mut Budget,
+        findings: &mut Findings,
+    ) -> Option<Self> {
         let mut text = |key, most| entry.text(key, most, findings);
         let url = text("resource", ADDRESS).and_then(|address| callable(&address))?;
         let kind = text("type", NAME).unwrap_or_else(|| "http".to_owned());
@@ -117,8 +124,10 @@ impl Listed {
         let offers: Vec<_> = accepts.iter().map(|offer| ListedOffer::read(offer, registry)).collect();
         let in_v1 = |key: &'static str| accepts.iter().find_map(move |offer| offer.get(key));
         let described = || in_v1("description")?.as_str().filter(|text| !text.is_empty());
-        let bazaar = entry.value.get("extensions").and_then(Bazaar::of_extensions);
-        let bazaar = bazaar.or_else(|| Bazaar::of_output_schema(in_v1("outputSchema")?)).unwrap_or_default();
+        let extensions = entry.value.get("extensions");
+        let bazaar = extensions.and_then(|extensions| Bazaar::of_extensions_within(extensions, budget));
+        let in_v1_schema = || Bazaar::of_output_schema_within(in_v1("outputSchema")?, budget);
+        let bazaar = bazaar.or_else(in_v1_schema).unwrap_or_default();
         Some(Self {
             url,
             kind,

@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::Value;
 use url::Url;
 
-use super::{AdvertisedPrice, AdvertisedProtocol, AuthMode, Bazaar, Code, Finding, normal};
+use super::{AdvertisedOffer, AdvertisedPrice, AdvertisedProtocol, AuthMode, Bazaar, Code, Finding, normal};
 use crate::error::printable;
 use crate::{Challenge, Object, Offer, Protocol, ProtocolError};
 
@@ -18,7 +18,7 @@ pub struct Advertised<'a> {
     pub url: &'a Url,
     /// Whether a document describes it.
     pub documented: bool,
-    /// Whether arguments were made up, so that a refusal says nothing.
+    /// Whether arguments were made up, or are of the caller's choice, so that a 404 says nothing of the route.
     pub made_up: bool,
     /// What a call is said to need.
     pub auth: Option<AuthMode>,
@@ -26,6 +26,8 @@ pub struct Advertised<'a> {
     pub price: Option<&'a AdvertisedPrice>,
     /// How it is said to be paid.
     pub protocols: &'a [AdvertisedProtocol],
+    /// The ways of paying, where they are listed.
+    pub offers: &'a [AdvertisedOffer],
 }
 
 /// One offer of a live 402.
@@ -139,6 +141,7 @@ impl Judge<'_> {
             self.asset(offer);
             self.price(offer);
         }
+        self.offered(challenge);
         self.resource(challenge);
         if Bazaar::of(challenge).is_none() {
             self.find(Code::MissingBazaarSchema, "there is no `extensions.bazaar`");
@@ -151,7 +154,9 @@ impl Judge<'_> {
             let message = format!("{} on {}", printable(&terms.asset), terms.network);
             return self.find(Code::UnknownAsset, message);
         };
-        let Some(domain) = asset.eip712.as_ref().filter(|_| terms.scheme == "exact") else { return };
+        let Some(domain) = asset.eip712.as_ref().filter(|_| is_signed_under_the_tokens_domain(offer)) else {
+            return;
+        };
         for (key, right) in [("name", &domain.name), ("version", &domain.version)] {
             match terms.extra.str(key) {
                 Some(said) if said == right => {}
@@ -178,6 +183,24 @@ impl Judge<'_> {
         if !promised {
             let network = live.network.display_name();
             self.find(Code::PriceMismatch, format!("advertised {price}, charged {value} on {network}"));
+        }
+    }
+
+    /// An offer that is advertised, and that nothing can be paid by, misleads who holds that token alone.
+    fn offered(&mut self, challenge: &Challenge) {
+        let advertised: Vec<_> =
+            self.advertised.offers.iter().filter(|offer| offer.method == "x402").collect();
+        let is_offered = |offer: &&AdvertisedOffer| {
+            challenge.offers.iter().any(|live| is_on_the_network_in_the_token(live, offer, self.registry))
+        };
+        if !challenge.offers.is_empty() && !advertised.is_empty() && !advertised.iter().any(is_offered) {
+            let said = |offer: &&AdvertisedOffer| {
+                let network =
+                    offer.network.as_ref().map_or_else(String::new, |network| format!(" on {network}"));
+                format!("{}{network}", printable(offer.currency.as_deref().unwrap_or("any token")))
+            };
+            let said: Vec<String> = advertised.iter().take(5).map(said).collect();
+            self.find(Code::OfferNotOffered, format!("advertised: {}", said.join(", ")));
         }
     }
 
@@ -220,10 +243,33 @@ impl Judge<'_> {
         };
         for protocol in self.advertised.protocols {
             if offered(&protocol.name) == Some(false) {
-                self.find(Code::ProtocolNotOffered, format!("{} is advertised", protocol.name));
+                self.find(Code::ProtocolNotOffered, format!("{} is advertised", printable(&protocol.name)));
             }
         }
     }
+}
+
+/// Whether the buyer signs the token's own message: EIP-3009, which is meant where nothing else is said. By `permit2`
+/// another contract is signed for, under its own domain.
+fn is_signed_under_the_tokens_domain(offer: &Offer) -> bool {
+    let terms = &offer.requirements;
+    let method = terms.extra.0.get("assetTransferMethod").filter(|method| !method.is_null());
+    terms.scheme == "exact" && method.is_none_or(|method| method == "eip3009")
+}
+
+/// Whether a live offer is what an advertised one says, as far as that says it. A currency is a token's address, its
+/// symbol, or the dollar that it is worth.
+fn is_on_the_network_in_the_token(live: &Offer, advertised: &AdvertisedOffer, registry: &Registry) -> bool {
+    let terms = &live.requirements;
+    let token = |currency: &str| {
+        let known = registry.get(&terms.network, &terms.asset);
+        let named = known.is_ok_and(|asset| {
+            currency.eq_ignore_ascii_case("usd") || currency.eq_ignore_ascii_case(&asset.symbol)
+        });
+        named || terms.network.same_address(&terms.asset, currency)
+    };
+    advertised.network.as_ref().is_none_or(|network| *network == terms.network)
+        && advertised.currency.as_deref().is_none_or(token)
 }
 
 /// Whether a `WWW-Authenticate` header asks for MPP's scheme, `Payment`.

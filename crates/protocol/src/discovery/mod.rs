@@ -36,6 +36,7 @@ mod path;
 mod price;
 mod schema;
 mod security;
+mod server;
 mod well_known;
 
 pub use bazaar::Bazaar;
@@ -48,12 +49,14 @@ pub use offer::AdvertisedOffer;
 pub use operation::Operation;
 pub use path::{fill, matches, normal};
 pub use price::{AdvertisedPrice, AdvertisedProtocol, PriceMode};
+pub use schema::local_pointer;
 pub use security::AuthMode;
+pub use server::server_url;
 pub use well_known::{WellKnown, WellKnownResource};
 
 /// The largest document that is read, in bytes.
 pub const MAX_DOCUMENT_BYTES: usize = 4 << 20;
 /// The most operations that are read from one document.
 pub const MAX_OPERATIONS: usize = 2_000;
-/// The most findings that are kept of one document.
+/// The most findings that are kept of one document: the worst, and one that says how many more there are.
 pub const MAX_FINDINGS: usize = 500;

@@ -1,13 +1,17 @@
 //! A value with its place, and what is found on the way.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value};
 
-use super::{Code, Finding, MAX_DOCUMENT_BYTES, MAX_FINDINGS, MAX_OPERATIONS};
+use super::{Code, Finding, MAX_DOCUMENT_BYTES, MAX_FINDINGS, MAX_OPERATIONS, Severity};
 use crate::StrictValue;
 use crate::json::without_bom;
 
 /// The most items of a list that are looked at: one more than the longest list that is read.
 const MAX_ITEMS: usize = MAX_OPERATIONS + 1;
+/// The most findings besides the one that says how many more there are.
+const MAX_KEPT: usize = MAX_FINDINGS - 1;
 /// The most characters of a place.
 const PLACE: usize = 2_000;
 
@@ -15,40 +19,67 @@ const PLACE: usize = 2_000;
 #[derive(Debug)]
 pub(super) struct Findings {
     document: &'static str,
-    list: Vec<Finding>,
+    kept: Vec<Finding>,
+    /// How many of each kind there are, kept or not.
+    told: BTreeMap<Code, usize>,
+    /// The resource that is being read.
+    about: Option<String>,
 }
 
 impl Findings {
     pub(super) fn of(document: &'static str) -> Self {
-        Self { document, list: Vec::new() }
+        Self { document, kept: Vec::new(), told: BTreeMap::new(), about: None }
     }
 
-    /// Notes something at a JSON pointer, as long as there is room.
+    /// Notes something at a JSON pointer. When there are too many already, a less severe one makes room for it.
     pub(super) fn add(&mut self, code: Code, at: &str, message: impl Into<String>) {
-        if self.list.len() < MAX_FINDINGS {
-            let place = format!("{}#{}", self.document, cut(at, PLACE));
-            self.list.push(Finding::new(code, place, message));
+        *self.told.entry(code).or_default() += 1;
+        if self.kept.len() >= MAX_KEPT && !self.make_room(code.severity()) {
+            return;
         }
+        let place = format!("{}#{}", self.document, cut(at, PLACE));
+        let finding = Finding::new(code, place, message);
+        self.kept.push(match &self.about {
+            Some(key) => finding.about(key),
+            None => finding,
+        });
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.list.len()
+    /// Drops the last of the least severe ones, if it is less severe than this.
+    fn make_room(&mut self, severity: Severity) -> bool {
+        let least = self.kept.iter().map(|finding| finding.severity).min();
+        let Some(least) = least.filter(|least| *least < severity) else { return false };
+        let last = self.kept.iter().rposition(|finding| finding.severity == least);
+        last.map(|at| self.kept.remove(at)).is_some()
     }
 
-    /// Whether one of these was found since `from`.
-    pub(super) fn has_since(&self, from: usize, codes: &[Code]) -> bool {
-        self.list.iter().skip(from).any(|finding| codes.contains(&finding.code))
+    /// How many there are of these kinds, kept or not.
+    pub(super) fn count(&self, codes: &[Code]) -> usize {
+        codes.iter().filter_map(|code| self.told.get(code)).sum()
     }
 
-    /// Says of everything found since `from` that it is about this resource.
-    pub(super) fn about(&mut self, from: usize, key: &str) {
-        for finding in self.list.iter_mut().skip(from) {
-            finding.resource = Some(key.to_owned());
+    /// From here on, everything is about this resource, or about none.
+    pub(super) fn set_about(&mut self, key: Option<String>) {
+        self.about = key;
+    }
+
+    pub(super) fn into_list(mut self) -> Vec<Finding> {
+        let left_out = self.left_out();
+        if !left_out.is_empty() {
+            let message = format!("besides those that are listed: {}", left_out.join(", "));
+            self.kept.push(Finding::new(Code::MoreFindings, self.document, message));
         }
+        self.kept
     }
 
-    pub(super) fn into_list(self) -> Vec<Finding> {
-        self.list
+    /// `12 missing-auth`, of each kind of which not all are kept.
+    fn left_out(&self) -> Vec<String> {
+        let kept = |code: Code| self.kept.iter().filter(|finding| finding.code == code).count();
+        let left_out = self.told.iter().map(|(code, told)| (code, told - kept(*code)));
+        left_out
+            .filter(|(_, left_out)| *left_out > 0)
+            .map(|(code, count)| format!("{count} {code}"))
+            .collect()
     }
 }
 

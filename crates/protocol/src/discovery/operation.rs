@@ -74,7 +74,7 @@ impl<'a> Reading<'a> {
         findings: &mut Findings,
     ) -> Operation {
         self.resolver.next_operation();
-        let from = findings.len();
+        findings.set_about(Some(key(self.origin, &method.to_ascii_uppercase(), path)));
         let info = node.get("x-payment-info");
         let paid = info.is_some();
         let PaymentInfo { price, offers, protocols } =
@@ -94,7 +94,7 @@ impl<'a> Reading<'a> {
             place: format!("{}#{}", self.document, node.at),
         };
         audit(&operation, node, findings);
-        findings.about(from, &operation.key(self.origin));
+        findings.set_about(None);
         operation
     }
 }
@@ -124,7 +124,7 @@ fn audit(operation: &Operation, node: &Node<'_>, findings: &mut Findings) {
     let unsaid = match takes_body {
         true => input.is_none_or(|input| input.body.is_none() && input.query.is_none()),
         // A route without parameters has nothing to describe, and says so with an empty list.
-        false => input.is_none() && node.value.get("parameters").is_none(),
+        false => input.is_none() && node.get("parameters").is_none(),
     };
     missing(unsaid, Code::MissingInputSchema, node.at.clone(), "nothing is said of what it takes");
     let unsaid = operation.output.as_ref().is_none_or(Output::is_empty);

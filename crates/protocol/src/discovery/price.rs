@@ -71,7 +71,7 @@ impl fmt::Display for AdvertisedPrice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shown = |amount: Decimal| match Usd::from_decimal(amount) {
             Ok(dollars) if self.currency == "USD" => dollars.to_string(),
-            _ => format!("{amount} {}", self.currency),
+            _ => format!("{amount} {}", printable(&self.currency)),
         };
         match (self.min.map(shown), self.max.map(shown)) {
             (Some(min), Some(max)) if min == max => f.write_str(&min),
@@ -99,10 +99,8 @@ pub struct AdvertisedProtocol {
     /// `x402`, `mpp`, or what else it is called.
     pub name: String,
     /// MPP's payment method: `tempo`.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub method: Option<String>,
     /// MPP's intent: `charge`, `session`.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub intent: Option<String>,
 }
 
@@ -125,7 +123,7 @@ impl PaymentInfo {
         if !info.is_object(findings) {
             return Self::default();
         }
-        let from = findings.len();
+        let before = findings.count(&NO_PRICE);
         let offers = read_offers(info, registry, findings);
         let offered = price_of(&offers);
         let said = read_price(info, &offers, findings);
@@ -139,7 +137,7 @@ impl PaymentInfo {
         let protocols = read_protocols(info, &offers, findings);
         let price = said.or(offered);
         // Why there is none may have been told already.
-        if price.is_some() || !findings.has_since(from, &NO_PRICE) {
+        if price.is_some() || findings.count(&NO_PRICE) == before {
             check_price(info, price.as_ref(), &offers, findings);
         }
         Self { price, offers, protocols }

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::Code;
-use super::node::{Findings, Node};
+use super::node::{self, Findings, Node};
 use crate::error::printable;
 
 /// How deep a resolved schema may be.
@@ -13,15 +13,58 @@ const OPERATION_BYTES: usize = 64 << 10;
 /// How many bytes the schemas of a whole document may have. References multiply: a document of a few lines can describe
 /// a schema of many gigabytes.
 const DOCUMENT_BYTES: usize = 4 << 20;
+/// The longest reference that is followed, in bytes. A longer one names nothing that anybody has written by hand or by
+/// program, and to look for it again and again costs as much as the document is long.
+const MAX_REFERENCE: usize = 1_000;
+
+/// How much may still be read of the schemas of one document, or of all entries of one answer.
+#[derive(Debug)]
+pub(super) struct Budget {
+    /// What is left for the operation.
+    left: usize,
+    /// What is left for all operations after it.
+    reserve: usize,
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self { left: 0, reserve: DOCUMENT_BYTES }
+    }
+}
+
+impl Budget {
+    /// Begins the next operation.
+    fn next(&mut self) {
+        self.reserve += self.left;
+        self.left = OPERATION_BYTES.min(self.reserve);
+        self.reserve -= self.left;
+    }
+
+    /// Takes what this value needs by itself; false when there is too little left.
+    fn take(&mut self, value: &Value) -> bool {
+        let bytes = match value {
+            Value::String(text) => 2 + text.len(),
+            Value::Array(items) => 2 + 4 * items.len(),
+            // Too many keys to be counted are too many.
+            Value::Object(object) if object.len() > self.left => object.len(),
+            Value::Object(object) => {
+                let reference =
+                    reference_of(object).map_or(0, |reference| reference.len().min(MAX_REFERENCE));
+                2 + reference + object.keys().map(|key| 4 + key.len()).sum::<usize>()
+            }
+            _ => 8,
+        };
+        let enough = bytes <= self.left;
+        self.left -= bytes.min(self.left);
+        enough
+    }
+}
 
 /// Puts in the place of each local `$ref` what it leads to. One that leads back to where it stands stays as it is.
 #[derive(Debug)]
 pub(super) struct Resolver<'a> {
     root: &'a Value,
-    /// What is left for the operation.
-    left: usize,
-    /// What is left for all operations after it.
-    reserve: usize,
+    budget: Budget,
 }
 
 /// One value on its way to being resolved.
@@ -36,14 +79,12 @@ struct Walk<'f, 'a> {
 
 impl<'a> Resolver<'a> {
     pub(super) fn of(root: &'a Value) -> Self {
-        Self { root, left: 0, reserve: DOCUMENT_BYTES }
+        Self { root, budget: Budget::default() }
     }
 
     /// Begins the next operation.
     pub(super) fn next_operation(&mut self) {
-        self.reserve += self.left;
-        self.left = OPERATION_BYTES.min(self.reserve);
-        self.reserve -= self.left;
+        self.budget.next();
     }
 
     pub(super) fn resolve(&mut self, node: &Node<'a>, findings: &mut Findings) -> Value {
@@ -56,7 +97,7 @@ impl<'a> Resolver<'a> {
     }
 
     fn value(&mut self, value: &'a Value, depth: usize, walk: &mut Walk<'_, 'a>) -> Value {
-        let (Some(depth), true) = (depth.checked_sub(1), self.take(value)) else {
+        let (Some(depth), true) = (depth.checked_sub(1), self.budget.take(value)) else {
             walk.cut = true;
             return json!({});
         };
@@ -64,7 +105,7 @@ impl<'a> Resolver<'a> {
             Value::Array(items) => {
                 items.iter().map(|item| self.value(item, depth, walk)).collect::<Vec<_>>().into()
             }
-            Value::Object(object) => match object.get("$ref").and_then(Value::as_str) {
+            Value::Object(object) => match reference_of(object) {
                 Some(reference) => self.reference(object, reference, depth, walk),
                 None => self.members(object, depth, walk).into(),
             },
@@ -90,14 +131,12 @@ impl<'a> Resolver<'a> {
         depth: usize,
         walk: &mut Walk<'_, 'a>,
     ) -> Value {
-        let as_it_is = || json!({"$ref": reference});
+        let as_it_is = || json!({"$ref": node::cut(reference, MAX_REFERENCE)});
         if walk.following.contains(&reference) {
             return as_it_is();
         }
-        let target = reference.strip_prefix('#').and_then(|pointer| self.root.pointer(&decoded(pointer)));
-        let Some(target) = target else {
-            let message = format!("`{}` leads to nothing", printable(reference));
-            walk.findings.add(Code::BrokenReference, walk.at, message);
+        let Some(target) = target(self.root, reference) else {
+            walk.findings.add(Code::BrokenReference, walk.at, leads_to_nothing(reference));
             return as_it_is();
         };
         walk.following.push(reference);
@@ -108,21 +147,41 @@ impl<'a> Resolver<'a> {
         }
         resolved
     }
+}
 
-    /// Takes what this value needs by itself; false when there is too little left.
-    fn take(&mut self, value: &Value) -> bool {
-        let bytes = match value {
-            Value::String(text) => 2 + text.len(),
-            Value::Array(items) => 2 + 4 * items.len(),
-            // Too many keys to be counted are too many.
-            Value::Object(object) if object.len() > self.left => object.len(),
-            Value::Object(object) => 2 + object.keys().map(|key| 4 + key.len()).sum::<usize>(),
-            _ => 8,
-        };
-        let enough = bytes <= self.left;
-        self.left -= bytes.min(self.left);
-        enough
-    }
+/// A value without local references, no deeper and no larger than one operation's schemas.
+pub(super) fn bounded(value: &Value, budget: &mut Budget) -> Value {
+    let mut resolver = Resolver { root: value, budget: std::mem::take(budget) };
+    resolver.next_operation();
+    let resolved = resolver.resolve(&Node::root(value), &mut Findings::of("402"));
+    *budget = resolver.budget;
+    resolved
+}
+
+/// What a local reference leads to.
+pub(super) fn target<'a>(root: &'a Value, reference: &str) -> Option<&'a Value> {
+    root.pointer(&local_pointer(reference)?)
+}
+
+/// The JSON pointer (RFC 6901) of a reference into its own document, percent-decoded; `None` for one out of it, or one that
+/// is longer than is followed.
+///
+/// ```
+/// use farthing_protocol::discovery::local_pointer;
+/// assert_eq!(local_pointer("#/paths/~1a%7Bb%7D").as_deref(), Some("/paths/~1a{b}"));
+/// assert_eq!(local_pointer("other.json#/a"), None);
+/// ```
+#[must_use]
+pub fn local_pointer(reference: &str) -> Option<String> {
+    reference.strip_prefix('#').filter(|pointer| pointer.len() < MAX_REFERENCE).map(decoded)
+}
+
+pub(super) fn leads_to_nothing(reference: &str) -> String {
+    format!("`{}` leads to nothing", printable(reference))
+}
+
+fn reference_of(object: &Map<String, Value>) -> Option<&str> {
+    object.get("$ref").and_then(Value::as_str)
 }
 
 /// A pointer in a URL's fragment may be percent-encoded.

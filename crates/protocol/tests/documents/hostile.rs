@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use farthing_money::Registry;
 use farthing_protocol::discovery::{
-    AuthMode, Code, Document, MAX_DOCUMENT_BYTES, MAX_FINDINGS, MAX_OPERATIONS, WellKnown,
+    AuthMode, Bazaar, Code, Document, Listing, MAX_DOCUMENT_BYTES, MAX_FINDINGS, MAX_OPERATIONS, WellKnown,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -138,6 +138,74 @@ fn long_lists_are_cut() {
         "components": {"schemas": {"L": {"enum": vec![1; 1_000_000]}}}}));
     let bytes: usize = read.operations.iter().map(|operation| json!(operation.input).to_string().len()).sum();
     assert!(bytes < 1 << 20, "{bytes}");
+}
+
+/// A long reference stands once in the document, and is looked for thousands of times.
+#[test]
+fn long_references_cost_what_they_weigh() {
+    for length in [900, 2_000_000] {
+        let schemas = json!({"L": {"$ref": format!("#/{}", "x".repeat(length))}});
+        let many = vec![json!({"$ref": "#/components/schemas/L"}); 2_500];
+        let body = json!({"content": {"application/json": {"schema": {"allOf": many}}}});
+        let operation = json!({"security": [], "requestBody": body});
+        let paths: serde_json::Map<_, _> =
+            (0..20).map(|n| (format!("/{n}"), json!({"post": operation}))).collect();
+        let began = Instant::now();
+        let read = read(&json!({"openapi": "3.1.0", "info": {"title": "T", "version": "1"}, "paths": paths,
+            "components": {"schemas": schemas}}));
+        assert!(began.elapsed() < Duration::from_secs(20), "{length}: {:?}", began.elapsed());
+        assert!(codes(&read.findings).contains(&"broken-reference"), "{length}");
+        let told = json!([read.operations, read.findings]).to_string().len();
+        assert!(told < 8 << 20, "{length}: {told}");
+    }
+    // A path's own reference, which the place of all that stands under it begins with.
+    let long = "x".repeat(100_000);
+    let item = json!({"get": {"parameters": vec![1; 2_000], "security": []}});
+    let mut document = json!({"openapi": "3.1.0", "info": {"title": "T", "version": "1"},
+        "paths": {"/a": {"$ref": format!("#/{long}")}}});
+    document[&long] = item;
+    assert_eq!(at(&read(&document).findings, Code::BrokenReference), ["/openapi.json#/paths/~1a"]);
+}
+
+/// The same in a 402, and in every entry of an index's answer.
+#[test]
+fn what_others_list_is_bounded_too() {
+    let long = format!("#/{}", "x".repeat(120_000));
+    let schema = json!({"l": {"$ref": long}, "input": {"type": "http", "method": "GET"},
+        "s": vec![json!({"$ref": "#/l"}); 3_000]});
+    let began = Instant::now();
+    let read = Bazaar::of_output_schema(&schema).unwrap();
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    assert!(json!(read).to_string().len() < 1 << 20);
+
+    let level = |next: &str| json!(vec![json!({"$ref": next}); 30]);
+    let input = json!({"type": "http", "method": "GET", "body": {"$ref": "#/a"}});
+    let bazaar =
+        json!({"info": {"input": input}, "a": level("#/b"), "b": level("#/c"), "c": level("#/d"), "d": {}});
+    let entry = json!({"resource": "https://a.example/", "extensions": {"bazaar": bazaar}});
+    let answer = json!({"items": vec![entry; 500]}).to_string();
+    let listing = Listing::read(answer.as_bytes(), &Registry::builtin()).unwrap();
+    let told: usize = listing.resources.iter().map(|listed| json!(listed).to_string().len()).sum();
+    assert!(listing.resources.len() == 500 && told < 16 << 20, "{told}");
+}
+
+/// Many that are only worth knowing hide none that matters.
+#[test]
+fn the_worst_findings_are_kept() {
+    let mut paths: serde_json::Map<_, _> =
+        (0..600).map(|n| (format!("/{n:04}"), json!({"get": {}}))).collect();
+    let price = json!({"price": {"mode": "fixed", "amount": 0.02}});
+    paths.insert("/z".into(), json!({"get": {"x-payment-info": price}}));
+    let read = read(&json!({"openapi": "3.1.0", "info": {"title": "T", "version": "1"}, "paths": paths}));
+    assert_eq!(read.findings.len(), MAX_FINDINGS);
+    let price = read.findings.iter().find(|finding| finding.code == Code::MalformedPrice).unwrap();
+    assert_eq!(price.resource.as_deref(), Some("https://api.example.com GET /z"));
+    let more = read.findings.iter().find(|finding| finding.code == Code::MoreFindings).unwrap();
+    let kept = read.findings.len() - 1;
+    let counts = more.message.split(|c: char| !c.is_ascii_digit()).filter_map(|n| n.parse::<usize>().ok());
+    let left_out: usize = counts.sum();
+    assert!(more.message.contains("missing-auth"), "{}", more.message);
+    assert!(left_out + kept >= 1_200, "{} and {kept}", more.message);
 }
 
 /// What is large stands once in the document, and behind thousands of references.

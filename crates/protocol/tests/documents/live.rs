@@ -38,6 +38,7 @@ fn judged(
         auth: operation.auth,
         price: operation.price.as_ref(),
         protocols: &operation.protocols,
+        offers: &operation.offers,
     };
     let registry = Registry::builtin();
     codes(&compare(&advertised, status, challenge.map(Result::as_ref), Some(false), &registry))
@@ -77,6 +78,18 @@ fn what_is_advertised_is_held_against_what_is_asked() {
             Some("wrong-eip712-domain"),
         ),
         (fixed.clone(), changed("extra", json!({"name": "USD Coin"})), Some("wrong-eip712-domain")),
+        // Another contract is signed for, under its own domain.
+        (fixed.clone(), changed("extra", json!({"assetTransferMethod": "permit2"})), None),
+        (
+            fixed.clone(),
+            changed("extra", json!({"assetTransferMethod": "eip3009", "name": "USD Coin"})),
+            Some("wrong-eip712-domain"),
+        ),
+        (
+            fixed.clone(),
+            changed("extra", json!({"assetTransferMethod": null, "name": "USD Coin"})),
+            Some("wrong-eip712-domain"),
+        ),
         (fixed.clone(), changed("amount", json!("1.5")), Some("unreadable-offer")),
         (fixed.clone(), asking(json!([offer()]), json!({})), Some("missing-resource-url")),
         (
@@ -95,6 +108,42 @@ fn what_is_advertised_is_held_against_what_is_asked() {
         let same = expected.iter().all(|code| codes.contains(code)) && codes.len() == expected.len();
         // An offer that cannot be read leaves nothing that would have to be right.
         assert!(same, "{price}: {codes:?}, expected {expected:?}");
+    }
+}
+
+#[test]
+fn advertised_offers_are_held_against_live_ones() {
+    let registry = Registry::builtin();
+    let challenge = asking(json!([offer()]), json!({"url": "https://api.example.com/a"}));
+    let advertised = |network: Value, currency: Value| json!({"intent": "charge", "method": "x402", "amount": "20000", "network": network, "currency": currency});
+    let elsewhere = advertised(json!("eip155:8454"), json!(USDC));
+    for (offers, missing) in [
+        (json!([advertised(json!("eip155:8453"), json!(USDC.to_lowercase()))]), false),
+        (json!([advertised(json!("base"), json!("usdc"))]), false),
+        (json!([advertised(json!("base"), json!("USD"))]), false),
+        (json!([advertised(json!(null), json!(null))]), false),
+        (json!([elsewhere, advertised(json!("base"), json!(USDC))]), false),
+        (json!([elsewhere]), true),
+        (
+            json!([advertised(json!("eip155:8453"), json!("0x0000000000000000000000000000000000000001"))]),
+            true,
+        ),
+        (json!([{"intent": "charge", "method": "tempo", "amount": "20000", "currency": "0x20c0"}]), false),
+    ] {
+        let document = read(&selling(json!({"offers": offers})));
+        let operation = &document.operations[0];
+        let advertised = Advertised {
+            method: "GET",
+            url: &Url::parse("https://api.example.com/a").unwrap(),
+            documented: true,
+            made_up: false,
+            auth: operation.auth,
+            price: operation.price.as_ref(),
+            protocols: &operation.protocols,
+            offers: &operation.offers,
+        };
+        let found = codes(&compare(&advertised, 402, Some(challenge.as_ref()), None, &registry));
+        assert_eq!(found.contains(&"offer-not-offered"), missing, "{offers}: {found:?}");
     }
 }
 

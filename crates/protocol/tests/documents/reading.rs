@@ -92,6 +92,22 @@ fn a_server_elsewhere_gives_its_path_only() {
 }
 
 #[test]
+fn a_path_is_the_same_however_it_is_written() {
+    let mut document =
+        selling(json!({"price": {"mode": "fixed", "amount": "1"}, "protocols": [{"x402": {}}]}));
+    document["servers"] = json!([{"url": "/{version}", "variables": {"version": {"default": "v1"}}}]);
+    document["paths"]["/zürich/{straße}"] = json!({"get": {"summary": "Z", "security": []}});
+    document["paths"]["/z%c3%bcrich/{straße}"] = json!({"get": {"summary": "Z", "security": []}});
+    let read = read(&document);
+    let paths: Vec<_> = read.operations.iter().map(|operation| operation.path.as_str()).collect();
+    assert_eq!(paths, ["/v1/a", "/v1/z%C3%BCrich/{straße}"]);
+    assert_eq!(at(&read.findings, Code::DuplicateResource).len(), 1);
+    let text = json!({"resources": ["GET https://api.example.com/zürich/{x}"]}).to_string();
+    let legacy = WellKnown::read_x402(text.as_bytes(), ORIGIN).unwrap();
+    assert_eq!(legacy.resources[0].path, "/z%C3%BCrich/{x}");
+}
+
+#[test]
 fn legacy_documents_are_read() {
     let text = json!({"version": 1, "resources": ["GET https://api.example.com/weather/{city}", "/search/", "post /x",
         "FETCH /y", "https://other.example/z", 7, "ftp://api.example.com/"], "instructions": "Be quick.",
@@ -114,6 +130,18 @@ fn legacy_documents_are_read() {
     let prices: Vec<_> =
         read.resources.iter().map(|entry| entry.price.as_ref().unwrap().to_string()).collect();
     assert_eq!(prices, ["$0.02", "$0.01"]);
+}
+
+/// A message may stand on a terminal.
+#[test]
+fn what_a_message_quotes_is_escaped() {
+    let price = json!({"mode": "fixed", "amount": "1", "currency": "\u{1b}[31mEUR"});
+    let document = read(&selling(json!({"price": price, "protocols": [{"\u{1b}[2J": {}}]})));
+    assert_eq!(document.operations[0].price.as_ref().unwrap().to_string(), "1 \\u{1b}[31MEUR");
+    assert!(document.findings.len() >= 2);
+    for finding in document.findings {
+        assert!(!finding.message.contains('\u{1b}'), "{}", finding.message);
+    }
 }
 
 #[test]

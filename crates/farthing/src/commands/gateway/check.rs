@@ -3,7 +3,7 @@
 use farthing_gateway::{Config, Documents, Pricing, canonical_path};
 use farthing_money::Registry;
 use farthing_protocol::Challenge;
-use farthing_protocol::discovery::{Advertised, Document, Finding, Operation, compare, fill};
+use farthing_protocol::discovery::{Advertised, Code as Finds, Document, Finding, Operation, compare, fill};
 use http::Method;
 use serde_json::{Value, json};
 use url::Url;
@@ -18,30 +18,48 @@ pub(super) async fn check(offer: Offer, output: Output) -> Result<(), Failure> {
     let origin = config.public_url().map_err(refused)?;
     let registry = config.registry().map_err(refused)?;
     let mut found: Vec<Found> = pricing.notices(&config).into_iter().map(Found::from).collect();
-    found.extend(merge_upstream(&config, &pricing).await);
+    let merged = merge_upstream(&config, &pricing).await;
+    found.extend(merged.found);
     let mut lines = pricing.describe();
     let mut result = json!({ "routes": lines, "origin": origin });
     if let Some(documents) = pricing.documents() {
         result["documents"] = addresses(&origin, &documents);
         lines.push(format!("buyers read {origin}/openapi.json, /.well-known/x402 and /llms.txt"));
-        found.extend(read_as_buyers(&origin, &pricing, &documents, &registry).into_iter().map(Found::from));
+        let read = read_as_buyers(&origin, &pricing, &documents, &registry);
+        found.extend(read.into_iter().map(|finding| told(finding, merged.is)));
     }
     report::end(result, &lines, found, output)
 }
 
+/// What came of the upstream's document.
+#[derive(Default)]
+struct Merged {
+    /// Whether it is merged.
+    is: bool,
+    found: Option<Found>,
+}
+
 /// Merges the upstream's document, as the gateway will. That it cannot be had may be because the API is not running now.
-async fn merge_upstream(config: &Config, pricing: &Pricing) -> Option<Found> {
+async fn merge_upstream(config: &Config, pricing: &Pricing) -> Merged {
     match farthing_gateway::upstream_document(config).await {
-        Ok(Some(document)) => pricing.describe_with(&document),
-        Ok(None) => {}
+        Ok(Some(document)) => Merged { is: true, found: pricing.describe_with(&document).map(Found::from) },
+        Ok(None) => Merged::default(),
         Err(error) => {
             let advice =
                 "start the API, or correct the address; until then buyers get what the routes say alone";
             let place = "discovery.upstream_document";
-            return Some(Found::warning("upstream-document", place, error.to_string(), advice));
+            let found = Found::warning("upstream-document", place, error.to_string(), advice);
+            Merged { is: false, found: Some(found) }
         }
     }
-    None
+}
+
+/// A 402 is made of the route alone: what the upstream's document says of the call is not in it, and validators that read
+/// 402s call that an error (`@agentcash/discovery`: SCHEMA_INPUT_MISSING).
+fn told(finding: Finding, merged: bool) -> Found {
+    let code = finding.code;
+    let found = Found::from(finding);
+    if merged && code == Finds::MissingBazaarSchema { found.as_warning() } else { found }
 }
 
 fn addresses(origin: &str, documents: &Documents) -> Value {
@@ -80,6 +98,7 @@ fn ask(origin: &str, pricing: &Pricing, operation: &Operation, registry: &Regist
         auth: operation.auth,
         price: operation.price.as_ref(),
         protocols: &operation.protocols,
+        offers: &operation.offers,
     };
     let challenge = Challenge::read(Some(header.as_bytes()), &body);
     Some(compare(&advertised, 402, Some(challenge.as_ref()), None, registry))

@@ -1,7 +1,10 @@
 //! `farthing gateway check --url ORIGIN`: what answers there, as buyers' software reads it.
 
 use farthing_ambient::causes;
-use farthing_discovery::{Code as Finds, Config, Discovery, Origin, ReadState, Resource, Site};
+use farthing_discovery::{
+    Code as Finds, Config, Discovery, Finding, Live, Origin, ReadState, Resource, Site,
+};
+use farthing_money::Registry;
 use farthing_protocol::discovery::{Document, WellKnown};
 use serde_json::{Value, json};
 
@@ -13,9 +16,14 @@ use crate::output::{Output, printable};
 /// Where each document is.
 const DOCUMENTS: [&str; 3] = [Document::PATH, WellKnown::X402_PATH, "/llms.txt"];
 
-pub(super) async fn check(url: &str, all_methods: bool, output: Output) -> Result<(), Failure> {
+pub(super) async fn check(
+    url: &str,
+    all_methods: bool,
+    registry: Registry,
+    output: Output,
+) -> Result<(), Failure> {
     let site = Site::parse(url).map_err(|error| Failure::new(Code::Configuration, error))?;
-    let discovery = Discovery::new(Config { all_methods, ..Config::default() });
+    let discovery = Discovery::new(Config { all_methods, registry, ..Config::default() });
     let discovery = discovery.map_err(|error| Failure::new(Code::Unexpected, causes(&error)))?;
     let mut origin = discovery.discover(&site).await;
     reached(&origin)?;
@@ -23,7 +31,8 @@ pub(super) async fn check(url: &str, all_methods: bool, output: Output) -> Resul
     let mut found = missing(&origin);
     // It stands beside the newer one, for clients that read it alone.
     origin.findings.retain(|finding| finding.code != Finds::LegacyWellKnown);
-    found.extend(origin.findings.drain(..).map(Found::from));
+    let findings = std::mem::take(&mut origin.findings);
+    found.extend(findings.into_iter().map(|finding| advised(finding, &origin)));
     let resources: Vec<&Resource> = origin.resources.iter().collect();
     report::end(to_json(&origin), &[discover::resources(&resources, true)], found, output)
 }
@@ -60,6 +69,21 @@ fn missing(origin: &Origin) -> Vec<Found> {
         )
     });
     absent.chain(silent).collect()
+}
+
+/// What was found, with what its operator can do about a price that nobody has asked for.
+fn advised(finding: Finding, origin: &Origin) -> Found {
+    let about = |resource: &&Resource| finding.resource.as_ref() == Some(&resource.key);
+    let resource = origin.resources.iter().find(about).filter(|_| finding.code == Finds::NotProbed);
+    let Some(resource) = resource else { return finding.into() };
+    let advice = match &resource.live {
+        Some(Live::Answered { .. }) => {
+            "add an `example` to each required parameter, in the route's `input` or the upstream's document"
+        }
+        _ if !matches!(&*resource.method, "GET" | "HEAD") => "`--all-methods` asks for it",
+        _ => finding.advice,
+    };
+    Found::from(finding).with_advice(advice)
 }
 
 fn to_json(origin: &Origin) -> Value {

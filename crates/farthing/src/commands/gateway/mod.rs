@@ -12,6 +12,7 @@ use farthing_ambient::causes;
 use farthing_facilitator::{Facilitate, Facilitator, HttpFacilitator, RemoteConfig};
 use farthing_gateway::{Config, FacilitatorSection, Gateway, GatewayError, Pricing};
 use farthing_ledger::Ledger;
+use farthing_money::Registry;
 use tokio::net::TcpListener;
 
 use crate::cli::{GatewayArgs, GatewayCheckArgs, GatewayCommand};
@@ -26,11 +27,19 @@ const LEDGER: &str = "gateway.db";
 pub(crate) async fn run(home: &Home, args: &GatewayArgs, output: Output) -> Result<(), Failure> {
     match &args.command {
         Some(GatewayCommand::Check(GatewayCheckArgs { url: Some(url), all_methods })) => {
-            live::check(url, *all_methods, output).await
+            live::check(url, *all_methods, registry(args.config.as_deref())?, output).await
         }
-        Some(GatewayCommand::Check(_)) => check::check(Offer::read(&args.config)?, output).await,
-        None if args.check => check::check(Offer::read(&args.config)?, output).await,
+        Some(GatewayCommand::Check(_)) => check::check(Offer::read(args.config())?, output).await,
+        None if args.check => check::check(Offer::read(args.config())?, output).await,
         None => serve(home, args).await,
+    }
+}
+
+/// The tokens whose worth is known: those of the configuration as well, where one is given.
+fn registry(config: Option<&Path>) -> Result<Registry, Failure> {
+    match config {
+        Some(path) => Config::load(path).and_then(|config| config.registry()).map_err(refused),
+        None => Ok(Registry::builtin()),
     }
 }
 
@@ -54,7 +63,7 @@ impl Offer {
 }
 
 async fn serve(home: &Home, args: &GatewayArgs) -> Result<(), Failure> {
-    let Offer { config, pricing, facilitator } = Offer::read(&args.config)?;
+    let Offer { config, pricing, facilitator } = Offer::read(args.config())?;
     let ledger = sellers::ledger(home, config.ledger().as_deref(), LEDGER)?;
     let config = match ledger.beside(".answers") {
         Some(dir) => config.or_responses_dir(dir),
@@ -74,7 +83,7 @@ async fn serve(home: &Home, args: &GatewayArgs) -> Result<(), Failure> {
     if let Ok(address) = listener.local_addr() {
         tracing::info!(listen = %address, "the gateway is ready");
     }
-    let served = gateway.serve(listener, admin, Some(&args.config), sellers::asked_to_stop()).await;
+    let served = gateway.serve(listener, admin, Some(args.config()), sellers::asked_to_stop()).await;
     backend.drain().await;
     ledger.close().await?;
     served.map_err(broken)

@@ -40,7 +40,6 @@ fn advice(code: Finds) -> Option<&'static str> {
         }
         Finds::MissingSummary => "add `summary` to the route",
         Finds::MissingContact => "add `discovery.contact`",
-        Finds::NotProbed => "`--all-methods` asks for it",
         Finds::ResourceUrlOfAnotherOrigin | Finds::ServerOfAnotherOrigin => {
             "set `public_url` to where buyers find the gateway"
         }
@@ -75,6 +74,14 @@ impl Found {
 
     pub(super) fn warning(code: &str, place: &str, message: String, advice: &str) -> Self {
         Self { severity: Severity::Warning, ..Self::info(code, place, message, advice) }
+    }
+
+    pub(super) fn as_warning(self) -> Self {
+        Self { severity: Severity::Warning, ..self }
+    }
+
+    pub(super) fn with_advice(self, advice: &str) -> Self {
+        Self { advice: advice.to_owned(), ..self }
     }
 
     fn to_json(&self) -> Value {
