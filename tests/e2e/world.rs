@@ -102,7 +102,7 @@ async fn handle(State(api): State<Api>, request: Request<Body>) -> Response {
         "/breaking/chat/completions" if before == 0 => model::broken(),
         "/failing/chat/completions" | "/breaking/chat/completions" => model::answer(request).await,
         "/pondering/chat/completions" => {
-            tokio::time::sleep(Duration::from_millis(2500)).await;
+            tokio::time::sleep(Duration::from_millis(4500)).await;
             model::answer(request).await
         }
         "/events" => {

@@ -39,10 +39,14 @@ fn message(asked: &Value) -> (Value, &'static str) {
     (json!({"role": "assistant", "content": null, "tool_calls": [call]}), "tool_calls")
 }
 
-/// An answer that breaks off.
+/// An answer that breaks off, a while after its beginning.
 pub(crate) fn broken() -> Response {
     let pieces = [Ok("{\"id\": \"chat"), Err(std::io::Error::other("out of order"))];
-    ([("content-type", "application/json")], Body::from_stream(futures::stream::iter(pieces))).into_response()
+    let pieces = futures::stream::iter(pieces).then(async |piece| {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        piece
+    });
+    ([("content-type", "application/json")], Body::from_stream(pieces)).into_response()
 }
 
 /// Word by word, with a pause before each.

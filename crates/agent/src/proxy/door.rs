@@ -89,12 +89,11 @@ impl Door {
 }
 
 /// Who asks as a proxy is asked is told so that he shows the token as he does to proxies.
-pub(super) fn told_in(form: Form, problem: Problem) -> Problem {
-    let status = match (form, problem.status) {
-        (Form::Absolute, StatusCode::UNAUTHORIZED) => StatusCode::PROXY_AUTHENTICATION_REQUIRED,
-        (_, status) => status,
-    };
-    Problem { status, ..problem }
+pub(super) fn told_in(form: Form, mut problem: Problem) -> Problem {
+    if form == Form::Absolute && problem.status == StatusCode::UNAUTHORIZED {
+        problem.status = StatusCode::PROXY_AUTHENTICATION_REQUIRED;
+    }
+    problem
 }
 
 #[cfg(test)]
