@@ -48,6 +48,7 @@ fn decides(policy: &Policy, host: &str, asset: &Asset) {
             amount,
             method: "GET",
             resource: "https://api.example.com/weather?city=Berlin",
+            body: None,
             agent: None,
             session: None,
             tool: None,
