@@ -32,7 +32,7 @@ const PIECE_BYTES: usize = 64 << 10;
 #[derive(Debug)]
 pub enum Begun {
     /// Nothing is asked for: this is the answer.
-    Free(Passed),
+    Free(Box<Passed>),
     /// A payment is signed, and the call goes to its end by itself.
     Paid(UnderWay),
 }
@@ -180,7 +180,7 @@ impl Client {
     /// [`FetchError`]: no payment has left the machine.
     pub async fn pass(&self, request: Request, limits: CallLimits) -> Result<Begun, FetchError> {
         match self.open(&request, &limits).await? {
-            Opened::Free(answer) => Ok(Begun::Free(free(answer))),
+            Opened::Free(answer) => Ok(Begun::Free(Box::new(free(answer)))),
             Opened::Authorized(authorization) => Ok(Begun::Paid(self.go(request, *authorization))),
         }
     }

@@ -265,7 +265,8 @@ async fn what_is_free_is_passed_without_a_record() {
     let seller = Seller::start(|_, _| (http("200 OK", &[], b"free"), Then::Closes)).await;
     let buyer = Buyer::new(POLICY);
     let begun = buyer.client.pass(request(&seller), CallLimits::default()).await.unwrap();
-    let Begun::Free(Passed { body: PassedBody::Free(answer), .. }) = begun else { panic!("{begun:?}") };
+    let Begun::Free(passed) = begun else { panic!("{begun:?}") };
+    let PassedBody::Free(answer) = passed.body else { panic!("{passed:?}") };
     assert_eq!((answer.bytes().await.unwrap(), buyer.purchases().await.len()), ("free".into(), 0));
     assert_eq!(buyer.client.passed(Duration::ZERO).await, 0);
 }

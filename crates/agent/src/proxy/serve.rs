@@ -31,7 +31,7 @@ impl Inner {
             }
         }
         match self.client.pass(request, limits).await? {
-            Begun::Free(passed) => Ok(Served { passed, serving: None, resent: false }),
+            Begun::Free(passed) => Ok(Served { passed: *passed, serving: None, resent: false }),
             Begun::Paid(call) => {
                 let serving = self.bought.remember(wish, &call);
                 Ok(Served { passed: call.head().await?, serving: Some(serving), resent: false })
