@@ -126,6 +126,8 @@ async fn nothing_that_an_agent_calls_changes_a_cap() {
 async fn no_argument_names_a_file_of_a_wallet() {
     let world = World::start().await;
     let (home, url) = (&world.wallet.home, world.at("/weather/berlin"));
+    world.wallet.ok(&["fetch", &url]).await;
+    let id = world.wallet.newest().await["id"].as_str().unwrap().to_owned();
     let before: Vec<_> = files(home).into_iter().map(|path| (std::fs::read(&path).unwrap(), path)).collect();
     for (_, path) in &before {
         let file = path.to_str().unwrap();
@@ -134,13 +136,18 @@ async fn no_argument_names_a_file_of_a_wallet() {
             let message = answer["error"]["message"].as_str().unwrap();
             assert!(message.contains("the folder of a wallet"), "{arguments:?}: {message}");
         }
+        for what in ["--pdf", "--html", "--body"] {
+            let answer = world.wallet.json(&["receipt", &id, what, "-o", file], 2).await;
+            let message = answer["error"]["message"].as_str().unwrap();
+            assert!(message.contains("the folder of a wallet"), "{what} {file}: {message}");
+        }
         world.wallet.json(&["check", &url, "-d", &format!("@{file}")], 2).await;
     }
     world.wallet.json(&["fetch", &url, "-d", "@/proc/self/environ"], 2).await;
     for (content, path) in &before {
         assert!(*content == std::fs::read(path).unwrap(), "{} has changed", path.display());
     }
-    assert_eq!((world.earned().await, world.upstream.served()), (0, 0));
+    assert_eq!((world.earned().await, world.upstream.served()), (2_000, 1));
 }
 
 fn files(folder: &Path) -> Vec<PathBuf> {

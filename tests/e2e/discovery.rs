@@ -22,13 +22,13 @@ const USDC: &str = "0x036CbD53842c5426634e7929541eC2318f3dCF7e";
 type Asked = Arc<Mutex<Vec<(String, String, HeaderMap)>>>;
 
 /// A seller with a document, and an index of it.
-struct Market {
-    url: String,
+pub(crate) struct Market {
+    pub(crate) url: String,
     asked: Asked,
 }
 
 impl Market {
-    async fn open() -> Self {
+    pub(crate) async fn open() -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let asked = Asked::default();
@@ -37,7 +37,7 @@ impl Market {
         Self { url, asked }
     }
 
-    fn at(&self, path: &str) -> String {
+    pub(crate) fn at(&self, path: &str) -> String {
         format!("{}{path}", self.url)
     }
 }

@@ -18,6 +18,9 @@ use serde_json::{Value, json};
 
 use crate::world::{FARTHING, GENEROUS, Wallet, World};
 
+/// A hash that no row has.
+const NOBODYS: &str = "00000000000000000000000000000000000000000000000000000000000000ff";
+
 #[tokio::test]
 async fn errors_are_json_too() {
     let world = World::start().await;
@@ -28,13 +31,23 @@ async fn errors_are_json_too() {
         (&["receipt", ""], 2),
         (&["receipt", "ZZZZZZZZ"], 2),
         (&["fund", "--network", "mars"], 2),
-        (&["ledger", "verify", "--expect-head", "00"], 9),
+        (&["ledger", "verify", "--expect-head", NOBODYS], 9),
+        (&["ledger", "verify", "--expect-head", "zz"], 2),
+        (&["audit", "verify", "--expect-head", "00"], 2),
+        (&["ledger", "verify", "--file", "/etc/passwd"], 2),
+        (&["audit", "tail", "--file", "/dev/null"], 2),
+        (&["ledger", "verify", "--file", "/nowhere"], 2),
+        (&["receipt", "ZZZZZZZZ", "-o", "page"], 2),
     ] {
         let answer = world.wallet.json(args, exit).await;
         assert_eq!(answer["error"]["exit"], exit, "{args:?}: {answer}");
     }
-    let damaged = world.wallet.json(&["ledger", "verify", "--expect-head", "00"], 9).await;
+    let damaged = world.wallet.json(&["ledger", "verify", "--expect-head", NOBODYS], 9).await;
     assert_eq!(damaged["whole"], false, "the error stands beside the result: {damaged}");
+    let mut nowhere = world.wallet.command(&["status", "--json"]);
+    let done = nowhere.env("FARTHING_HOME", "").output().await.unwrap();
+    let said: Value = serde_json::from_slice(&done.stdout).unwrap();
+    assert!(said["error"]["message"].as_str().unwrap().contains("FARTHING_HOME"), "{said}");
 }
 
 #[tokio::test]
@@ -262,6 +275,28 @@ async fn a_body_comes_through_json_to_the_byte() {
     let again = stall.wallet.json(&["receipt", id, "--body"], 0).await;
     assert_eq!((&again["body"], &again["status"]), (&answer["body"], &json!(200)));
     assert_eq!(again["purchase"], id);
+    let file = stall.folder.path().join("body");
+    let name = file.to_str().unwrap();
+    let written = stall.wallet.json(&["receipt", id, "--body", "-o", name], 0).await;
+    assert_eq!(
+        (&written["body"], std::fs::read(&file).unwrap()),
+        (&json!({"file": name}), b"goods\x7f".to_vec())
+    );
+    std::fs::remove_file(&file).unwrap();
+    let printed = stall.wallet.ok(&["receipt", id, "--body", "-o", name]).await;
+    assert_eq!((printed, std::fs::read(&file).unwrap()), (Vec::new(), b"goods\x7f".to_vec()));
+}
+
+#[tokio::test]
+async fn a_receipt_names_the_address_whole() {
+    let stall = Stall::open().await;
+    let url = stall.at(&format!("/paid?q={}", "x".repeat(400)));
+    stall.wallet.ok(&["fetch", &url]).await;
+    let id = stall.wallet.newest().await["id"].as_str().unwrap().to_owned();
+    for args in [&["receipt", &id][..], &["history"]] {
+        let said = String::from_utf8(stall.wallet.ok(args).await).unwrap();
+        assert!(said.contains(&url), "{args:?}: {said}");
+    }
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! Money sent out: within the caps, once, whichever way and whenever the process dies.
 
+use std::process::Stdio;
 use std::sync::Arc;
 
 use farthing_devnet::Base;
@@ -164,8 +165,8 @@ async fn a_person_who_types_the_passphrase_may_go_beyond_the_policy() {
 #[tokio::test]
 async fn what_did_not_get_through_is_sent_again_and_arrives_once() {
     let purse = Purse::with_eth().await;
-    let nowhere = format!("http://127.0.0.1:{}", free_port());
-    let lost = purse.wallet.json(&["send", TO, "$1", "--yes", "--via", &nowhere], 6).await;
+    let broken = Other::start("eip155:84532", true).await;
+    let lost = purse.wallet.json(&["send", TO, "$1", "--yes", "--via", &broken.url], 6).await;
     let id = lost["purchase"].as_str().unwrap();
     assert!(lost["error"]["hint"].as_str().unwrap().contains(&format!("send --resume {id}")), "{lost}");
     assert_eq!(purse.books().await, (0, 5_000_000));
@@ -176,6 +177,147 @@ async fn what_did_not_get_through_is_sent_again_and_arrives_once() {
     assert_eq!(purse.books().await, (1_000_000, 4_000_000));
     assert_eq!(purse.purchases().await.len(), 1);
     purse.wallet.assert_whole().await;
+}
+
+#[tokio::test]
+async fn nothing_is_signed_for_a_facilitator_that_is_not_there_or_settles_elsewhere() {
+    let purse = Purse::new().await;
+    let nowhere = format!("http://127.0.0.1:{}", free_port());
+    let elsewhere = Other::start("eip155:8453", true).await;
+    for (via, code) in [(&nowhere, 3), (&elsewhere.url, 5)] {
+        let refused = purse.wallet.json(&["send", TO, "$1", "--yes", "--via", via], code).await;
+        assert!(refused["error"]["hint"].as_str().unwrap().contains("nothing was sent"), "{refused}");
+    }
+    assert_eq!(purse.purchases().await.len(), 0, "nothing is reserved");
+}
+
+/// Somebody else's facilitator, which no program of ours can be: it says what it settles, and then breaks off or keeps
+/// its client waiting.
+pub(crate) struct Other {
+    pub(crate) url: String,
+    /// How many were to be settled.
+    asked: tokio::sync::mpsc::UnboundedReceiver<()>,
+}
+
+impl Other {
+    pub(crate) async fn start(network: &'static str, breaks: bool) -> Self {
+        let (tell, asked) = tokio::sync::mpsc::unbounded_channel();
+        let kinds = serde_json::json!({"kinds": [{"x402Version": 2, "scheme": "exact", "network": network}]});
+        let settle = move || async move {
+            tell.send(()).unwrap();
+            if !breaks {
+                std::future::pending::<()>().await;
+            }
+            http::StatusCode::BAD_GATEWAY
+        };
+        let router = axum::Router::new()
+            .route("/supported", axum::routing::get(|| async { axum::Json(kinds) }))
+            .route("/settle", axum::routing::post(settle));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        Self { url, asked }
+    }
+}
+
+#[tokio::test]
+async fn whoever_breaks_it_off_is_told_how_to_go_on() {
+    let purse = Purse::with_eth().await;
+    let mut slow = Other::start("eip155:84532", false).await;
+    let mut sent = Vec::new();
+    for signal in ["-INT", "-TERM"] {
+        let mut command = purse.wallet.command(&["send", TO, "$1", "--yes", "--json", "--via", &slow.url]);
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        slow.asked.recv().await.unwrap();
+        let pid = child.id().unwrap().to_string();
+        assert!(std::process::Command::new("kill").args([signal, &pid]).status().unwrap().success());
+        let done = child.wait_with_output().await.unwrap();
+        assert_eq!(done.status.code(), Some(6), "{signal}: {}", String::from_utf8_lossy(&done.stderr));
+        let told: Value = serde_json::from_slice(&done.stdout).unwrap();
+        let id = told["purchase"].as_str().unwrap().to_owned();
+        let hint = told["error"]["hint"].as_str().unwrap();
+        assert!(hint.contains(&format!("`farthing send --resume {id}`")), "{signal}: {told}");
+        assert_eq!(purse.wallet.newest().await["state"], "unknown");
+        sent.push(id);
+    }
+    assert_eq!(purse.books().await, (0, 5_000_000));
+    for id in &sent {
+        purse.wallet.json(&["send", "--resume", id], 0).await;
+    }
+    assert_eq!((purse.books().await, purse.purchases().await.len()), ((2_000_000, 3_000_000), 2));
+    purse.wallet.assert_whole().await;
+}
+
+#[tokio::test]
+async fn the_id_is_told_before_anything_leaves() {
+    let purse = Purse::new().await;
+    let mut slow = Other::start("eip155:84532", false).await;
+    let mut command = purse.wallet.command(&["send", TO, "$1", "--yes", "--via", &slow.url]);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    slow.asked.recv().await.unwrap();
+    child.kill().await.unwrap();
+    let said = child.wait_with_output().await.unwrap().stderr;
+    let id = purse.wallet.newest().await["id"].as_str().unwrap().to_owned();
+    assert!(String::from_utf8_lossy(&said).contains(&id), "{said:?}");
+}
+
+/// What a receiver of webhooks got.
+async fn hook() -> (String, tokio::sync::mpsc::UnboundedReceiver<Value>) {
+    let (tell, told) = tokio::sync::mpsc::unbounded_channel();
+    let take = move |axum::Json(body): axum::Json<Value>| async move { tell.send(body).unwrap() };
+    let router = axum::Router::new().route("/hook", axum::routing::post(take));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/hook", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    (url, told)
+}
+
+#[tokio::test]
+async fn a_transfer_that_waits_for_a_person_is_told_to_the_webhook() {
+    let purse = Purse::with_eth().await;
+    purse.wallet.policy("version: 1\npayments:\n  max: \"$5\"\n  approve_above: \"$0.50\"\n");
+    let (url, mut told) = hook().await;
+    let config = purse.wallet.home.join("config.yaml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    let approvals = format!("approvals: {{webhook: \"{url}\", secret_env: HOOK_SECRET}}\n");
+    std::fs::write(&config, format!("{text}{approvals}")).unwrap();
+    let mut command = purse.wallet.command(&["send", TO, "$1", "--yes", "--json"]);
+    let done = command.env("HOOK_SECRET", "s3cret").output().await.unwrap();
+    assert_eq!(done.status.code(), Some(4), "{}", String::from_utf8_lossy(&done.stdout));
+    let refused: Value = serde_json::from_slice(&done.stdout).unwrap();
+    let id = refused["error"]["denial"]["approval"]["id"].as_str().unwrap();
+    assert_eq!(told.try_recv().unwrap()["id"], id);
+    purse.wallet.ok(&["approvals", "approve", id]).await;
+    purse.wallet.json(&["send", TO, "$1", "--yes"], 0).await;
+    assert_eq!(purse.books().await, (1_000_000, 4_000_000));
+}
+
+#[tokio::test]
+async fn the_environment_names_session_and_agent_and_no_person_takes_its_word() {
+    let purse = Purse::with_eth().await;
+    purse.wallet.policy(
+        "version: 1\npayments:\n  max: \"$5\"\n  budgets: [{name: sitting, max: \"$1\", per: session}]\n",
+    );
+    let send = async |args: &[&str], name: &str, value: &str| {
+        let mut command = purse.wallet.command(&[&["send", TO, "$0.60", "--json"], args].concat());
+        let done = command.env(name, value).output().await.unwrap();
+        (done.status.code().unwrap(), serde_json::from_slice::<Value>(&done.stdout).unwrap())
+    };
+    assert_eq!(send(&["--yes"], "FARTHING_SESSION", "s").await.0, 0);
+    let (code, over) = send(&["--yes"], "FARTHING_SESSION", "s").await;
+    assert_eq!((code, &over["error"]["denial"]["rule"]), (4, &"sitting".into()), "{over}");
+    assert_eq!(send(&["--yes", "--session", "t"], "FARTHING_SESSION", "s").await.0, 0);
+
+    purse.wallet.policy("version: 1\npayments: {max: \"$5\"}\nagents: {bot: {payments: {max: \"$0.50\"}}}\n");
+    let (code, over) = send(&["--yes"], "FARTHING_AGENT", "bot").await;
+    assert_eq!((code, &over["error"]["denial"]["rule"]), (4, &"agents.bot.payments.max".into()), "{over}");
+    // Nobody is at a terminal here: that, and not the variable, is what is in the way.
+    let (code, asked) = send(&["--beyond-policy"], "FARTHING_AGENT", "bot").await;
+    assert_eq!(code, 2, "{asked}");
+    assert!(asked["error"]["message"].as_str().unwrap().contains("nobody is at a terminal"), "{asked}");
+    let (code, both) = send(&["--beyond-policy", "--agent", "bot"], "FARTHING_SESSION", "s").await;
+    assert!(code == 2 && both["error"]["message"].as_str().unwrap().contains("--agent"), "{both}");
+    assert_eq!(purse.books().await, (1_200_000, 3_800_000));
 }
 
 #[tokio::test]

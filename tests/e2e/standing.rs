@@ -2,7 +2,11 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
+use farthing_ambient::SystemClock;
 use farthing_devnet::Base;
+use farthing_ledger::{Ledger, NewPurchase, PurchaseId, Reserved};
+use farthing_money::{BaseUnits, Network};
+use farthing_policy::{ApprovalNeed, Needs};
 
 use crate::person::types;
 use crate::world::{GENEROUS, Wallet, World, local_chain};
@@ -58,6 +62,109 @@ async fn the_status_page_says_what_was_spent_what_is_frozen_and_what_is_silent()
     assert!(began.elapsed() < std::time::Duration::from_secs(6), "{:?}", began.elapsed());
     assert!(status["balances"][0]["error"].as_str().unwrap().contains("did not answer"), "{status}");
     assert_eq!(status["today"]["settled"], "$0.002", "what the ledger knows is said all the same");
+    let next = status["next"].to_string();
+    assert!(
+        next.contains("farthing doctor") && !next.contains("farthing fund"),
+        "silent is not empty: {next}"
+    );
+}
+
+#[tokio::test]
+async fn the_status_page_knows_every_budget_and_what_stops_everything() {
+    let world = World::start().await;
+    world.wallet.policy(
+        r#"
+version: 1
+kill: the researcher runs wild
+payments:
+  max: "$1"
+  budgets:
+    - {name: day, max: "$5", per: day}
+    - {name: one-host, max: "$2", per: day, each: host}
+agents:
+  bot: {payments: {budgets: [{name: hour, max: "$0.50", per: 60 minutes}]}}
+"#,
+    );
+    let status = world.wallet.json(&["status"], 0).await;
+    let rules: Vec<_> = status["budgets"].as_array().unwrap().iter().map(|one| one["rule"].clone()).collect();
+    assert_eq!(rules, ["day", "agents.bot.hour"]);
+    assert_eq!(status["killed"], "the researcher runs wild");
+    let page = text(&world.wallet.ok(&[]).await);
+    for part in ["agents.bot.hour", "of $0.50", "counted for each host", "the researcher runs wild"] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+}
+
+/// A guard's folder has a record, and no wallet.
+#[tokio::test]
+async fn beside_a_guard_the_freeze_and_what_waits_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let guard = Wallet { home: folder.path().to_owned(), address: String::new() };
+    let clock = std::sync::Arc::new(SystemClock);
+    let ledger = Ledger::open(&folder.path().join("ledger.db"), clock).unwrap();
+    let (purchase, needs) = (purchase("01A"), Needs { approval: Some(need()), ..Needs::default() });
+    let Reserved::Denied(denial) = ledger.reserve_with(purchase, needs).await.unwrap() else {
+        panic!("granted")
+    };
+    ledger.freeze("stop".into(), "ana".into()).await.unwrap();
+    ledger.close().await.unwrap();
+    let id = denial.approval.unwrap().id;
+    let status = guard.json(&["status"], 0).await;
+    assert_eq!((&status["wallet"], &status["frozen"]["why"]), (&serde_json::Value::Null, &"stop".into()));
+    assert_eq!(status["pending_approvals"], serde_json::json!([id]));
+    let page = text(&guard.ok(&[]).await);
+    for part in ["no wallet", "frozen", "stop", &id] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+}
+
+fn need() -> ApprovalNeed {
+    ApprovalNeed { rule: "large".into(), terms: "{}".into(), valid: std::time::Duration::from_secs(3600) }
+}
+
+fn purchase(id: &str) -> NewPurchase {
+    NewPurchase {
+        id: PurchaseId(id.into()),
+        method: "GET".into(),
+        url: "https://api.example.com/".into(),
+        request_digest: "3c".repeat(32),
+        protocol: "x402-v2".into(),
+        scheme: "exact".into(),
+        network: Network::BASE,
+        asset: "0x833589fCD6eDb6E08f4c7C32D4f71b54bdA02913".into(),
+        amount: BaseUnits::new(1_000),
+        value: "$0.001".parse().unwrap(),
+        pay_to: "0x209693Bc6afc0C5328bA36FaF03C514EF312287C".into(),
+        payer: "0x857b06519E91e3A54538791bDbb0E22373e36b66".into(),
+        offer: "{}".into(),
+        policy_hash: "9d".repeat(32),
+        agent: None,
+        session: None,
+    }
+}
+
+#[tokio::test]
+async fn a_table_of_comma_separated_values_has_every_row() {
+    let folder = tempfile::tempdir().unwrap();
+    let wallet = Wallet { home: folder.path().join("wallet"), address: String::new() };
+    wallet.ok(&["init", "--yes"]).await;
+    // More than the pages in which they are read.
+    const COUNT: usize = 1_001;
+    let clock = std::sync::Arc::new(SystemClock);
+    let ledger = Ledger::open(&wallet.home.join("ledger.db"), clock).unwrap();
+    let reserve = |n| ledger.reserve_with(purchase(&format!("01{n:024}")), Needs::default());
+    // At once: they share commits.
+    for reserved in futures::future::join_all((0..COUNT).map(reserve)).await {
+        assert!(matches!(reserved.unwrap(), Reserved::Granted { .. }));
+    }
+    ledger.close().await.unwrap();
+    for (more, rows) in [(&[][..], COUNT), (&["-n", "502"], 502), (&["-n", "0"], 0)] {
+        let csv = text(&wallet.ok(&[&["history", "--csv"], more].concat()).await);
+        let ids: std::collections::BTreeSet<_> =
+            csv.lines().skip(1).map(|line| line.split(',').next()).collect();
+        assert_eq!((csv.lines().count() - 1, ids.len()), (rows, rows), "{more:?}");
+    }
+    assert_eq!(wallet.json(&["history"], 0).await["purchases"].as_array().unwrap().len(), 20);
 }
 
 #[tokio::test]
@@ -189,6 +296,9 @@ async fn the_key_is_shown_to_a_person_alone() {
     let phrase = std::fs::read_to_string(&file).unwrap();
     assert_eq!(phrase.split_whitespace().count(), 12);
     wallet.json(&["wallet", "export", "--to-file", name, "--unattended"], 2).await;
+    let mut bare = wallet.command(&["wallet", "export", "--to-file", "bare", "--unattended"]);
+    assert!(bare.current_dir(folder.path()).output().await.unwrap().status.success());
+    assert_eq!(std::fs::read_to_string(folder.path().join("bare")).unwrap(), phrase);
 
     let said = [("Show it? [y/N]", "y"), ("Passphrase of the wallet:", PASSPHRASE)];
     let seen = types(&wallet, &["wallet", "export"], &said).await;
@@ -230,10 +340,22 @@ async fn a_new_key_loses_no_money() {
         (&said["old_address"], &said["old_balances"][0]["value"]),
         (&wallet.address.clone().into(), &"$5.00".into())
     );
-    assert!(said["next"][0].as_str().unwrap().contains(new), "{said}");
+    let warned = text(&done.stderr);
+    assert!(warned.contains("farthing mcp") && warned.contains("restarted"), "{warned}");
+    let next = said["next"][0].as_str().unwrap();
+    assert!(next.contains(new) && !next.contains("--beyond-policy"), "the caps allow it: {next}");
     assert_eq!(wallet.json(&["address"], 0).await["addresses"][0]["address"], new);
     wallet.json(&["send", new, "all", "--yes", "--key-file", kept], 0).await;
     assert_eq!(chain.balance_of(new.parse().unwrap()).await.unwrap().to_string(), "5000000");
     assert_eq!(wallet.json(&["balance"], 0).await["balances"][0]["value"], "$5.00");
     wallet.assert_whole().await;
+
+    // Beyond the caps a person has to move it; and the command names the folder that it is for.
+    wallet.policy("version: 1\npayments: {max: \"$1\"}\n");
+    let home = wallet.home.to_str().unwrap();
+    let mut again = rotate(&["--new-key", "--home", home], PASSPHRASE);
+    let done = again.env_remove("FARTHING_HOME").output().await.unwrap();
+    let said: serde_json::Value = serde_json::from_slice(&done.stdout).unwrap();
+    let next = said["next"][0].as_str().unwrap();
+    assert!(next.contains(" --beyond-policy") && next.ends_with(&format!(" --home {home}")), "{next}");
 }

@@ -1,8 +1,10 @@
 //! The arguments.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::builder::styling::{AnsiColor, Styles};
+use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use farthing_money::{Network, Price};
 
@@ -74,8 +76,23 @@ pub(crate) struct Cli {
     pub(crate) quiet: bool,
 
     /// The folder that holds every file of the wallet.
-    #[arg(long, global = true, env = "FARTHING_HOME", value_name = "DIR", hide_env_values = true)]
+    #[arg(long, global = true, env = "FARTHING_HOME", value_name = "DIR", hide_env_values = true,
+        value_parser = OsStringValueParser::new().try_map(folder))]
     pub(crate) home: Option<PathBuf>,
+}
+
+/// A folder's name, which clap by itself would only miss where it is empty.
+fn folder(name: OsString) -> Result<PathBuf, &'static str> {
+    if name.is_empty() {
+        return Err("it names no folder; FARTHING_HOME is empty, or --home is");
+    }
+    Ok(name.into())
+}
+
+/// A SHA-256 in hex, as the record writes it.
+fn hash(text: &str) -> Result<String, &'static str> {
+    let is_hash = text.len() == 64 && text.bytes().all(|digit| digit.is_ascii_hexdigit());
+    if is_hash { Ok(text.to_ascii_lowercase()) } else { Err("a head is 64 hexadecimal digits") }
 }
 
 #[derive(Debug, Subcommand)]
@@ -295,7 +312,7 @@ pub(crate) enum LedgerCommand {
         file: Option<PathBuf>,
         /// The head that an earlier run printed: says how many rows came after it, and notices a journal that was cut
         /// off or written anew since.
-        #[arg(long, value_name = "HASH")]
+        #[arg(long, value_name = "HASH", value_parser = hash)]
         expect_head: Option<String>,
     },
 }

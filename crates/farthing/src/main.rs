@@ -59,7 +59,7 @@ fn start(cli: Cli) -> Result<u8, Failure> {
     // One provider of cryptography for every TLS connection of the process; a second installation changes nothing.
     drop(rustls::crypto::ring::default_provider().install_default());
     if let Command::Completions { shell } = command {
-        commands::man::completions(*shell);
+        commands::man::completions(*shell, Output::of(&cli));
         return Ok(0);
     }
     if let Command::Man { folder } = command {
@@ -88,41 +88,44 @@ async fn run(cli: Cli) -> Result<(), Failure> {
     let home = Home::locate(cli.home.as_deref())?;
     let command = cli.command.as_ref().unwrap_or(&Command::Status);
     match command {
-        Command::Status => return commands::status::run(home, output).await,
-        Command::Wallet(command) => return commands::wallet::run(home, command, output).await,
-        Command::Doctor(args) => return commands::doctor::run(home, args, output).await,
-        Command::Init(args) => return commands::init::run(&home, args, output),
-        Command::Gateway(args) => return commands::gateway::run(&home, args, output).await,
-        Command::Facilitator(args) => return commands::facilitator::run(&home, args, output).await,
-        Command::Policy(command) => return commands::policy::run(&home, command, output).await,
-        Command::Freeze(args) => return commands::freeze::freeze(&home, args, output).await,
-        Command::Thaw(_) => return commands::freeze::thaw(&home, output).await,
-        Command::Approvals(command) => return commands::approvals::run(&home, command, output).await,
-        Command::Audit(command) => return commands::audit::run(&home, command, output).await,
-        Command::Install(args) => return commands::install::install(&home, args, output),
-        Command::Uninstall(args) => return commands::install::uninstall(args, output),
-        _ => {}
+        Command::Status => commands::status::run(home, output).await,
+        Command::Wallet(command) => commands::wallet::run(home, command, output).await,
+        Command::Doctor(args) => commands::doctor::run(home, args, output).await,
+        Command::Init(args) => commands::init::run(&home, args, output),
+        Command::Gateway(args) => commands::gateway::run(&home, args, output).await,
+        Command::Facilitator(args) => commands::facilitator::run(&home, args, output).await,
+        Command::Policy(command) => commands::policy::run(&home, command, output).await,
+        Command::Freeze(args) => commands::freeze::freeze(&home, args, output).await,
+        Command::Thaw(_) => commands::freeze::thaw(&home, output).await,
+        Command::Approvals(command) => commands::approvals::run(&home, command, output).await,
+        Command::Audit(command) => commands::audit::run(&home, command, output).await,
+        Command::Install(args) => commands::install::install(&home, args, output),
+        Command::Uninstall(args) => commands::install::uninstall(args, output),
+        command => run_in(&Session::new(home)?, command, output).await,
     }
-    let session = Session::new(home)?;
+}
+
+/// The commands for which config.yaml is read first.
+async fn run_in(session: &Session, command: &Command, output: Output) -> Result<(), Failure> {
     match command {
-        Command::Address => commands::address::run(&session, output),
-        Command::Fund(args) => commands::fund::run(&session, args, output).await,
-        Command::Balance => commands::balance::run(&session, output).await,
-        Command::Discover(args) => commands::discover::run(&session, args, output).await,
-        Command::Search(args) => commands::search::run(&session, args, output).await,
-        Command::Check(args) => commands::check::run(&session, args, output).await,
-        Command::Fetch(args) => commands::fetch::run(&session, args, output).await,
-        Command::History(args) => commands::history::run(&session, args, output).await,
-        Command::Spending(args) => commands::spending::run(&session, args, output).await,
-        Command::Receipt(args) => commands::receipt::run(&session, args, output).await,
-        Command::Ui(args) => commands::ui::run(&session, args, output).await,
-        Command::Send(args) => commands::send::run(&session, args, output).await,
-        Command::Reconcile => commands::reconcile::run(&session, output).await,
-        Command::Mcp(args) => commands::mcp::run(&session, args, output).await,
-        Command::Proxy(args) => commands::proxy::run(&session, args, output).await,
-        Command::Ledger(command) => commands::ledger::run(&session, command, output).await,
-        Command::Config(ConfigCommand::Show) => commands::config::show(&session, output),
-        // Done above, without a wallet.
+        Command::Address => commands::address::run(session, output),
+        Command::Fund(args) => commands::fund::run(session, args, output).await,
+        Command::Balance => commands::balance::run(session, output).await,
+        Command::Discover(args) => commands::discover::run(session, args, output).await,
+        Command::Search(args) => commands::search::run(session, args, output).await,
+        Command::Check(args) => commands::check::run(session, args, output).await,
+        Command::Fetch(args) => commands::fetch::run(session, args, output).await,
+        Command::History(args) => commands::history::run(session, args, output).await,
+        Command::Spending(args) => commands::spending::run(session, args, output).await,
+        Command::Receipt(args) => commands::receipt::run(session, args, output).await,
+        Command::Ui(args) => commands::ui::run(session, args, output).await,
+        Command::Send(args) => commands::send::run(session, args, output).await,
+        Command::Reconcile => commands::reconcile::run(session, output).await,
+        Command::Mcp(args) => commands::mcp::run(session, args, output).await,
+        Command::Proxy(args) => commands::proxy::run(session, args, output).await,
+        Command::Ledger(command) => commands::ledger::run(session, command, output).await,
+        Command::Config(ConfigCommand::Show) => commands::config::show(session, output),
+        // Done by those who called this.
         _ => Ok(()),
     }
 }

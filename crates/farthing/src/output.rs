@@ -9,6 +9,7 @@ use farthing_ambient::Timestamp;
 use farthing_ledger::PurchaseState;
 use serde_json::Value;
 
+use crate::draw;
 use crate::exit::{Code, Failure};
 
 /// The first thing that went wrong with stdout. The work goes on: a payment under way has to be recorded.
@@ -178,16 +179,26 @@ pub(crate) fn state(state: PurchaseState) -> String {
     format!("{style}{word}{style:#}")
 }
 
-/// Text from outside, safe for a terminal. Quotes do no harm there, and are left as they are.
+/// Text from outside, whole, and safe for a terminal. Quotes do no harm there, and are left as they are.
 pub(crate) fn printable(text: &str) -> String {
-    let mut shown = String::new();
-    for c in text.chars().take(300) {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
         match c {
             '"' | '\'' => shown.push(c),
             _ => shown.extend(c.escape_debug()),
         }
     }
     shown
+}
+
+/// As much as is printed of a description, or of what somebody else says about himself.
+const BRIEF: usize = 300;
+
+/// The same of a text that may be as long as its author likes, and of which nobody needs every word: an ellipsis tells
+/// that there was more.
+pub(crate) fn brief(text: &str) -> String {
+    let beginning: String = text.chars().take(BRIEF + 1).collect();
+    draw::cut(&printable(&beginning), BRIEF)
 }
 
 #[cfg(test)]
@@ -212,5 +223,13 @@ mod tests {
     fn escape_sequences_are_shown_not_sent() {
         assert_eq!(printable("\u{1b}[31mred"), "\\u{1b}[31mred");
         assert_eq!(printable("it's \"red\"\n"), "it's \"red\"\\n");
+    }
+
+    #[test]
+    fn what_is_left_out_is_told() {
+        let long = "x".repeat(BRIEF + 1);
+        assert_eq!(printable(&long), long);
+        assert_eq!(brief(&long), format!("{}…", "x".repeat(BRIEF - 1)));
+        assert_eq!(brief(&long[1..]), &long[1..]);
     }
 }

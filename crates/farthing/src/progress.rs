@@ -89,7 +89,7 @@ impl Observer for Watch {
             Step::Asking => format!("asking {host}"),
             Step::Deciding => "asking the chain what the wallet holds".to_owned(),
             Step::Paying(purchase) => {
-                // Before the payment leaves, so that from here on no signal ends the process unheard.
+                // Before the payment leaves.
                 if let Some(paying) = lock(&self.paying).take() {
                     paying.send(Paying { purchase: purchase.terms.id.clone(), stop: Stop::listen() }).ok();
                 }
@@ -114,21 +114,23 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 
 /// Ctrl-C and SIGTERM, caught from the moment that this is made.
 #[derive(Debug)]
-struct Stop {
+pub(crate) struct Stop {
     #[cfg(unix)]
     signals: Vec<tokio::signal::unix::Signal>,
 }
 
 #[cfg(unix)]
 impl Stop {
-    fn listen() -> Self {
+    /// From here on no signal ends the process unheard.
+    pub(crate) fn listen() -> Self {
         use tokio::signal::unix::{SignalKind, signal};
         // One that cannot be caught ends the process, as without us.
         let signals = [SignalKind::interrupt(), SignalKind::terminate()];
         Self { signals: signals.into_iter().filter_map(|kind| signal(kind).ok()).collect() }
     }
 
-    async fn asked(&mut self) {
+    /// Completes when the user has had enough.
+    pub(crate) async fn asked(&mut self) {
         let each: Vec<_> = self.signals.iter_mut().map(|signal| Box::pin(signal.recv())).collect();
         if each.is_empty() {
             return std::future::pending().await;
@@ -139,11 +141,13 @@ impl Stop {
 
 #[cfg(not(unix))]
 impl Stop {
-    fn listen() -> Self {
+    /// From the first [`Stop::asked`] on no signal ends the process unheard.
+    pub(crate) fn listen() -> Self {
         Self {}
     }
 
-    async fn asked(&mut self) {
+    /// Completes when the user has had enough.
+    pub(crate) async fn asked(&mut self) {
         tokio::signal::ctrl_c().await.ok();
     }
 }

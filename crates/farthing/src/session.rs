@@ -1,5 +1,6 @@
 //! What the wallet's commands share: the folder, the configuration, and a wallet made from them when it is needed.
 
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -248,6 +249,19 @@ pub(crate) fn ledger_in(folder: &Path, name: &str) -> Result<Ledger, Failure> {
 pub(crate) fn existing_ledger(path: &Path) -> Result<Ledger, Failure> {
     if !path.exists() {
         return Err(Failure::new(Code::Configuration, format!("there is no ledger at {}", path.display())));
+    }
+    open_ledger(path)
+}
+
+/// Opens a ledger that somebody names. What SQLite says of any other file is that it is damaged.
+pub(crate) fn named_ledger(path: &Path) -> Result<Ledger, Failure> {
+    const BEGINNING: &[u8] = b"SQLite format 3\0";
+    let failed = |error| Failure::new(Code::Configuration, format!("{}: {error}", path.display()));
+    let mut beginning = Vec::new();
+    let file = std::fs::File::open(path).map_err(failed)?;
+    file.take(BEGINNING.len() as u64).read_to_end(&mut beginning).map_err(failed)?;
+    if beginning != BEGINNING {
+        return Err(Failure::new(Code::Configuration, format!("{} is no ledger", path.display())));
     }
     open_ledger(path)
 }

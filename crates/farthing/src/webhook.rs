@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use farthing_ambient::{Clock as _, SystemClock, causes};
 use farthing_ledger::Ledger;
+use farthing_policy::Denial;
 use hmac::{Hmac, Mac as _};
 use serde::Deserialize;
 use serde_json::json;
@@ -11,6 +12,7 @@ use sha2::Sha256;
 use url::Url;
 
 use crate::exit::{Code, Failure};
+use crate::session::Session;
 
 /// How long the receiver may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -32,6 +34,15 @@ pub(crate) struct ApprovalsConfig {
 pub(crate) struct Webhook {
     url: Url,
     secret: String,
+}
+
+/// Tells the configured receiver when what was denied waits for a person's approval.
+pub(crate) async fn tell_of(session: &Session, denial: &Denial) -> Result<(), Failure> {
+    let (Some(approval), Some(config)) = (&denial.approval, &session.config().approvals) else {
+        return Ok(());
+    };
+    config.webhook()?.tell(&session.ledger()?, &approval.id).await;
+    Ok(())
 }
 
 impl ApprovalsConfig {

@@ -75,6 +75,29 @@ pub fn private_file(path: &Path, bytes: &[u8], entropy: &dyn Entropy) -> Result<
     sync_folder(path)
 }
 
+/// Writes a secret to a new file, with mode 0600, and to no other place: a process that dies meanwhile leaves at most a
+/// part of it under the very name that was given. A file that is there already stays as it is.
+///
+/// # Errors
+/// [`KeystoreError::Exists`], [`KeystoreError::Io`].
+pub fn secret_file(path: &Path, secret: &[u8]) -> Result<(), KeystoreError> {
+    let mut file = new_file(path).map_err(|error| match error.kind() {
+        ErrorKind::AlreadyExists => KeystoreError::Exists(path.into()),
+        _ => KeystoreError::io("write", path)(error),
+    })?;
+    let written = file.write_all(secret).and_then(|()| file.sync_all());
+    if let Err(error) = written {
+        // A part of a secret is of no use to anybody.
+        let _ = fs::remove_file(path);
+        return Err(KeystoreError::io("write", path)(error));
+    }
+    sync_folder(path)
+}
+
+fn new_file(path: &Path) -> std::io::Result<File> {
+    OpenOptions::new().write(true).create_new(true).mode(PRIVATE_FILE).open(path)
+}
+
 /// Puts other contents in the place of an existing private file, at once.
 ///
 /// # Errors
@@ -108,12 +131,7 @@ impl Draft {
         let mut random = [0; 8];
         entropy.fill(&mut random)?;
         let draft = path.with_extension(format!("{}.tmp", hex::encode(random)));
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(PRIVATE_FILE)
-            .open(&draft)
-            .map_err(KeystoreError::io("write", &draft))?;
+        let mut file = new_file(&draft).map_err(KeystoreError::io("write", &draft))?;
         let draft = Self(draft);
         file.write_all(bytes).and_then(|()| file.sync_all()).map_err(KeystoreError::io("write", &draft.0))?;
         fault::point("keystore.drafted");
@@ -130,6 +148,8 @@ impl Drop for Draft {
 
 fn sync_folder(path: &Path) -> Result<(), KeystoreError> {
     let Some(dir) = path.parent() else { return Ok(()) };
+    // The parent of a bare name is empty, and is no folder that could be opened.
+    let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
     File::open(dir).and_then(|dir| dir.sync_all()).map_err(KeystoreError::io("write", dir))
 }
 

@@ -38,16 +38,17 @@ pub fn keep_in_keyring(address: Address, passphrase: &Passphrase) -> Result<(), 
     bounded(move || entry(address)?.set_password(passphrase.as_str()).map_err(|error| failed(&error)))
 }
 
-/// Gives the keyring another passphrase for these keys, if it has one, and says whether it had.
+/// Gives the keyring a passphrase for the keys `new`, if it has one for the keys `old`, and says whether it had: the same
+/// keys under another passphrase, or others in their place.
 ///
 /// # Errors
 /// [`UnlockError::Keyring`] where it has one and does not take the other.
-pub fn replace_in_keyring(address: Address, passphrase: &Passphrase) -> Result<bool, UnlockError> {
+pub fn replace_in_keyring(old: Address, new: Address, passphrase: &Passphrase) -> Result<bool, UnlockError> {
     // A machine without a keyring is as good as one whose keyring is empty.
-    if !matches!(read(address), Ok(Some(_))) {
+    if !matches!(read(old), Ok(Some(_))) {
         return Ok(false);
     }
-    keep_in_keyring(address, passphrase).map(|()| true)
+    keep_in_keyring(new, passphrase).map(|()| true)
 }
 
 /// Takes the passphrase out of the keyring; none there is as good.

@@ -39,6 +39,6 @@ fn absent() -> UnlockError {
 ///
 /// # Errors
 /// None.
-pub fn replace_in_keyring(_: Address, _: &Passphrase) -> Result<bool, UnlockError> {
+pub fn replace_in_keyring(_: Address, _: Address, _: &Passphrase) -> Result<bool, UnlockError> {
     Ok(false)
 }

@@ -48,7 +48,7 @@ mod unlock;
 
 pub use error::{KeystoreError, UnlockError};
 pub use evm::EvmKey;
-pub use folder::{private_file, private_folder, replace_private_file};
+pub use folder::{private_file, private_folder, replace_private_file, secret_file};
 pub use keyring::{forget_in_keyring, is_in_keyring, keep_in_keyring, replace_in_keyring};
 pub use passphrase::Passphrase;
 pub use phrase::{Phrase, Words};

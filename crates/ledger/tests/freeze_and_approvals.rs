@@ -49,6 +49,11 @@ async fn waits(ledger: &Ledger, name: &str, terms: &str) -> String {
     denial.approval.unwrap().id
 }
 
+/// Those that wait, oldest first.
+fn waiting() -> ApprovalFilter {
+    ApprovalFilter { pending: Some(true), oldest_first: true, ..ApprovalFilter::default() }
+}
+
 fn is_wrong_state<T: std::fmt::Debug>(result: &Result<T, LedgerError>, found: &str) -> bool {
     matches!(result, Err(LedgerError::WrongState { state, .. }) if state == found)
 }
@@ -173,7 +178,7 @@ async fn an_approval_is_asked_for_decided_and_used_once() {
     let asked = denial.approval.unwrap();
     assert_eq!((&asked.id, asked.expires_in_seconds), (&first, 3000), "the same is not asked twice");
     assert_eq!(asked.how, format!("farthing approvals approve {first}"));
-    let pending = ledger.approvals(ApprovalFilter { pending: true, limit: None }).await.unwrap();
+    let pending = ledger.approvals(waiting()).await.unwrap();
     assert_eq!(
         (pending.len(), pending[0].state, pending[0].terms.as_str()),
         (1, ApprovalState::Pending, "{}")
@@ -232,13 +237,45 @@ async fn approvals_and_refusals_expire() {
     clock.advance(HOUR);
     assert_ne!(waits(&ledger, "a", "{}").await, third);
     assert_eq!(ledger.approvals(ApprovalFilter::default()).await.unwrap().len(), 4);
-    assert_eq!(ledger.approvals(ApprovalFilter { limit: Some(2), pending: false }).await.unwrap().len(), 2);
+    let two = ApprovalFilter { limit: Some(2), ..ApprovalFilter::default() };
+    assert_eq!(ledger.approvals(two).await.unwrap().len(), 2);
     // However long it is valid, its end is a time.
     let long = ApprovalNeed { valid: Duration::MAX, ..need("long") };
     let id = denial(&ledger, call("x"), asking_for(long)).await.unwrap().approval.unwrap().id;
     ledger.decide_approval(&id, true, "ana".into()).await.unwrap();
     assert_eq!(ledger.approval(&id).await.unwrap().state, ApprovalState::Approved);
     assert_whole(&ledger).await;
+}
+
+#[tokio::test]
+async fn every_approval_is_on_one_page_of_the_list() {
+    let (ledger, clock) = memory();
+    waits(&ledger, "over", r#"{"n":0}"#).await;
+    clock.advance(HOUR);
+    let mut asked = Vec::new();
+    for n in 1..=5 {
+        asked.push(waits(&ledger, &format!("p{n}"), &format!(r#"{{"n":{n}}}"#)).await);
+    }
+    ledger.decide_approval(&asked.remove(2), false, "ana".into()).await.unwrap();
+    assert_eq!(ledger.pending_approvals().await.unwrap(), 4);
+    for (oldest_first, pending, expected) in
+        [(true, Some(true), asked.clone()), (false, Some(true), asked.iter().rev().cloned().collect())]
+    {
+        let mut found = Vec::new();
+        let mut filter = ApprovalFilter { pending, oldest_first, limit: Some(3), after: None };
+        loop {
+            let page = ledger.approvals(filter.clone()).await.unwrap();
+            found.extend(page.iter().map(|approval| approval.id.clone()));
+            let Some(last) = page.last() else { break };
+            filter.after = Some(last.id.clone());
+        }
+        assert_eq!(found, expected, "{oldest_first}");
+    }
+    let over = ApprovalFilter { pending: Some(false), ..ApprovalFilter::default() };
+    let states: Vec<_> = ledger.approvals(over).await.unwrap().iter().map(|one| one.state).collect();
+    assert_eq!(states, [ApprovalState::Denied, ApprovalState::Expired]);
+    let beyond = ApprovalFilter { after: Some("a999".into()), ..ApprovalFilter::default() };
+    assert!(matches!(ledger.approvals(beyond).await, Err(LedgerError::NotFound { .. })));
 }
 
 #[tokio::test]

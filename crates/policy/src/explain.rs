@@ -65,6 +65,15 @@ fn section(lines: &mut Vec<String>, rules: &Payments) {
     lists(lines, "Categories", &rules.categories);
 }
 
+impl Payments {
+    /// Its caps that are not counted for all payments together, in words.
+    pub(crate) fn counted_apart(&self) -> Vec<String> {
+        let whose = self.agent.as_ref().map_or(String::new(), |agent| format!("Agent `{agent}`: "));
+        let apart = self.caps.iter().filter(|one| one.limits(self, None).is_empty());
+        apart.map(|one| format!("{whose}{}", cap(one))).collect()
+    }
+}
+
 fn agent(lines: &mut Vec<String>, agent: &Agent, agents: &Agents) {
     let name = match agent.parent(agents) {
         Some(parent) => format!("Agent `{}`, under `{parent}`", agent.name),

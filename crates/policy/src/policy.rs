@@ -198,6 +198,25 @@ impl Policy {
         sections.iter().flat_map(|section| section.limits(None)).collect()
     }
 
+    /// As [`Policy::limits`], with those of every agent: all that can be shown when there is no payment.
+    #[must_use]
+    pub fn limits_of_everybody(&self) -> Vec<Limit> {
+        self.every_section().flat_map(|section| section.limits(None)).collect()
+    }
+
+    /// The budgets and rates that [`Policy::limits_of_everybody`] leaves out, in words: what they have counted depends on
+    /// the payment, as they count apart for each host, payee or session.
+    #[must_use]
+    pub fn counted_apart(&self) -> Vec<String> {
+        self.every_section().flat_map(Payments::counted_apart).collect()
+    }
+
+    /// The policy's own section, then the agents'.
+    fn every_section(&self) -> impl Iterator<Item = &Payments> {
+        let agents = self.agents.iter().flat_map(Agents::iter).filter_map(|agent| agent.payments.as_ref());
+        self.payments.iter().chain(agents)
+    }
+
     /// The budgets and rates that apply to a payment on these terms, allowed or not.
     #[must_use]
     pub fn limits_for(&self, terms: &Terms<'_>) -> Vec<Limit> {

@@ -248,6 +248,39 @@ fn an_agent_stands_under_all_above_it() {
 }
 
 #[test]
+fn every_cap_is_shown_with_its_use_or_in_words() {
+    let policy = Policy::parse(
+        r#"
+version: 1
+payments:
+  max: "$1"
+  budgets:
+    - {name: day, max: "$5", per: day}
+    - {name: one-host, max: "$2", per: day, each: host}
+    - {name: sitting, max: "$1", per: session}
+agents:
+  team:
+    payments: {budgets: [{name: week, max: "$9", per: week}]}
+  bot:
+    parent: team
+    payments:
+      rates: [{name: pace, max: 3, per: minute}]
+      loops: {max: 2, per: minute}
+"#,
+    )
+    .unwrap();
+    let rules: Vec<_> = policy.limits_of_everybody().into_iter().map(|limit| limit.rule).collect();
+    assert_eq!(rules, ["day", "agents.team.week", "agents.bot.pace"]);
+    let apart = policy.counted_apart();
+    assert_eq!(apart.len(), 3, "{apart:?}");
+    for (said, part) in
+        apart.iter().zip(["counted for each host", "per session", "Agent `bot`: The same call"])
+    {
+        assert!(said.contains(part), "{said}");
+    }
+}
+
+#[test]
 fn tools_of_agents() {
     let policy = Policy::parse(TEAM).unwrap();
     let now = "2026-03-04T12:00:00Z".parse().unwrap();

@@ -390,7 +390,7 @@ mod tests {
     /// `localhost` stands for a name that leads inside without saying so; [`Client::check`] would see this one.
     #[tokio::test]
     async fn a_name_that_leads_inside_is_out_of_reach_and_not_silent() {
-        let http = |reach: Reach| reach.bound(reqwest::Client::builder().no_proxy()).build().unwrap();
+        let http = |reach: Reach| reach.bound(farthing_http::caller().unwrap().no_proxy()).build().unwrap();
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://localhost:{}/?key=s3cret", listener.local_addr().unwrap().port());
         let error = http(Reach::public()).get(&url).send().await.unwrap_err();

@@ -26,6 +26,8 @@ pub struct Transfer {
 impl Transfer {
     /// The method under which transfers are decided and recorded.
     pub const METHOD: &str = "SEND";
+    /// The scheme that its offer is of.
+    pub const SCHEME: &str = "exact";
     /// The host under which they are: nobody's, by RFC 2606. A policy that lists hosts allows or forbids transfers by it.
     pub const HOST: &str = "send.invalid";
 
@@ -76,7 +78,7 @@ fn request(to: &str) -> Result<Request, WalletError> {
 fn offer(asset: &Asset, to: &str, amount: BaseUnits) -> Result<Box<RawValue>, WalletError> {
     let domain = asset.eip712.as_ref().ok_or_else(|| field("asset", "it has no signing domain"))?;
     let offer = json!({
-        "scheme": "exact", "network": asset.network, "amount": amount, "asset": asset.address, "payTo": to,
+        "scheme": Transfer::SCHEME, "network": asset.network, "amount": amount, "asset": asset.address, "payTo": to,
         "maxTimeoutSeconds": VALID_SECONDS, "extra": {"name": domain.name, "version": domain.version},
     });
     Ok(serde_json::value::to_raw_value(&offer).map_err(unreadable)?)

@@ -33,14 +33,14 @@ pub(crate) struct WhichArgs {
 #[command(after_help = "\
 Examples:
   farthing history --since 2d --host api.example.com
-  farthing history --since 2026-11-01 --until 2026-12-01 --csv -n 100000 > november.csv
+  farthing history --since 2026-11-01 --until 2026-12-01 --csv > november.csv
   farthing history --before 7QK2M9XZ     the page after the one that ended with it")]
 pub(crate) struct HistoryArgs {
     #[command(flatten)]
     pub(crate) which: WhichArgs,
-    /// At most so many.
-    #[arg(short = 'n', long, default_value_t = 20)]
-    pub(crate) limit: u32,
+    /// At most so many; 20 where nothing is said, with --csv all.
+    #[arg(short = 'n', long)]
+    pub(crate) limit: Option<u32>,
     /// Only purchases whose outcome is not known.
     #[arg(long)]
     pub(crate) unresolved: bool,

@@ -132,10 +132,17 @@ pub(crate) struct ThawArgs {}
 #[derive(Debug, Subcommand)]
 pub(crate) enum ApprovalsCommand {
     /// What waits; with --all also what was decided.
+    #[command(after_help = "\
+Examples:
+  farthing approvals list
+  farthing approvals list --all -n 1000")]
     List {
         /// Also what was decided, used or is over.
         #[arg(long)]
         all: bool,
+        /// At most so many, the newest; 200 with --all, everything that waits without.
+        #[arg(short = 'n', long)]
+        limit: Option<u32>,
     },
     /// One of them, with its exact terms.
     Show {
@@ -194,7 +201,7 @@ Examples:
         #[arg(long, value_name = "FILE")]
         file: Option<PathBuf>,
         /// The head that an earlier run printed.
-        #[arg(long, value_name = "HASH")]
+        #[arg(long, value_name = "HASH", value_parser = super::hash)]
         expect_head: Option<String>,
     },
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use farthing_money::{Network, Price};
+use farthing_wallet::CallLimits;
 use url::Url;
 
 #[derive(Debug, Args)]
@@ -32,9 +33,13 @@ pub(crate) struct SendArgs {
     /// Pay the gas out of the wallet's ETH, although config.yaml names a facilitator.
     #[arg(long)]
     pub(crate) direct: bool,
-    /// Who sends: one of the policy's agents.
-    #[arg(long, value_name = "NAME", env = "FARTHING_AGENT", hide_env_values = true)]
-    pub(crate) agent: Option<String>,
+    /// Who sends: one of the policy's agents; FARTHING_AGENT where nobody is named.
+    // Not read from there by clap: it would take a variable for an argument, which --beyond-policy excludes.
+    #[arg(long, value_name = "NAME")]
+    agent: Option<String>,
+    /// The session that the policy's session budgets count in; each transfer is one by default.
+    #[arg(long, value_name = "ID", env = "FARTHING_SESSION", hide_env_values = true)]
+    session: Option<String>,
     /// Ask nothing. Only what the policy allows is sent.
     #[arg(long, short)]
     pub(crate) yes: bool,
@@ -47,6 +52,20 @@ pub(crate) struct SendArgs {
     /// Send from another key file, such as the one that `farthing wallet rotate --new-key` kept.
     #[arg(long, value_name = "FILE")]
     pub(crate) key_file: Option<PathBuf>,
+}
+
+impl SendArgs {
+    /// Who sends, and in which session. Beyond the policy it is the person who types the passphrase, whatever agent's
+    /// environment this is.
+    pub(crate) fn limits(&self) -> CallLimits {
+        if self.beyond_policy {
+            return CallLimits::default();
+        }
+        let environment =
+            || std::env::var_os("FARTHING_AGENT").map(|name| name.to_string_lossy().into_owned());
+        let agent = self.agent.clone().or_else(environment);
+        CallLimits { agent, session: self.session.clone(), ..CallLimits::default() }
+    }
 }
 
 /// How much to send.

@@ -25,20 +25,20 @@ Examples:
   farthing receipt 7K2M9QXA
   farthing receipt 7K2M9QXA --html -o receipt.html
   farthing receipt 7K2M9QXA --pdf -o receipt.pdf
-  farthing receipt 7K2M9QXA --body              what was paid for")]
+  farthing receipt 7K2M9QXA --body              what was paid for; -o FILE writes it to a file")]
 pub(crate) struct ReceiptArgs {
     /// The purchase, as `farthing history` lists it; its last characters are enough.
     pub(crate) id: String,
     /// Print the body that was paid for instead.
-    #[arg(long, conflicts_with_all = ["html", "pdf"])]
+    #[arg(long, group = "what")]
     pub(crate) body: bool,
     /// The receipt as a page of HTML that needs nothing else.
-    #[arg(long, conflicts_with = "pdf")]
+    #[arg(long, group = "what")]
     pub(crate) html: bool,
     /// The receipt as a page of PDF.
-    #[arg(long, requires = "output")]
+    #[arg(long, group = "what", requires = "output")]
     pub(crate) pdf: bool,
-    /// Write the page to this file.
-    #[arg(short = 'o', long, value_name = "FILE")]
+    /// Write the page or the body to this file.
+    #[arg(short = 'o', long, value_name = "FILE", requires = "what")]
     pub(crate) output: Option<PathBuf>,
 }

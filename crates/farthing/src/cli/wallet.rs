@@ -80,8 +80,8 @@ Examples:
   farthing wallet rotate --new-key           another key, and with it another address
   farthing wallet rotate --new-key --import phrase
 
-A new key does not move money: the old key file is kept, and `farthing send NEW all --key-file OLD` brings it over. A
-backup or a copy of the old file still opens with the old passphrase; where that is known to others, take a new key.")]
+A new key does not move money: the old key file is kept, and `farthing send NEW all --key-file OLD` brings it over. What
+runs already, `farthing mcp` or `farthing proxy`, pays from the old address until it is restarted. A backup or a copy of the old file still opens with the old passphrase; where that is known to others, take a new key.")]
 pub(crate) struct RotateArgs {
     /// Another key as well. The old one is kept in keys-ADDRESS.json.
     #[arg(long)]

@@ -6,15 +6,21 @@ use serde_json::json;
 
 use super::freeze::person;
 use crate::cli::ApprovalsCommand;
+use crate::draw;
 use crate::exit::{Code, Failure};
 use crate::home::Home;
 use crate::output::{BAD, DIM, GOOD, Output, STRONG, WARN, printable, table, time};
 use crate::session::existing_ledger;
 
+/// How many are listed where nothing is said and everything is meant.
+const USUAL: u32 = 200;
+/// How much of the terms a line shows.
+const TERMS: usize = 100;
+
 pub(crate) async fn run(home: &Home, command: &ApprovalsCommand, output: Output) -> Result<(), Failure> {
     let ledger = existing_ledger(&home.ledger())?;
     let done = match command {
-        ApprovalsCommand::List { all } => list(&ledger, *all, output).await,
+        ApprovalsCommand::List { all, limit } => list(&ledger, *all, *limit, output).await,
         ApprovalsCommand::Show { id } => show(&ledger.approval(id).await.map_err(missing)?, output),
         ApprovalsCommand::Approve { id } => decide(&ledger, id, true, output).await,
         ApprovalsCommand::Deny { id } => decide(&ledger, id, false, output).await,
@@ -23,40 +29,42 @@ pub(crate) async fn run(home: &Home, command: &ApprovalsCommand, output: Output)
     done
 }
 
-async fn list(ledger: &Ledger, all: bool, output: Output) -> Result<(), Failure> {
-    let approvals = ledger.approvals(ApprovalFilter { pending: !all, limit: Some(200) }).await?;
+async fn list(ledger: &Ledger, all: bool, limit: Option<u32>, output: Output) -> Result<(), Failure> {
+    let limit = limit.or(all.then_some(USUAL));
+    // One more than asked for tells whether there are more.
+    let one_more = limit.map(|limit| limit.saturating_add(1));
+    let pending = (!all).then_some(true);
+    let filter = ApprovalFilter { pending, limit: one_more, ..ApprovalFilter::default() };
+    let mut approvals = ledger.approvals(filter).await?;
+    let most = limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX);
+    let more = approvals.len() > most;
+    approvals.truncate(most);
     if output.json {
-        output.json(&json!({"approvals": approvals}));
+        output.json(&json!({"approvals": approvals, "more": more}));
         return Ok(());
     }
-    if approvals.is_empty() {
+    if approvals.is_empty() && !more {
         output.note("nothing waits for approval");
         return Ok(());
     }
-    let rows: Vec<Vec<String>> = approvals
-        .iter()
-        .map(|approval| {
-            vec![
-                approval.id.clone(),
-                time(approval.created_at),
-                time(approval.expires_at),
-                approval.state.as_str().to_owned(),
-                printable(&approval.rule),
-                shortened(&approval.terms),
-            ]
-        })
-        .collect();
+    let rows: Vec<Vec<String>> = approvals.iter().map(row).collect();
     output.line(table(&["APPROVAL", "ASKED (UTC)", "GOOD UNTIL (UTC)", "STATE", "RULE", "TERMS"], &rows));
+    if more {
+        output.note(format!("{DIM}there are older ones: -n lists more{DIM:#}"));
+    }
     Ok(())
 }
 
-/// The beginning of the terms; `show` has them whole.
-fn shortened(terms: &str) -> String {
-    let terms = printable(terms);
-    match terms.char_indices().nth(100) {
-        Some((end, _)) => format!("{}…", &terms[..end]),
-        None => terms,
-    }
+fn row(approval: &Approval) -> Vec<String> {
+    vec![
+        approval.id.clone(),
+        time(approval.created_at),
+        time(approval.expires_at),
+        approval.state.as_str().to_owned(),
+        printable(&approval.rule),
+        // Their beginning; `show` has them whole.
+        draw::cut(&printable(&approval.terms), TERMS),
+    ]
 }
 
 fn show(approval: &Approval, output: Output) -> Result<(), Failure> {

@@ -11,7 +11,7 @@ use crate::cli::{AuditCommand, AuditFormat};
 use crate::exit::{Code, Failure};
 use crate::home::Home;
 use crate::output::{BAD, DIM, GOOD, Output, STRONG, WARN, printable, time};
-use crate::session::existing_ledger;
+use crate::session::{existing_ledger, named_ledger};
 
 /// How many rows are read at a time.
 const PAGE: u32 = 500;
@@ -32,15 +32,16 @@ pub(crate) async fn run(home: &Home, command: &AuditCommand, output: Output) -> 
             }
         }
         AuditCommand::Verify { file, expect_head } => {
-            let own = home.ledger();
-            super::ledger::verify(file.as_deref().unwrap_or(&own), expect_head.as_deref(), output).await
+            super::ledger::verify(home, file.as_deref(), expect_head.as_deref(), output).await
         }
     }
 }
 
 fn open(home: &Home, file: Option<&PathBuf>) -> Result<Ledger, Failure> {
-    let own = home.ledger();
-    existing_ledger(file.unwrap_or(&own))
+    match file {
+        Some(file) => named_ledger(file),
+        None => existing_ledger(&home.ledger()),
+    }
 }
 
 async fn tail(ledger: &Ledger, rows: u32, follow: bool, output: Output) -> Result<(), Failure> {

@@ -16,7 +16,7 @@ use crate::output::say;
 /// The longest body that `--json` carries inside its object; a longer one is named by its file.
 const INLINE_BODY_BYTES: u64 = 1 << 20;
 
-/// Refuses, before anything is paid, a file that the body could not be written to afterwards.
+/// Refuses a file of a wallet's, and one that cannot be written to: before anything is paid.
 pub(crate) fn writable(file: &Path, fence: &Fence) -> Result<(), Failure> {
     let refused = |why: String| Failure::new(Code::Configuration, format!("-o {}: {why}", file.display()));
     fence.may_write(file).map_err(|error| refused(error.to_string()))?;
@@ -37,6 +37,11 @@ pub(crate) fn writable(file: &Path, fence: &Fence) -> Result<(), Failure> {
         std::fs::remove_file(file).ok();
     }
     Ok(())
+}
+
+/// Writes what was made here to a file that [`writable`] let pass.
+pub(crate) async fn write(bytes: &[u8], file: &Path) -> Result<(), Failure> {
+    tokio::fs::write(file, bytes).await.map_err(io_failed(&file.display().to_string()))
 }
 
 /// Where handing over a body stopped.

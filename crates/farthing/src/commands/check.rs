@@ -14,7 +14,7 @@ use super::request;
 use crate::cli::{CheckArgs, RequestArgs};
 use crate::exit::{Code, Failure};
 use crate::fence::Fence;
-use crate::output::{BAD, DIM, GOOD, Output, STRONG, WARN, printable};
+use crate::output::{BAD, DIM, GOOD, Output, STRONG, WARN, brief, printable};
 use crate::progress::{self, Watch};
 use crate::session::Session;
 
@@ -184,7 +184,7 @@ fn print(challenge: &Challenge, appraisal: &Appraisal, allowed: bool, output: Ou
     }
     let mut descriptions = challenge.offers.iter().filter_map(|offer| offer.description.as_deref());
     if let Some(description) = descriptions.find(|text| !text.is_empty()) {
-        output.line(format!("{DIM}sells{DIM:#}   {}", printable(description)));
+        output.line(format!("{DIM}sells{DIM:#}   {}", brief(description)));
     }
     match chosen_clearance(appraisal) {
         Some(clearance) if allowed && clearance.approval.is_some() => {

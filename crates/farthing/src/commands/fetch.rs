@@ -18,6 +18,7 @@ use crate::fence::Fence;
 use crate::output::{self, DIM, GOOD, Output, STRONG, WARN, clear_status, printable, say};
 use crate::progress::{self, Watch};
 use crate::session::Session;
+use crate::webhook;
 
 pub(crate) async fn run(session: &Session, args: &FetchArgs, output: Output) -> Result<(), Failure> {
     let limits = request::limits(&args.request)?;
@@ -47,8 +48,8 @@ pub(crate) async fn run(session: &Session, args: &FetchArgs, output: Output) -> 
             }
         };
         let fetched = progress::shown(output, || watch.doing(), answer).await;
-        if let Err(error) = &fetched {
-            ask_for_approval(session, error).await?;
+        if let Err(FetchError::Wallet(WalletError::Denied(denial))) = &fetched {
+            webhook::tell_of(session, denial).await?;
         }
         deliver(fetched.map_err(|error| sent(error, &go_on))?, &go_on, output).await
     };
@@ -57,16 +58,6 @@ pub(crate) async fn run(session: &Session, args: &FetchArgs, output: Output) -> 
         done = work => done,
         purchase = watch.broken_off() => Err(broken_off(session, &purchase, watch.keeping(), &go_on).await),
     }
-}
-
-/// Tells the configured receiver when a person has to approve the payment.
-async fn ask_for_approval(session: &Session, error: &FetchError) -> Result<(), Failure> {
-    let FetchError::Wallet(WalletError::Denied(denial)) = error else { return Ok(()) };
-    let (Some(approval), Some(config)) = (&denial.approval, &session.config().approvals) else {
-        return Ok(());
-    };
-    config.webhook()?.tell(&session.ledger()?, &approval.id).await;
-    Ok(())
 }
 
 /// A failed call; when its payment is out, with what can be done about it.

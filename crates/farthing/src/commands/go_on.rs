@@ -79,14 +79,19 @@ pub(crate) fn get_answer(purchase: &Purchase, home: &Home) -> String {
     format!("{resume}{body} gets the answer")
 }
 
-/// A command of ours for this wallet.
+/// A command of ours for this wallet, in a sentence.
 pub(crate) fn command(arguments: &str, home: &Home) -> String {
+    format!("`{}`", plain_command(arguments, home))
+}
+
+/// The same by itself, as a shell takes it.
+pub(crate) fn plain_command(arguments: &str, home: &Home) -> String {
     let named = home.named().map(|folder: &Path| format!(" --home {}", quoted(&folder.to_string_lossy())));
-    format!("`farthing {arguments}{}`", named.unwrap_or_default())
+    format!("farthing {arguments}{}", named.unwrap_or_default())
 }
 
 /// A word as a shell reads it.
-fn quoted(word: &str) -> String {
+pub(crate) fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "@%+=:,./_-".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
         return word.to_owned();

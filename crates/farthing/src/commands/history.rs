@@ -1,7 +1,7 @@
 //! `farthing history`.
 
 use farthing_ambient::{Clock as _, SystemClock};
-use farthing_ledger::{Outcome, Purchase, PurchaseFilter, PurchaseId};
+use farthing_ledger::{Ledger, Outcome, Purchase, PurchaseFilter, PurchaseId};
 use farthing_wallet::Transfer;
 use serde_json::json;
 
@@ -11,7 +11,7 @@ use crate::cli::{HistoryArgs, WhichArgs};
 use crate::csv;
 use crate::draw;
 use crate::exit::Failure;
-use crate::output::{DIM, Output, printable, state, table, time};
+use crate::output::{DIM, Output, printable, state, table, time, written};
 use crate::session::Session;
 
 /// What the columns before the call take, with the gaps between them.
@@ -21,24 +21,31 @@ const WIDE: usize = 100;
 const SAVED: usize = 8;
 /// The narrowest that a call is cut to.
 const NARROWEST_CALL: usize = 18;
+/// How many purchases are listed where nothing is said.
+const USUAL: u32 = 20;
+/// How many are read at once where all are meant.
+const PAGE: u32 = 500;
 
 pub(crate) async fn run(session: &Session, args: &HistoryArgs, output: Output) -> Result<(), Failure> {
     let before = match &args.before {
         Some(id) => Some(find_purchase(session, id).await?.terms.id),
         None => None,
     };
+    let filter = PurchaseFilter { unresolved: args.unresolved, before, ..filter(&args.which) };
+    if args.csv {
+        return print_csv(&session.ledger()?, filter, args.limit, output).await;
+    }
+    let most = args.limit.unwrap_or(USUAL);
     // One more than asked for tells whether there is another page.
-    let limit = Some(args.limit.saturating_add(1));
-    let filter = PurchaseFilter { unresolved: args.unresolved, before, limit, ..filter(&args.which) };
+    let filter = PurchaseFilter { limit: Some(most.saturating_add(1)), ..filter };
     let mut purchases = session.ledger()?.purchases(filter).await?;
-    let more = purchases.len() > usize::try_from(args.limit).unwrap_or(usize::MAX);
-    purchases.truncate(usize::try_from(args.limit).unwrap_or(usize::MAX));
+    let most = usize::try_from(most).unwrap_or(usize::MAX);
+    let more = purchases.len() > most;
+    purchases.truncate(most);
     let next = purchases.last().filter(|_| more).map(|last| last.terms.id.clone());
     if output.json {
         let rows: Vec<_> = purchases.iter().map(Purchase::without_payment).collect();
         output.json(&json!({"purchases": rows, "next": next}));
-    } else if args.csv {
-        print_csv(&purchases, output);
     } else {
         print(&purchases, output);
         tell_of_more(next.as_ref(), session, output);
@@ -109,7 +116,28 @@ fn tell_of_more(next: Option<&PurchaseId>, session: &Session, output: Output) {
     }
 }
 
-fn print_csv(purchases: &[Purchase], output: Output) {
+/// Every purchase that is meant, a page at a time: a record that ends early passes for a whole one.
+async fn print_csv(
+    ledger: &Ledger,
+    mut filter: PurchaseFilter,
+    limit: Option<u32>,
+    output: Output,
+) -> Result<(), Failure> {
+    csv_names(output);
+    let mut left = limit.unwrap_or(u32::MAX);
+    while left > 0 {
+        filter.limit = Some(left.min(PAGE));
+        let page = ledger.purchases(filter.clone()).await?;
+        let Some(last) = page.last() else { break };
+        filter.before = Some(last.terms.id.clone());
+        left = left.saturating_sub(PAGE);
+        page.iter().for_each(|purchase| csv_row(purchase, output));
+        written()?;
+    }
+    Ok(())
+}
+
+fn csv_names(output: Output) {
     const NAMES: [&str; 13] = [
         "purchase",
         "reserved_at",
@@ -126,28 +154,29 @@ fn print_csv(purchases: &[Purchase], output: Output) {
         "policy",
     ];
     output.line(csv::line(NAMES));
-    for purchase in purchases {
-        let terms = &purchase.terms;
-        let transaction = match &purchase.outcome {
-            Some(Outcome::Paid { transaction }) => transaction.clone().unwrap_or_default(),
-            _ => String::new(),
-        };
-        output.line(csv::line([
-            &terms.id.0,
-            &purchase.created_at.to_string(),
-            purchase.state.as_str(),
-            terms.value.to_string().trim_start_matches('$'),
-            &terms.amount.to_string(),
-            &terms.asset,
-            terms.network.as_str(),
-            terms.agent.as_deref().unwrap_or_default(),
-            &terms.method,
-            &terms.url,
-            &terms.pay_to,
-            &transaction,
-            &terms.policy_hash,
-        ]));
-    }
+}
+
+fn csv_row(purchase: &Purchase, output: Output) {
+    let terms = &purchase.terms;
+    let transaction = match &purchase.outcome {
+        Some(Outcome::Paid { transaction }) => transaction.clone().unwrap_or_default(),
+        _ => String::new(),
+    };
+    output.line(csv::line([
+        &terms.id.0,
+        &purchase.created_at.to_string(),
+        purchase.state.as_str(),
+        terms.value.to_string().trim_start_matches('$'),
+        &terms.amount.to_string(),
+        &terms.asset,
+        terms.network.as_str(),
+        terms.agent.as_deref().unwrap_or_default(),
+        &terms.method,
+        &terms.url,
+        &terms.pay_to,
+        &transaction,
+        &terms.policy_hash,
+    ]));
 }
 
 /// The state without colour: a table's columns are measured in characters.

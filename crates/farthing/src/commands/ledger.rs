@@ -6,17 +6,25 @@ use serde_json::json;
 
 use crate::cli::LedgerCommand;
 use crate::exit::{Code, Failure};
+use crate::home::Home;
 use crate::output::{BAD, GOOD, Output, printable};
-use crate::session::{Session, existing_ledger};
+use crate::session::{Session, existing_ledger, named_ledger};
 
 pub(crate) async fn run(session: &Session, command: &LedgerCommand, output: Output) -> Result<(), Failure> {
     let LedgerCommand::Verify { file, expect_head } = command;
-    let own = session.home().ledger();
-    verify(file.as_deref().unwrap_or(&own), expect_head.as_deref(), output).await
+    verify(session.home(), file.as_deref(), expect_head.as_deref(), output).await
 }
 
-pub(crate) async fn verify(path: &Path, expect_head: Option<&str>, output: Output) -> Result<(), Failure> {
-    let ledger = existing_ledger(path)?;
+/// Verifies the ledger that is named, or the wallet's own.
+pub(crate) async fn verify(
+    home: &Home,
+    file: Option<&Path>,
+    expect_head: Option<&str>,
+    output: Output,
+) -> Result<(), Failure> {
+    let own = home.ledger();
+    let path = file.unwrap_or(&own);
+    let ledger = if file.is_some() { named_ledger(path)? } else { existing_ledger(path)? };
     let mut report = match expect_head {
         Some(head) => ledger.verify_since(head).await?,
         None => ledger.verify().await?,

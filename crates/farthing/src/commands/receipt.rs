@@ -1,23 +1,29 @@
 //! `farthing receipt`.
 
+use std::path::Path;
+
 use farthing_ambient::causes;
 use farthing_ledger::{Outcome, Purchase, PurchaseState};
 use farthing_ui::Receipt;
 use farthing_wallet::{BodyStore, FetchedBody, has_answer};
 use serde_json::json;
 
-use super::body::{body_json, write_body};
+use super::body::{body_json, writable, write, write_body};
 use super::check::find_purchase;
 use super::go_on::get_answer;
 use crate::cli::ReceiptArgs;
 use crate::exit::{Code, Failure};
+use crate::fence::Fence;
 use crate::output::{DIM, Output, STRONG, printable, state, time};
 use crate::session::Session;
 
 pub(crate) async fn run(session: &Session, args: &ReceiptArgs, output: Output) -> Result<(), Failure> {
     let purchase = find_purchase(session, &args.id).await?;
+    if let Some(file) = &args.output {
+        writable(file, &Fence::around(session))?;
+    }
     if args.body {
-        return print_body(session, &purchase, output).await;
+        return print_body(session, &purchase, args.output.as_deref(), output).await;
     }
     if args.html || args.pdf {
         return document(session, &purchase, args, output).await;
@@ -46,15 +52,14 @@ async fn document(
     let Some(file) = &args.output else {
         let text = String::from_utf8_lossy(&page);
         match output.json {
-            true => output.json(&json!({"html": text})),
+            true => output.json(&json!({"file": null, "html": text})),
             false => output.line(text),
         }
         return Ok(());
     };
-    let unwritten = |error| Failure::new(Code::Configuration, format!("{}: {error}", file.display()));
-    tokio::fs::write(file, &page).await.map_err(unwritten)?;
+    write(&page, file).await?;
     match output.json {
-        true => output.json(&json!({"file": file.to_string_lossy()})),
+        true => output.json(&json!({"file": file.to_string_lossy(), "html": null})),
         false => output.note(format!("written to {}", file.display())),
     }
     Ok(())
@@ -102,7 +107,12 @@ fn lines(purchase: &Purchase) -> Vec<(&'static str, String)> {
 }
 
 /// Prints what was kept, as `fetch` did. What is not what was paid for is said to be not.
-async fn print_body(session: &Session, purchase: &Purchase, output: Output) -> Result<(), Failure> {
+async fn print_body(
+    session: &Session,
+    purchase: &Purchase,
+    target: Option<&Path>,
+    output: Output,
+) -> Result<(), Failure> {
     let nothing = || {
         let failure = Failure::new(Code::Configuration, "no body was kept for this purchase");
         match purchase.state {
@@ -125,11 +135,11 @@ async fn print_body(session: &Session, purchase: &Purchase, output: Output) -> R
     if output.json {
         let value = json!({
             "purchase": purchase.terms.id, "status": response.status, "content_type": response.content_type,
-            "body": body_json(body, None).await?,
+            "body": body_json(body, target).await?,
         });
         return output.json_ending(value, ending);
     }
-    write_body(body, None).await?;
+    write_body(body, target).await?;
     if response.status >= 400 {
         output.warn(format_args!("this is not what was paid for: the seller answered {}", response.status));
     }

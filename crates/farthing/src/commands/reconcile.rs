@@ -43,11 +43,11 @@ pub(crate) async fn run(session: &Session, output: Output) -> Result<(), Failure
 }
 
 fn to_json(one: &Reconciled, home: &Home) -> Value {
-    let purchase = &one.before.terms.id;
-    match &one.outcome {
-        Ok(outcome) => json!({"purchase": purchase, "outcome": outcome, "hint": hint(one, home)}),
-        Err(why) => json!({"purchase": purchase, "still_unknown": why.to_string()}),
-    }
+    let still_unknown = one.outcome.as_ref().err().map(ToString::to_string);
+    json!({
+        "purchase": one.before.terms.id, "outcome": one.outcome.as_ref().ok(), "hint": hint(one, home),
+        "still_unknown": still_unknown,
+    })
 }
 
 /// How to get what turned out to be paid for and never came.

@@ -120,12 +120,22 @@ impl Ledger {
 
     // Approvals
 
-    /// Approvals, newest first.
+    /// Approvals, as the filter says.
+    ///
+    /// # Errors
+    /// [`LedgerError::NotFound`] where the filter names one that is not there; [`LedgerError::Database`],
+    /// [`LedgerError::Corrupt`].
+    pub async fn approvals(&self, filter: ApprovalFilter) -> Result<Vec<Approval>> {
+        ask!(self, Op::Read(Read::Approvals(filter)), Answer::Approvals(approvals) => approvals)
+    }
+
+    /// How many approvals wait for a person now.
     ///
     /// # Errors
     /// [`LedgerError::Database`], [`LedgerError::Corrupt`].
-    pub async fn approvals(&self, filter: ApprovalFilter) -> Result<Vec<Approval>> {
-        ask!(self, Op::Read(Read::Approvals(filter)), Answer::Approvals(approvals) => approvals)
+    pub async fn pending_approvals(&self) -> Result<u64> {
+        let count = ask!(self, Op::Read(Read::CountPending), Answer::Count(count) => count);
+        count.map(|count| u64::try_from(count).unwrap_or_default())
     }
 
     /// One approval.

@@ -59,11 +59,15 @@ impl ApprovalState {
     }
 }
 
-/// Which approvals to list. Newest first.
+/// Which approvals to list, in which order.
 #[derive(Debug, Clone, Default)]
 pub struct ApprovalFilter {
-    /// Only those that wait for a person now.
-    pub pending: bool,
+    /// Only those that wait for a person now; with `false` only those that do not: decided, used, or over.
+    pub pending: Option<bool>,
+    /// Oldest first, not newest first.
+    pub oldest_first: bool,
+    /// Only those that come after this one in that order: the next page.
+    pub after: Option<String>,
     /// At most so many; all where `None`.
     pub limit: Option<u32>,
 }

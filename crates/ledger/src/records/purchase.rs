@@ -186,10 +186,15 @@ pub struct Purchase {
 
 impl Purchase {
     /// As JSON without the signed bytes: they are worth money until they expire. What stands in the record as a text of
-    /// JSON is JSON here.
+    /// JSON is JSON here, and what it does not have is null.
     #[must_use]
     pub fn without_payment(&self) -> Value {
         let mut value = serde_json::to_value(self).unwrap_or_default();
+        for key in ["agent", "session"] {
+            if let Some(purchase) = value.as_object_mut() {
+                purchase.entry(key).or_insert(Value::Null);
+            }
+        }
         if let Some(signed) = value.get_mut("signed").and_then(Value::as_object_mut) {
             signed.remove("header_value");
             signed.remove("header_name");

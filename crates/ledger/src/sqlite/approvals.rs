@@ -42,7 +42,7 @@ pub(super) fn look(
             Ok(Err(denied(need, &id, until, batch.now)))
         }
         Some((id, _, until)) => Ok(Err(pending(need, id, until, batch.now))),
-        None if count_pending(batch)? >= MOST_PENDING => Ok(Err(too_many(need))),
+        None if count_pending(batch.conn, batch.now)? >= MOST_PENDING => Ok(Err(too_many(need))),
         None => {
             let (id, until) = ask(batch, need, &hash, policy_hash)?;
             Ok(Err(pending(need, id, until, batch.now)))
@@ -50,9 +50,10 @@ pub(super) fn look(
     }
 }
 
-fn count_pending(batch: &Batch<'_>) -> Result<i64> {
+/// How many wait for a person at `now`.
+pub(super) fn count_pending(conn: &Connection, now: i64) -> Result<i64> {
     let sql = "SELECT count(*) FROM approvals WHERE state = 'pending' AND expires_at > ?1";
-    Ok(batch.conn.prepare_cached(sql)?.query_row([batch.now], |row| row.get(0))?)
+    Ok(conn.prepare_cached(sql)?.query_row([now], |row| row.get(0))?)
 }
 
 /// Asks for a person's approval.
@@ -147,11 +148,29 @@ fn find(conn: &Connection, id: &str, now: i64) -> Result<Option<(Approval, i64)>
 }
 
 pub(super) fn list(conn: &Connection, filter: &ApprovalFilter, now: i64) -> Result<Vec<Approval>> {
-    let sql = "SELECT * FROM approvals WHERE NOT ?1 OR (state = 'pending' AND expires_at > ?2)
-               ORDER BY number DESC LIMIT ?3";
+    let after = match &filter.after {
+        Some(id) => number(conn, id)?,
+        None if filter.oldest_first => i64::MIN,
+        None => i64::MAX,
+    };
+    // The index of those that are pending is used where its own words stand.
+    let condition = match filter.pending {
+        None => "?1 IS NOT NULL",
+        Some(true) => "state = 'pending' AND expires_at > ?1",
+        Some(false) => "NOT (state = 'pending' AND expires_at > ?1)",
+    };
+    let (beyond, order) = if filter.oldest_first { (">", "ASC") } else { ("<", "DESC") };
+    let sql = format!(
+        "SELECT * FROM approvals WHERE {condition} AND number {beyond} ?2 ORDER BY number {order} LIMIT ?3"
+    );
     // A negative limit is none.
     let limit = filter.limit.map_or(-1, i64::from);
-    collect(conn, sql, params![filter.pending, now, limit], |row| read(row, now))
+    collect(conn, &sql, params![now, after, limit], |row| read(row, now))
+}
+
+fn number(conn: &Connection, id: &str) -> Result<i64> {
+    let mut statement = conn.prepare_cached("SELECT number FROM approvals WHERE id = ?1")?;
+    statement.query_row([id], |row| row.get(0)).optional()?.ok_or_else(|| missing(id))
 }
 
 fn read(row: &Row<'_>, now: i64) -> Result<Approval> {

@@ -124,6 +124,7 @@ impl Sqlite {
             Read::Frozen => Answer::Frozen(freeze::find(conn)?),
             Read::Approval(id) => Answer::Approval(Box::new(approvals::get(conn, id, self.now()?)?)),
             Read::Approvals(filter) => Answer::Approvals(approvals::list(conn, filter, self.now()?)?),
+            Read::CountPending => Answer::Count(approvals::count_pending(conn, self.now()?)?),
             Read::Counters(counters) => Answer::Usage(counters::usage(conn, counters, self.now()?, true)?),
             Read::JournalEnd => Answer::JournalEnd(Head::read(conn)?.seq),
             Read::Journal { after, limit } => Answer::Journal(journal::rows(conn, *after, *limit)?),

@@ -6,12 +6,12 @@ use askama::Template;
 use axum::Form;
 use axum::extract::{Path, Query, State};
 use axum::response::Redirect;
-use farthing_ledger::{Approval, ApprovalFilter, ApprovalState};
+use farthing_ledger::{Approval, ApprovalFilter, ApprovalState, Ledger, LedgerError};
 use farthing_money::{BaseUnits, Registry};
 use farthing_policy::json::Json;
 use serde::Deserialize;
 
-use super::{Frame, MOST_APPROVALS, Numbered, Problem, Shown, back, check, shown};
+use super::{Frame, Problem, Shown, back, check, shown};
 use crate::guard::Entered;
 use crate::server::Shared;
 use crate::terms::{TermLine, term_lines};
@@ -23,9 +23,19 @@ struct ApprovalsPage {
     frame: Frame,
     /// The one that was decided just now.
     done: Option<View>,
+    /// A page of what waits, the oldest first: it is over first.
     waiting: Vec<View>,
+    /// Whether this page begins further down.
+    is_later: bool,
+    /// The last one of this page, where more wait after it.
+    next: Option<String>,
     decided: Vec<View>,
+    /// Whether more was decided than is shown.
+    has_older: bool,
 }
+
+/// How many of them a page shows.
+const PAGE: u32 = 50;
 
 /// An approval as it is shown.
 struct View {
@@ -42,11 +52,15 @@ struct View {
     policy: String,
 }
 
-/// Which one was decided just now.
+/// What is asked for.
 #[derive(Deserialize)]
-pub(crate) struct Done {
+pub(crate) struct Asked {
+    /// Which one was decided just now.
     #[serde(default)]
     done: Option<String>,
+    /// After which one the page begins.
+    #[serde(default)]
+    after: Option<String>,
 }
 
 /// The form of a decision.
@@ -68,21 +82,48 @@ enum Word {
 pub(crate) async fn show(
     State(shared): State<Arc<Shared>>,
     Entered(visitor): Entered,
-    Query(Done { done }): Query<Done>,
+    Query(Asked { done, after }): Query<Asked>,
 ) -> Shown {
-    let ledger = &shared.ledger;
-    let filter = |pending| ApprovalFilter { pending, limit: Some(MOST_APPROVALS) };
-    let waiting = ledger.approvals(filter(true)).await?;
-    let mut decided = ledger.approvals(filter(false)).await?;
-    decided.retain(|approval| approval.state != ApprovalState::Pending);
+    let (is_later, ledger) = (after.is_some(), &shared.ledger);
+    let waiting = ApprovalFilter { pending: Some(true), oldest_first: true, after, ..page() };
+    let (waiting, more) = cut(ledger.approvals(waiting).await?);
+    let decided = ApprovalFilter { pending: Some(false), ..page() };
+    let (decided, has_older) = cut(ledger.approvals(decided).await?);
+    let done = match done {
+        Some(id) => just_done(ledger, &id).await?,
+        None => None,
+    };
     let view = |approval: &Approval| View::of(approval, &shared.registry);
-    let just_done = decided.iter().find(|approval| Some(&approval.id) == done.as_ref());
     shown(&ApprovalsPage {
         frame: Frame::around(&shared, &visitor, "approvals").await?,
-        done: just_done.map(view),
+        done: done.as_ref().map(view),
+        is_later,
+        next: waiting.last().filter(|_| more).map(|last| last.id.clone()),
         waiting: waiting.iter().map(view).collect(),
         decided: decided.iter().map(view).collect(),
+        has_older,
     })
+}
+
+/// One more than a page shows tells whether there is another.
+fn page() -> ApprovalFilter {
+    ApprovalFilter { limit: Some(PAGE + 1), ..ApprovalFilter::default() }
+}
+
+fn cut(mut found: Vec<Approval>) -> (Vec<Approval>, bool) {
+    let most = usize::try_from(PAGE).unwrap_or(usize::MAX);
+    let more = found.len() > most;
+    found.truncate(most);
+    (found, more)
+}
+
+/// The one that the address names; nothing where it was written by hand and there is none.
+async fn just_done(ledger: &Ledger, id: &str) -> Result<Option<Approval>, Problem> {
+    match ledger.approval(id).await {
+        Ok(approval) => Ok(Some(approval).filter(|approval| approval.state != ApprovalState::Pending)),
+        Err(LedgerError::NotFound { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
 pub(crate) async fn decide(

@@ -12,7 +12,7 @@ use askama::Template;
 use axum::Extension;
 use axum::http::StatusCode;
 use axum::response::{Html, IntoResponse, Redirect, Response};
-use farthing_ledger::{ApprovalFilter, LedgerError, Purchase};
+use farthing_ledger::{LedgerError, Purchase};
 use serde::Deserialize;
 
 use crate::UiError;
@@ -20,9 +20,6 @@ use crate::door::{Visitor, root};
 use crate::guard::Entered;
 use crate::server::Shared;
 use crate::words::{self, visible};
-
-/// How many approvals are counted for the menu, and shown on their page, at most.
-const MOST_APPROVALS: u32 = 100;
 
 /// What stands around every page.
 pub(crate) struct Frame {
@@ -32,8 +29,10 @@ pub(crate) struct Frame {
     /// The entry of the menu that this page is.
     here: &'static str,
     frozen: Option<Freeze>,
+    /// Why the policy itself stops everything.
+    killed: Option<String>,
     /// How many approvals wait.
-    waiting: usize,
+    waiting: u64,
     person: String,
 }
 
@@ -51,13 +50,14 @@ impl Frame {
             why: visible(&frozen.why),
             by: visible(&frozen.by),
         });
-        let filter = ApprovalFilter { pending: true, limit: Some(MOST_APPROVALS) };
-        let waiting = shared.ledger.approvals(filter).await?.len();
+        let killed = (shared.policy)().ok().and_then(|policy| policy.killed().map(visible));
+        let waiting = shared.ledger.pending_approvals().await?;
         Ok(Self {
             root: visitor.root.clone(),
             form: visitor.form.clone(),
             here,
             frozen,
+            killed,
             waiting,
             person: visible(&shared.person),
         })

@@ -12,7 +12,7 @@ use jiff::tz::TimeZone;
 use serde::Deserialize;
 use url::form_urlencoded::byte_serialize;
 
-use self::budgets::Budget;
+use self::budgets::Budgets;
 use super::{Frame, Problem, Row, Shown, rows, shown};
 use crate::chart::{self, Days};
 use crate::guard::Entered;
@@ -48,7 +48,7 @@ struct OverviewPage {
     total: Spent,
     hosts: Vec<Share>,
     agents: Vec<Share>,
-    budgets: Result<Vec<Budget>, String>,
+    budgets: Result<Budgets, String>,
     recent: Vec<Row>,
 }
 

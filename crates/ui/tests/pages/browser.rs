@@ -116,7 +116,7 @@ async fn a_person_decides_and_freezes_by_clicking() {
     chromium.click(".callout").await;
     let waiting = |text: &str| text.contains("Pay 0.75 USDC to data.example");
     assert!(waiting(chromium.value("document.body.innerText").await.as_str().unwrap()));
-    chromium.click(".approval:last-of-type button[value=approve]").await;
+    chromium.click(".approval button[value=approve]").await;
     chromium.click(".approval button[value=deny]").await;
     keep_picture(&mut chromium, "decided-360-light").await;
     let approvals = world.ledger.approvals(farthing_ledger::ApprovalFilter::default()).await.unwrap();

@@ -91,7 +91,11 @@ async fn the_history_is_filtered() {
 async fn a_decision_is_the_persons_and_holds() {
     let world = World::full().await;
     let browser = world.enter().await;
-    let waiting = world.ledger.approvals(ApprovalFilter { pending: true, limit: None }).await.unwrap();
+    let waiting = world
+        .ledger
+        .approvals(ApprovalFilter { pending: Some(true), ..ApprovalFilter::default() })
+        .await
+        .unwrap();
     let payment = waiting.iter().find(|approval| approval.rule == "approve_above").unwrap();
     let text = browser.get("/approvals").await.text();
     for exact in [
@@ -112,6 +116,72 @@ async fn a_decision_is_the_persons_and_holds() {
     assert_eq!(browser.post("/approvals/a99999", "&decision=deny").await.status, 404);
     let done = browser.get(&format!("/approvals?done={}", payment.id)).await.text();
     assert!(done.contains("approved, once, until"), "{done}");
+}
+
+#[tokio::test]
+async fn every_request_is_on_one_page_of_the_approvals() {
+    const COUNT: usize = 120;
+    let world = World::without_wallet().await;
+    for n in 0..COUNT {
+        world.ask(&format!("{{\"n\":{n}}}"), &format!("rule-{n:03}")).await;
+    }
+    let browser = world.enter().await;
+    let mut path = "/approvals".to_owned();
+    let mut found = Vec::new();
+    loop {
+        let text = browser.get(&path).await.text();
+        assert!(text.contains("120 wait"), "{path}");
+        let rules =
+            text.split("Rule <strong>").skip(1).map(|part| part.split('<').next().unwrap().to_owned());
+        found.extend(rules);
+        let Some(later) = link(&text, "Later") else { break };
+        path = later.strip_prefix(&browser.root).unwrap().to_owned();
+    }
+    let rules: Vec<_> = (0..COUNT).map(|n| format!("rule-{n:03}")).collect();
+    assert_eq!(found, rules, "the oldest first, and none left out");
+    let menu = browser.get("/").await.text();
+    assert!(menu.contains("120 requests wait") && menu.contains(r#"aria-label="120 waiting""#));
+
+    // What is decided leaves its place to the next one, and is told even where it is on no page.
+    let waiting = ApprovalFilter { pending: Some(true), oldest_first: true, ..ApprovalFilter::default() };
+    let waiting = world.ledger.approvals(waiting).await.unwrap();
+    for approval in &waiting[..60] {
+        assert_eq!(browser.post(&format!("/approvals/{}", approval.id), "&decision=deny").await.status, 303);
+    }
+    let text = browser.get(&format!("/approvals?done={}", waiting[0].id)).await.text();
+    assert!(text.contains("denied; the same again is denied until") && text.contains("60 wait"), "{text}");
+    assert!(text.contains("farthing approvals list --all"), "ten more were decided");
+    assert_eq!(browser.get("/approvals?done=a99999").await.status, 200);
+    assert_eq!(browser.get("/approvals?after=a99999").await.status, 404);
+}
+
+#[tokio::test]
+async fn every_budget_is_on_the_overview_and_what_stops_everything_on_every_page() {
+    let world = World::under(
+        r#"
+version: 1
+kill: <b>wild</b>
+payments:
+  max: "$1"
+  budgets: [{name: day, max: "$5", per: day}, {name: one-host, max: "$2", per: day, each: host}]
+agents:
+  bot: {payments: {budgets: [{name: hour, max: "$0.50", per: 60 minutes}]}}
+"#,
+    )
+    .await;
+    let browser = world.enter().await;
+    let text = browser.get("/").await.text();
+    for part in ["<strong>day</strong>", "<strong>agents.bot.hour</strong>", "$0.50", "counted for each host"]
+    {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    for page in ["/", "/history", "/approvals"] {
+        let text = browser.get(page).await.text();
+        assert!(
+            text.contains("The policy stops everything") && text.contains("&#60;b&#62;wild"),
+            "{page}: {text}"
+        );
+    }
 }
 
 #[tokio::test]

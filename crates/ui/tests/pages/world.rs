@@ -46,12 +46,17 @@ pub(crate) struct Browser<'a> {
 impl World {
     /// A wallet with nothing bought.
     pub(crate) async fn empty() -> Self {
-        Self::with(Some(Arc::new(Chains(vec![(Network::BASE, Ok(0))])))).await
+        Self::with(Some(Arc::new(Chains(vec![(Network::BASE, Ok(0))]))), Policy::starter()).await
     }
 
     /// The page beside a guard, where there is no wallet.
     pub(crate) async fn without_wallet() -> Self {
-        Self::with(None).await
+        Self::with(None, Policy::starter()).await
+    }
+
+    /// The same under another policy.
+    pub(crate) async fn under(policy: &'static str) -> Self {
+        Self::with(None, policy).await
     }
 
     /// A month of purchases, and two approvals that wait.
@@ -60,13 +65,13 @@ impl World {
             (Network::BASE, Ok(12_402_500)),
             (Network::BASE_SEPOLIA, Err("eip155:84532: no endpoint answered: connection refused".to_owned())),
         ];
-        let world = Self::with(Some(Arc::new(Chains(held)))).await;
+        let world = Self::with(Some(Arc::new(Chains(held))), Policy::starter()).await;
         world.live_a_month().await;
         world.ask_for_approvals().await;
         world
     }
 
-    async fn with(wallet: Option<Arc<dyn Wallet>>) -> Self {
+    async fn with(wallet: Option<Arc<dyn Wallet>>, policy: &'static str) -> Self {
         let clock = Arc::new(TestClock::at_unix_second(START));
         let ledger = Ledger::in_memory(clock.clone()).unwrap();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -74,7 +79,7 @@ impl World {
         let parts = Parts {
             ledger: ledger.clone(),
             wallet,
-            policy: Arc::new(|| Policy::parse(Policy::starter()).map_err(|error| error.to_string())),
+            policy: Arc::new(move || Policy::parse(policy).map_err(|error| error.to_string())),
             registry: Registry::builtin(),
             person: "ana".into(),
             clock: clock.clone(),

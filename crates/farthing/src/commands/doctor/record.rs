@@ -1,7 +1,7 @@
 //! The ledger: whether it opens and fits together, what is open in it, and whether everything is frozen.
 
 use farthing_ambient::{Clock as _, SystemClock};
-use farthing_ledger::{ApprovalFilter, Ledger, LedgerError, Purchase, PurchaseFilter};
+use farthing_ledger::{Ledger, LedgerError, Purchase, PurchaseFilter};
 
 use super::Check;
 use crate::exit::Code;
@@ -75,9 +75,9 @@ async fn frozen(ledger: &Ledger) -> Looked {
 }
 
 async fn waiting(ledger: &Ledger) -> Looked {
-    let pending = ledger.approvals(ApprovalFilter { pending: true, limit: None }).await?;
-    Ok((!pending.is_empty()).then(|| {
-        let what = format!("{} wait for a person", pending.len());
+    let pending = ledger.pending_approvals().await?;
+    Ok((pending > 0).then(|| {
+        let what = format!("{pending} wait for a person");
         Check::warn("approval", what, "`farthing approvals list`")
     }))
 }

@@ -9,6 +9,7 @@ use farthing_agent::guard::http::{ScanError, scan_http, scan_stdio};
 use farthing_ambient::{Clock as _, SystemClock, causes};
 use farthing_policy::Policy;
 use farthing_policy::json::Json;
+use serde_json::json;
 
 use super::server_name;
 use crate::cli::{ScanArgs, ServerArgs};
@@ -30,12 +31,18 @@ pub(super) fn run(args: &ScanArgs, output: Output) -> Result<(), Failure> {
     let mut tools = tools.map_err(failed)?;
     tools.sort_by(|a, b| name(a).cmp(name(b)));
     let text = scaffold(&tools, &server_name(&args.server))?;
-    match &args.output {
-        Some(file) => {
-            write_new(file, &text)?;
+    if let Some(file) = &args.output {
+        write_new(file, &text)?;
+    }
+    match (&args.output, output.json) {
+        (Some(file), true) => {
+            output.json(&json!({"file": file.to_string_lossy(), "policy": null, "tools": tools.len()}));
+        }
+        (None, true) => output.json(&json!({"file": null, "policy": text, "tools": tools.len()})),
+        (Some(file), false) => {
             output.note(format!("{GOOD}written{GOOD:#} {} with {} tools", file.display(), tools.len()));
         }
-        None => output.line(text.trim_end()),
+        (None, false) => output.line(text.trim_end()),
     }
     Ok(())
 }

@@ -2,10 +2,11 @@
 
 use farthing_ambient::{Clock as _, SystemClock};
 use farthing_ledger::Ledger;
-use farthing_money::Registry;
+use farthing_money::{Registry, Usd};
 use farthing_policy::json::Json;
 use farthing_policy::tools::{Part, Traced};
-use farthing_policy::{Call, Counter, Denial, Limit, Policy, Quantity, Terms, Usage};
+use farthing_policy::{Call, Clearance, Counter, Denial, Limit, Policy, Quantity, Terms, Usage};
+use farthing_wallet::Request;
 use serde_json::{Value, json};
 
 use super::meant;
@@ -65,10 +66,10 @@ async fn call(
     }
     if output.json {
         let denial = decided.as_ref().err();
-        output.json(
-            &json!({"allowed": denial.is_none(), "denial": denial, "needs_approval": decided.as_ref().ok(),
-            "rules": rules.iter().map(Explained::to_json).collect::<Vec<_>>()}),
-        );
+        output.json(&json!({
+            "hash": policy.hash(), "allowed": denial.is_none(), "denial": denial, "needs_approval": decided.as_ref().ok(),
+            "rules": rules.iter().map(Explained::to_json).collect::<Vec<_>>(),
+        }));
         return Ok(());
     }
     verdict(decided.as_ref().copied(), output);
@@ -181,7 +182,7 @@ async fn payment(
     output: Output,
 ) -> Result<(), Failure> {
     let wrong = |why: String| Failure::new(Code::Configuration, why);
-    let request = farthing_wallet::Request::get(url).map_err(|error| wrong(error.to_string()))?;
+    let request = Request::get(url).map_err(|error| wrong(error.to_string()))?;
     let registry = Registry::builtin();
     let asset = registry.usdc(&args.network).map_err(|error| wrong(error.to_string()))?;
     let price = args.amount.as_ref().ok_or_else(|| wrong("--amount is missing".to_owned()))?;
@@ -201,34 +202,45 @@ async fn payment(
         advertised: None,
         now: SystemClock.now(),
     };
-    let decided = policy.check(&terms);
-    let limits = policy.limits_for(&terms);
+    let value = asset.value(amount).unwrap_or_default();
+    let room = room(policy, ledger, &terms, value).await?;
+    say(policy, policy.check(&terms).as_ref(), value, &room, output);
+    Ok(())
+}
+
+/// Every limit that applies to the payment, and whether it fits.
+async fn room(
+    policy: &Policy,
+    ledger: Option<&Ledger>,
+    terms: &Terms<'_>,
+    value: Usd,
+) -> Result<Vec<Room>, Failure> {
+    let limits = policy.limits_for(terms);
     let used = match ledger {
         Some(ledger) => ledger.usage(limits.clone()).await?,
         None => vec![Usage::default(); limits.len()],
     };
-    let value = asset.value(amount).unwrap_or_default();
-    let room: Vec<Room> = limits
-        .into_iter()
-        .zip(used)
-        .map(|(limit, used)| Room {
-            left: limit.remaining(used),
-            denial: limit.admit(used, value).err(),
-            limit,
-        })
-        .collect();
+    let room = |(limit, used): (Limit, Usage)| Room {
+        left: limit.remaining(used),
+        denial: limit.admit(used, value).err(),
+        limit,
+    };
+    Ok(limits.into_iter().zip(used).map(room).collect())
+}
+
+/// What the rules say, then the first limit without room.
+fn say(policy: &Policy, checked: Result<&Clearance, &Denial>, value: Usd, room: &[Room], output: Output) {
     let full = room.iter().filter(|room| !room.limit.shadow).find_map(|room| room.denial.as_ref());
-    let decided = decided.as_ref().and_then(|clearance| full.map_or(Ok(clearance), Err));
+    let decided = checked.and_then(|clearance| full.map_or(Ok(clearance), Err));
     let asks = decided.map(|clearance| clearance.approval.is_some());
     if output.json {
         let limits: Vec<Value> = room.iter().map(Room::to_json).collect();
-        output.json(&json!({"allowed": asks.is_ok(), "denial": asks.err(), "value": value.to_string(),
-            "limits": limits, "needs_approval": asks.ok()}));
-        return Ok(());
+        output.json(&json!({"hash": policy.hash(), "allowed": asks.is_ok(), "denial": asks.err(),
+            "value": value.to_string(), "limits": limits, "needs_approval": asks.ok()}));
+        return;
     }
     verdict(asks, output);
     room.iter().for_each(|room| room.print(output));
-    Ok(())
 }
 
 /// A limit, and whether the payment fits into it.

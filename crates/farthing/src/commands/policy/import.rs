@@ -1,7 +1,11 @@
 //! `farthing policy import intercept`.
 
+use std::io::Write as _;
+use std::path::Path;
+
 use farthing_policy::Policy;
 use farthing_policy::tools::validation_errors;
+use serde_json::json;
 
 use crate::cli::ImportCommand;
 use crate::exit::{Code, Failure};
@@ -34,14 +38,21 @@ pub(super) fn run(command: &ImportCommand, output: Output) -> Result<(), Failure
     let policy = format!("{}\n{FOOT}", text.trim_end());
     Policy::parse(&policy)
         .map_err(|error| Failure::new(Code::Configuration, error.in_file(file.display())))?;
-    let Some(target) = target else {
-        output.line(policy.trim_end());
-        return Ok(());
-    };
-    let broken =
-        |error: std::io::Error| Failure::new(Code::Configuration, format!("{}: {error}", target.display()));
-    let mut new = std::fs::OpenOptions::new().write(true).create_new(true).open(target).map_err(broken)?;
-    std::io::Write::write_all(&mut new, policy.as_bytes()).map_err(broken)?;
-    output.note(format!("{GOOD}written{GOOD:#} {}", target.display()));
+    if let Some(target) = target {
+        write_new(target, &policy)?;
+    }
+    match (target, output.json) {
+        (Some(target), true) => output.json(&json!({"file": target.to_string_lossy(), "policy": null})),
+        (None, true) => output.json(&json!({"file": null, "policy": policy})),
+        (Some(target), false) => output.note(format!("{GOOD}written{GOOD:#} {}", target.display())),
+        (None, false) => output.line(policy.trim_end()),
+    }
     Ok(())
+}
+
+fn write_new(file: &Path, policy: &str) -> Result<(), Failure> {
+    let broken =
+        |error: std::io::Error| Failure::new(Code::Configuration, format!("{}: {error}", file.display()));
+    let mut new = std::fs::OpenOptions::new().write(true).create_new(true).open(file).map_err(broken)?;
+    new.write_all(policy.as_bytes()).map_err(broken)
 }

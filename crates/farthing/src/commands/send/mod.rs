@@ -18,15 +18,16 @@ use serde_json::json;
 
 use super::check::find_purchase;
 use super::freeze::person;
-use super::go_on::{command, tail};
+use super::go_on::command;
 use super::person::typed_unlock;
 use crate::cli::SendArgs;
 use crate::exit::{Code, Failure};
 use crate::output::{DIM, GOOD, Output, STRONG, printable};
-use crate::progress::shown;
+use crate::progress::{Stop, shown};
 use crate::session::Session;
+use crate::webhook;
 use plan::Plan;
-use settle::{Settling, Way};
+use settle::{Seen, Settling, Way};
 
 pub(crate) async fn run(session: &Session, args: &SendArgs, output: Output) -> Result<(), Failure> {
     match &args.resume {
@@ -37,7 +38,7 @@ pub(crate) async fn run(session: &Session, args: &SendArgs, output: Output) -> R
 
 async fn send(session: &Session, args: &SendArgs, output: Output) -> Result<(), Failure> {
     let plan = Plan::of(session, args).await?;
-    let limits = CallLimits { agent: args.agent.clone(), ..CallLimits::default() };
+    let limits = args.limits();
     let wallet = session.wallet_of(plan.payer.clone(), session.policy()?.into())?;
     let appraisal = wallet.appraise(&plan.transfer.request, &plan.transfer.challenge, &limits).await?;
     let beyond = refusal(&appraisal, args)?;
@@ -47,8 +48,10 @@ async fn send(session: &Session, args: &SendArgs, output: Output) -> Result<(), 
     let keys = unlock(session, &plan, args)?;
     // Before anything is signed: what cannot be settled now would stay reserved until its signature has expired.
     let settling = Settling::begin(session, &way, &plan.asset.network, || Ok(keys.clone())).await?;
+    // As well before: whoever breaks it off has to hear of the signature that there is.
+    let stop = Stop::listen();
     let authorization = authorize(session, &plan, &keys, &limits, args).await?;
-    finish(session, &way, &settling, &authorization, &*plan.payer, output).await
+    finish(session, &way, &settling, stop, &authorization, &*plan.payer, output).await
 }
 
 /// Why it may not be sent; or, for a person who goes beyond the policy, what the policy says.
@@ -92,7 +95,11 @@ async fn authorize(
     }
     let wallet = session.wallet_of(session.unlocked_payer(keys)?, policy.into())?;
     let Transfer { request, challenge } = &plan.transfer;
-    Ok(wallet.authorize(request, challenge, limits).await?)
+    let authorized = wallet.authorize(request, challenge, limits).await;
+    if let Err(WalletError::Denied(denial)) = &authorized {
+        webhook::tell_of(session, denial).await?;
+    }
+    Ok(authorized?)
 }
 
 /// Settles what is signed, writes down how it stands, and says so.
@@ -100,14 +107,21 @@ async fn finish(
     session: &Session,
     way: &Way,
     settling: &Settling,
+    mut stop: Stop,
     authorization: &Authorization,
     payer: &dyn Payer,
     output: Output,
 ) -> Result<(), Failure> {
-    let doing = || format!("{} brings it onto the chain", way.words());
-    let outcome = shown(output, doing, settling.settle(authorization, payer)).await;
-    let wallet = session.wallet()?;
     let id = &authorization.purchase.terms.id;
+    // Before it leaves: whatever becomes of this process, the transfer can be gone on with.
+    output.note(format!("{DIM}purchase{DIM:#} {id}"));
+    let doing = || format!("{} brings it onto the chain", way.words());
+    let outcome = tokio::select! {
+        biased;
+        () = stop.asked() => Outcome::Unknown { why: "interrupted before the chain showed it".to_owned() },
+        outcome = shown(output, doing, settling.settle(authorization, payer)) => outcome,
+    };
+    let wallet = session.wallet()?;
     let outcome = wallet.record(id, PurchaseResult { response: None, outcome }).await?;
     say(session, way, authorization, &outcome, output)
 }
@@ -127,10 +141,8 @@ fn say(
         let terms = &authorization.purchase.terms;
         let (amount, network) = (authorization.asset.format(terms.amount), terms.network.display_name());
         output.note(format!(
-            "{GOOD}sent{GOOD:#} {STRONG}{amount}{STRONG:#} {} on {network} to {} {DIM}purchase {}{DIM:#}",
-            authorization.asset.symbol,
-            terms.pay_to,
-            tail(&terms.id.0)
+            "{GOOD}sent{GOOD:#} {STRONG}{amount}{STRONG:#} {} on {network} to {}",
+            authorization.asset.symbol, terms.pay_to
         ));
         output.line(
             transaction.as_deref().map_or_else(|| "the transaction is not known".to_owned(), printable),
@@ -182,7 +194,7 @@ async fn resume(session: &Session, args: &SendArgs, id: &str, output: Output) ->
     let way = Way::of(session, args)?;
     let authorization =
         session.wallet()?.resume(&Transfer::request_again(&purchase)?, &purchase.terms.id).await?;
-    if let Some(outcome) = settle::on_chain(&purchase, &*payer, 1).await {
+    if let Seen::Ended(outcome) = settle::on_chain(&purchase, &*payer, 1).await {
         let result = PurchaseResult { response: None, outcome };
         let outcome = session.wallet()?.record(&purchase.terms.id, result).await?;
         return say(session, &way, &authorization, &outcome, output);
@@ -190,7 +202,7 @@ async fn resume(session: &Session, args: &SendArgs, id: &str, output: Output) ->
     way.check(session, &purchase.terms.network, &purchase.terms.payer).await?;
     let settling =
         Settling::begin(session, &way, &purchase.terms.network, || session.unlock(&keystore)).await?;
-    finish(session, &way, &settling, &authorization, &*payer, output).await
+    finish(session, &way, &settling, Stop::listen(), &authorization, &*payer, output).await
 }
 
 async fn can_go_on(session: &Session, purchase: &Purchase, own: &str) -> Result<(), Failure> {

@@ -10,12 +10,13 @@ use farthing_keystore::Keys;
 use farthing_ledger::{Outcome, Purchase};
 use farthing_money::Network;
 use farthing_protocol::x402::SettleResponse;
-use farthing_rail::{Payer, PaymentState};
+use farthing_rail::{Payer, PaymentState, RailError};
 use farthing_rail_evm::{EvmSettler, SettlerConfig, gas_money};
 use farthing_wallet::{Authorization, Transfer};
 use url::Url;
 
 use crate::cli::SendArgs;
+use crate::draw;
 use crate::exit::{Code, Failure};
 use crate::session::Session;
 
@@ -76,7 +77,7 @@ impl Way {
         from: &str,
     ) -> Result<(), Failure> {
         if let Self::Via(remote) = self {
-            return HttpFacilitator::new((**remote).clone()).map(drop).map_err(unusable);
+            return settles(remote, network).await;
         }
         let entropy: Arc<dyn Entropy> = Arc::new(OsEntropy);
         let money = gas_money(&session.chain(network)?, from, &entropy).await;
@@ -93,6 +94,24 @@ impl Way {
         Err(Failure::new(Code::Unpayable, what)
             .hint("nothing was sent; send it a little ETH, or let a facilitator pay the gas: --via URL"))
     }
+}
+
+/// Whether there is a facilitator, and one that settles on this network.
+async fn settles(remote: &RemoteConfig, network: &Network) -> Result<(), Failure> {
+    let facilitator = HttpFacilitator::new(remote.clone()).map_err(unusable)?;
+    let supported = facilitator.supported().await;
+    let supported = supported
+        .map_err(|error| Failure::new(Code::Unreachable, causes(&error)).hint("nothing was sent"))?;
+    let kinds = &supported.kinds;
+    if kinds.iter().any(|kind| {
+        kind.x402_version == 2 && kind.scheme == Transfer::SCHEME && kind.network == network.as_str()
+    }) {
+        return Ok(());
+    }
+    let what =
+        format!("the facilitator at {} settles nothing on {}", host(&remote.url), network.display_name());
+    Err(Failure::new(Code::Unpayable, what)
+        .hint("nothing was sent; --via names another one, --direct pays the gas out of the wallet's ETH"))
 }
 
 /// Scheme, host and port: some facilitators have a key in their address's path.
@@ -148,10 +167,13 @@ impl Settling {
             Ok(request) => self.facilitator.settle(&request).await.map_err(|error| causes(&error)),
             Err(error) => Err(causes(&error)),
         };
-        let tries = if answer.as_ref().is_ok_and(|answer| answer.success) { ASKED } else { 1 };
-        match on_chain(&authorization.purchase, payer, tries).await {
-            Some(outcome) => outcome,
-            None => judge(&authorization.purchase, answer),
+        let success = answer.as_ref().is_ok_and(|answer| answer.success);
+        match on_chain(&authorization.purchase, payer, if success { ASKED } else { 1 }).await {
+            Seen::Ended(outcome) => outcome,
+            Seen::Unused if success => Outcome::Unknown {
+                why: "whoever settles says that it did, but the chain does not show it yet".to_owned(),
+            },
+            Seen::Unused | Seen::Nothing => judge(&authorization.purchase, answer),
         }
     }
 }
@@ -176,29 +198,50 @@ fn alone(session: &Session) -> Result<File, Failure> {
     }
 }
 
-/// What the chain says of it, if it says something that decides.
-pub(super) async fn on_chain(purchase: &Purchase, payer: &dyn Payer, tries: u32) -> Option<Outcome> {
-    let key = &purchase.signed.as_ref()?.key;
+/// What the chain says of a transfer.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Seen {
+    /// How it ended.
+    Ended(Outcome),
+    /// It was not there whenever the chain answered; it may still come.
+    Unused,
+    /// The chain is silent.
+    Nothing,
+}
+
+impl Seen {
+    /// What is known after another question. Once the chain has said that there is none, its silence afterwards does not
+    /// take that back.
+    fn and(self, said: Result<PaymentState, RailError>) -> Self {
+        match said {
+            Ok(PaymentState::Settled { transaction }) => Self::Ended(Outcome::Paid { transaction }),
+            Ok(PaymentState::Canceled) => {
+                Self::Ended(Outcome::NotPaid { why: "it was canceled on the chain".to_owned() })
+            }
+            Ok(PaymentState::Unused { .. }) => Self::Unused,
+            Err(error) => {
+                tracing::debug!(%error, "the chain does not say");
+                self
+            }
+        }
+    }
+}
+
+/// Asks the chain until it shows how the transfer ended, at most so often.
+pub(super) async fn on_chain(purchase: &Purchase, payer: &dyn Payer, tries: u32) -> Seen {
+    let Some(signed) = &purchase.signed else { return Seen::Nothing };
+    let mut seen = Seen::Nothing;
     for attempt in 0..tries {
         if attempt > 0 {
             tokio::time::sleep(PAUSE).await;
         }
-        match payer.lookup(&purchase.terms.network, key, purchase.created_at).await {
-            Ok(PaymentState::Settled { transaction }) => return Some(Outcome::Paid { transaction }),
-            Ok(PaymentState::Canceled) => {
-                return Some(Outcome::NotPaid { why: "it was canceled on the chain".to_owned() });
-            }
-            Ok(PaymentState::Unused { .. }) if attempt + 1 == tries => {
-                return (tries > 1).then(|| Outcome::Unknown {
-                    why: "whoever settles says that it did, but the chain does not show it yet".to_owned(),
-                });
-            }
-            Ok(PaymentState::Unused { .. }) => {}
-            // A silent chain decides nothing.
-            Err(error) => tracing::debug!(%error, "the chain does not say"),
+        let said = payer.lookup(&purchase.terms.network, &signed.key, purchase.created_at).await;
+        seen = seen.and(said);
+        if matches!(seen, Seen::Ended(_)) {
+            break;
         }
     }
-    None
+    seen
 }
 
 /// How it stands when the chain does not say.
@@ -217,5 +260,22 @@ fn judge(purchase: &Purchase, answer: Result<SettleResponse, String>) -> Outcome
         (None, None, Some(reason)) => format!("it was not settled: {}", reason.as_str()),
         (None, None, None) => "nobody says whether it was settled".to_owned(),
     };
-    Outcome::Unknown { why: why.chars().take(300).collect() }
+    Outcome::Unknown { why: draw::cut(&why, 300) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use farthing_ambient::Timestamp;
+
+    #[test]
+    fn silence_takes_nothing_back_that_the_chain_has_said() {
+        let unused = || Ok(PaymentState::Unused { chain_time: Timestamp::UNIX_EPOCH });
+        let silent = || Err(RailError::Unavailable { network: Network::BASE, why: "silent".to_owned() });
+        let paid = || Ok(PaymentState::Settled { transaction: None });
+        assert_eq!(Seen::Nothing.and(silent()), Seen::Nothing);
+        assert_eq!(Seen::Nothing.and(silent()).and(unused()).and(silent()), Seen::Unused);
+        let ended = Seen::Ended(Outcome::Paid { transaction: None });
+        assert_eq!(Seen::Nothing.and(unused()).and(silent()).and(paid()), ended);
+    }
 }

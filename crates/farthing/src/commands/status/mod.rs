@@ -16,23 +16,21 @@ use crate::home::Home;
 use crate::output::{BAD, DIM, GOOD, Output, STRONG, WARN, printable, time};
 use crate::progress::shown;
 use crate::session::Session;
-use gather::Status;
+use gather::{Purse, Status};
 
 /// The width of the names on the left.
 const NAMES: usize = 14;
+/// The longest that a budget's name is not cut: those of agents have the agent's in them.
+const LONGEST_NAME: usize = 40;
 
 pub(crate) async fn run(home: Home, output: Output) -> Result<(), Failure> {
     let session = Session::new(home)?;
-    if !session.key_file().exists() {
-        welcome(session.home(), output);
-        return Ok(());
-    }
     let asking = || "asking the chains what the wallet holds".to_owned();
     let status = shown(output, asking, Status::of(&session)).await?;
-    if output.json {
-        output.json(&to_json(&session, &status));
-    } else {
-        print(&session, &status, output);
+    match (status, output.json) {
+        (None, _) => welcome(session.home(), output),
+        (Some(status), true) => output.json(&to_json(&session, &status)),
+        (Some(status), false) => print(&session, &status, output),
     }
     Ok(())
 }
@@ -47,8 +45,8 @@ fn welcome(home: &Home, output: Output) {
     ];
     let folder = home.folder().to_string_lossy().into_owned();
     if output.json {
-        let next: Vec<_> = STEPS.iter().map(|(command, why)| step_json(command, why)).collect();
-        output.json(&json!({"home": folder, "wallet": null, "next": next}));
+        let nothing = Status { wallet: None, killed: None, frozen: None, approvals: Vec::new() };
+        output.json(&object(&folder, &nothing, &STEPS.map(|(command, why)| step_json(command, why))));
         return;
     }
     output.line(format!("{STRONG}Payments for AI agents, one API call at a time.{STRONG:#}"));
@@ -65,15 +63,24 @@ fn step_json(command: &str, why: &str) -> Value {
 
 fn to_json(session: &Session, status: &Status) -> Value {
     let next: Vec<_> = status.next().iter().map(|(command, why)| step_json(command, why)).collect();
+    object(&session.home().folder().to_string_lossy(), status, &next)
+}
+
+/// Every key is there, with a wallet or without.
+fn object(home: &str, status: &Status, next: &[Value]) -> Value {
+    let wallet = status.wallet.as_ref();
+    let open = wallet.iter().flat_map(|wallet| &wallet.open).map(|purchase| &purchase.terms.id);
     json!({
-        "home": session.home().folder().to_string_lossy(),
-        "wallet": {"address": status.address},
-        "balances": balance::to_json(&status.balances),
-        "today": spent_json(&status.today),
-        "budgets": budgets_json(&status.budgets),
+        "home": home,
+        "wallet": wallet.map(|wallet| json!({"address": wallet.address})),
+        "balances": wallet.map(|wallet| balance::to_json(&wallet.balances)).unwrap_or_default(),
+        "today": wallet.map(|wallet| spent_json(&wallet.today)),
+        "budgets": wallet.map(|wallet| budgets_json(&wallet.budgets)).unwrap_or_default(),
+        "counted_apart": wallet.map(|wallet| wallet.apart.as_slice()).unwrap_or_default(),
+        "killed": status.killed,
         "frozen": status.frozen,
         "pending_approvals": status.approvals.iter().map(|approval| &approval.id).collect::<Vec<_>>(),
-        "open_purchases": status.open.iter().map(|purchase| &purchase.terms.id).collect::<Vec<_>>(),
+        "open_purchases": open.collect::<Vec<_>>(),
         "next": next,
     })
 }
@@ -88,17 +95,20 @@ pub(crate) fn spent_json(spent: &Spent) -> Value {
 
 fn print(session: &Session, status: &Status, output: Output) {
     let folder = printable(&session.home().folder().to_string_lossy());
-    output.line(format!("{STRONG}{}{STRONG:#}  {DIM}{folder}{DIM:#}", status.address));
+    match &status.wallet {
+        Some(wallet) => output.line(format!("{STRONG}{}{STRONG:#}  {DIM}{folder}{DIM:#}", wallet.address)),
+        None => output.line(format!("There is a record in {folder}, and no wallet.")),
+    }
+    if let Some(why) = &status.killed {
+        output.line(format!("{BAD}stopped{BAD:#} by `kill:` in policy.yaml: {}", printable(why)));
+    }
     if let Some(frozen) = &status.frozen {
         let (since, why) = (time(frozen.since), printable(&frozen.why));
         output.line(format!("{BAD}frozen{BAD:#} since {since} UTC: {why}"));
     }
-    output.line("");
-    let columns = draw::columns();
-    status.balances.iter().for_each(|held| output.line(balance_line(held, columns)));
-    output.line("");
-    output.line(row("today", &today(&status.today)));
-    budget_lines(&status.budgets, columns).iter().for_each(|line| output.line(line));
+    if let Some(wallet) = &status.wallet {
+        purse(wallet, output);
+    }
     waiting(status, output);
     let next = status.next();
     if !next.is_empty() {
@@ -109,9 +119,26 @@ fn print(session: &Session, status: &Status, output: Output) {
     }
 }
 
+/// What is held, and what was spent of what.
+fn purse(wallet: &Purse, output: Output) {
+    let columns = draw::columns();
+    output.line("");
+    wallet.balances.iter().for_each(|held| output.line(balance_line(held, columns)));
+    output.line("");
+    output.line(row("today", &today(&wallet.today)));
+    budget_lines(&wallet.budgets, columns).iter().for_each(|line| output.line(line));
+    for words in &wallet.apart {
+        output.line(format!("{DIM}{}{DIM:#}", printable(words)));
+    }
+}
+
 fn row(name: &str, what: &str) -> String {
-    let name: String = name.chars().take(NAMES).collect();
-    format!("{DIM}{name:<NAMES$}{DIM:#} {what}")
+    row_of(NAMES, name, what)
+}
+
+fn row_of(names: usize, name: &str, what: &str) -> String {
+    let name = draw::cut(name, names);
+    format!("{DIM}{name:<names$}{DIM:#} {what}")
 }
 
 fn balance_line(held: &Balance, columns: Option<usize>) -> String {
@@ -145,12 +172,15 @@ fn today(spent: &Spent) -> String {
 /// The budgets, each with a bar of what is used, where there is room for one.
 fn budget_lines(budgets: &[(Limit, Usage)], columns: Option<usize>) -> Vec<String> {
     let words: Vec<_> = budgets.iter().map(|(limit, used)| words(limit, used)).collect();
-    let width = words.iter().map(|words| words.chars().count()).max().unwrap_or_default();
-    let room = columns.and_then(|columns| draw::room(columns, NAMES + 1 + width + 2));
+    let longest = |texts: &mut dyn Iterator<Item = usize>| texts.max().unwrap_or_default();
+    let width = longest(&mut words.iter().map(|words| words.chars().count()));
+    let names = longest(&mut budgets.iter().map(|(limit, _)| limit.rule.chars().count()));
+    let names = names.clamp(NAMES, LONGEST_NAME);
+    let room = columns.and_then(|columns| draw::room(columns, names + 1 + width + 2));
     let line = |((limit, used), words): (&(Limit, Usage), &String)| {
         let bar = room.and_then(|length| bar(limit, used, length));
         let bar = bar.map(|bar| format!("{}  {bar}", " ".repeat(width - words.chars().count())));
-        row(&printable(&limit.rule), &format!("{words}{}", bar.unwrap_or_default()))
+        row_of(names, &printable(&limit.rule), &format!("{words}{}", bar.unwrap_or_default()))
     };
     budgets.iter().zip(&words).map(line).collect()
 }
@@ -197,9 +227,10 @@ fn waiting(status: &Status, output: Output) {
         let what = format!("{WARN}{:>10}{WARN:#}  {}", status.approvals.len(), ids.join(", "));
         output.line(row("approvals", &what));
     }
-    if !status.open.is_empty() {
-        let ids: Vec<_> = status.open.iter().take(3).map(|one| super::go_on::tail(&one.terms.id.0)).collect();
-        let what = format!("{WARN}{:>10}{WARN:#}  {}", status.open.len(), ids.join(", "));
+    let open = status.wallet.as_ref().map(|wallet| wallet.open.as_slice()).unwrap_or_default();
+    if !open.is_empty() {
+        let ids: Vec<_> = open.iter().take(3).map(|one| super::go_on::tail(&one.terms.id.0)).collect();
+        let what = format!("{WARN}{:>10}{WARN:#}  {}", open.len(), ids.join(", "));
         output.line(row("open", &what));
     }
 }

@@ -3,7 +3,7 @@
 use std::io::IsTerminal as _;
 use std::path::Path;
 
-use farthing_ambient::{OsEntropy, causes};
+use farthing_ambient::causes;
 use farthing_keystore::{Keys, Phrase};
 use serde_json::json;
 use zeroize::Zeroizing;
@@ -69,7 +69,7 @@ fn write(secret: &Secret, file: &Path, output: Output) -> Result<(), Failure> {
     let mut bytes = Zeroizing::new(Vec::with_capacity(secret.text.len() + 1));
     bytes.extend_from_slice(secret.text.as_bytes());
     bytes.push(b'\n');
-    let written = farthing_keystore::private_file(file, &bytes, &OsEntropy);
+    let written = farthing_keystore::secret_file(file, &bytes);
     written.map_err(|error| {
         Failure::new(Code::Configuration, causes(&error)).hint("name a file that is not there yet")
     })?;

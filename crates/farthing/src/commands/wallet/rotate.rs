@@ -1,15 +1,18 @@
 //! `farthing wallet rotate`: another passphrase, or another key. No key is ever lost by it.
 
+use alloy_primitives::Address;
 use farthing_ambient::{OsEntropy, causes};
 use farthing_keystore::{
     Exchanged, Keystore, KeystoreError, Passphrase, Phrase, ask_new_passphrase, replace_in_keyring,
 };
 use farthing_ledger::PurchaseFilter;
-use farthing_wallet::{Balance, Wallet as _};
+use farthing_money::BaseUnits;
+use farthing_wallet::{Balance, CallLimits, Transfer, Verdict, Wallet as _};
 use serde_json::{Value, json};
 
 use crate::cli::{InitArgs, RotateArgs};
 use crate::commands::balance;
+use crate::commands::go_on::{plain_command, quoted};
 use crate::commands::person::{is_there, typed_passphrase, yes};
 use crate::exit::{Code, Failure};
 use crate::output::{DIM, GOOD, Output, STRONG, WARN, printable};
@@ -29,8 +32,9 @@ pub(super) async fn run(session: &Session, args: &RotateArgs, output: Output) ->
     keystore.unlock(&old).map_err(locked)?;
     let new = new_passphrase(args)?;
     keystore.rewrap(&old, &new, &OsEntropy).map_err(locked)?;
-    in_keyring(&keystore, &new, output);
-    let address = keystore.info().evm.to_checksum(None);
+    let address = keystore.info().evm;
+    in_keyring(address, address, &new, output);
+    let address = address.to_checksum(None);
     if output.json {
         output.json(&json!({"rotated": "passphrase", "address": address}));
     } else {
@@ -59,10 +63,11 @@ fn locked(error: KeystoreError) -> Failure {
     Failure::new(Code::Locked, causes(&error)).hint("nothing was changed")
 }
 
-/// Where the keyring unlocks these keys it has to know the new passphrase.
-fn in_keyring(keystore: &Keystore, new: &Passphrase, output: Output) {
-    if let Err(error) = replace_in_keyring(keystore.info().evm, new) {
-        output.warn(format_args!("the keyring still has the old passphrase: {}", causes(&error)));
+/// Where the keyring unlocks the old keys it has to know the passphrase of the new ones. That of an old key stays: its file
+/// does as well.
+fn in_keyring(old: Address, new: Address, passphrase: &Passphrase, output: Output) {
+    if let Err(error) = replace_in_keyring(old, new, passphrase) {
+        output.warn(format_args!("the keyring does not have the new passphrase: {}", causes(&error)));
     }
 }
 
@@ -83,7 +88,9 @@ async fn new_key(
     let (key, phrase) = crate::commands::init::key(&made)?;
     let new = new_passphrase(args)?;
     let exchanged = keystore.exchange(key, &new, &OsEntropy).map_err(locked)?;
-    say(keystore, &exchanged, &held, phrase.filter(|_| !args.unattended).as_ref(), output);
+    in_keyring(keystore.info().evm, exchanged.new.evm, &new, output);
+    let moves = moves(session, keystore, &exchanged, &held).await;
+    say(keystore, &exchanged, &held, &moves, phrase.filter(|_| !args.unattended).as_ref(), output);
     Ok(())
 }
 
@@ -105,10 +112,19 @@ fn ask(args: &RotateArgs) -> Result<(), Failure> {
     Err(Failure::new(Code::Refused, "nothing was changed: you did not say yes"))
 }
 
-fn say(old: &Keystore, exchanged: &Exchanged, held: &[Balance], phrase: Option<&Phrase>, output: Output) {
+fn say(
+    old: &Keystore,
+    exchanged: &Exchanged,
+    held: &[Balance],
+    moves: &[String],
+    phrase: Option<&Phrase>,
+    output: Output,
+) {
     let address = exchanged.new.evm.to_checksum(None);
     let kept = exchanged.kept.to_string_lossy();
-    let moves = moves(held, &address, &kept);
+    output.warn(
+        "a `farthing mcp` or `farthing proxy` that runs pays from the old address until it is restarted",
+    );
     if output.json {
         output.json(&json!({
             "rotated": "key", "address": address, "old_address": old.info().evm.to_checksum(None),
@@ -130,15 +146,43 @@ fn say(old: &Keystore, exchanged: &Exchanged, held: &[Balance], phrase: Option<&
     }
 }
 
-/// How what the old address holds comes to the new one, by a person: it may be more than the caps let out. A chain that did
-/// not say may have something.
-fn moves(held: &[Balance], address: &str, kept: &str) -> Vec<String> {
-    let may_hold = |held: &&Balance| held.amount.as_ref().map_or(true, |amount| amount.get() > 0);
-    let send = |held: &Balance| {
-        format!(
-            "farthing send {address} all --network {} --key-file '{kept}' --beyond-policy",
-            held.asset.network
-        )
-    };
-    held.iter().filter(may_hold).map(send).collect()
+/// How what the old address holds comes to the new one. A chain that did not say may have something.
+async fn moves(session: &Session, old: &Keystore, exchanged: &Exchanged, held: &[Balance]) -> Vec<String> {
+    let to = exchanged.new.evm.to_checksum(None);
+    let kept = quoted(&exchanged.kept.to_string_lossy());
+    let mut moves = Vec::new();
+    for held in held {
+        let amount = held.amount.as_ref().ok();
+        if amount.is_some_and(|amount| amount.get() == 0) {
+            continue;
+        }
+        // What goes wrong here must not hide the new address: then a person moves it.
+        let allowed = match amount {
+            Some(amount) => caps_allow(session, old, held, &to, *amount).await.unwrap_or(false),
+            None => false,
+        };
+        let beyond = if allowed { "" } else { " --beyond-policy" };
+        let send = format!("send {to} all --network {} --key-file {kept}{beyond}", held.asset.network);
+        moves.push(plain_command(&send, session.home()));
+    }
+    moves
+}
+
+/// Whether everything may go there at once, without a person.
+async fn caps_allow(
+    session: &Session,
+    old: &Keystore,
+    held: &Balance,
+    to: &str,
+    amount: BaseUnits,
+) -> Result<bool, Failure> {
+    let transfer = Transfer::new(&held.asset, to, amount)?;
+    let wallet = session.wallet_of(session.payer(old.clone())?, session.policy()?.into())?;
+    let limits = CallLimits::default();
+    let appraisal = wallet.appraise(&transfer.request, &transfer.challenge, &limits).await?;
+    let chosen = appraisal.chosen.and_then(|chosen| appraisal.offers.get(chosen));
+    let asks_nobody = chosen.is_some_and(
+        |(_, verdict)| matches!(verdict, Verdict::Payable { clearance, .. } if clearance.approval.is_none()),
+    );
+    Ok(asks_nobody && appraisal.denied.is_none())
 }

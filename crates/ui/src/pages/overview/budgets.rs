@@ -1,13 +1,16 @@
-//! What is used of each budget and rate that counts all payments together.
+//! What is used of each budget and rate: the policy's own, and those of its agents.
 
 use farthing_ledger::{PurchaseFilter, SpendingBy, window_begin};
 use farthing_money::Usd;
-use farthing_policy::{Limit, Measure, Usage, Window};
+use farthing_policy::{Limit, Measure, Usage};
 
 use crate::UiError;
 use crate::chart::{LENGTH, scaled};
 use crate::server::Shared;
 use crate::words;
+
+/// The scope of limits that count all payments together.
+const ALL: &str = "all";
 
 /// A budget or a rate.
 #[derive(Default)]
@@ -26,25 +29,37 @@ pub(super) struct Budget {
     pub(super) is_full: bool,
 }
 
+/// The budgets of a policy.
+pub(super) struct Budgets {
+    /// Those of which the use is known by itself.
+    pub(super) list: Vec<Budget>,
+    /// Those that count apart, for each host for example, in words.
+    pub(super) apart: Vec<String>,
+}
+
 /// The budgets of the policy in force; what is wrong with the policy.
-pub(super) async fn read(shared: &Shared) -> Result<Result<Vec<Budget>, String>, UiError> {
+pub(super) async fn read(shared: &Shared) -> Result<Result<Budgets, String>, UiError> {
     let policy = match (shared.policy)() {
         Ok(policy) => policy,
         Err(why) => return Ok(Err(words::visible(&why))),
     };
-    let limits = policy.limits();
+    let limits = policy.limits_of_everybody();
     let usage = shared.ledger.usage(limits.clone()).await?;
-    let mut budgets = Vec::new();
+    let mut list = Vec::new();
     for (limit, used) in limits.iter().zip(usage) {
-        let reserved = reserved(shared, limit.window).await?;
-        budgets.push(Budget::new(limit, used, reserved));
+        let reserved = reserved(shared, limit).await?;
+        list.push(Budget::new(limit, used, reserved));
     }
-    Ok(Ok(budgets))
+    let apart = policy.counted_apart().iter().map(|words| words::visible(words)).collect();
+    Ok(Ok(Budgets { list, apart }))
 }
 
-/// What is reserved now by purchases that began in this window.
-async fn reserved(shared: &Shared, window: Window) -> Result<Usd, UiError> {
-    let since = window_begin(window, shared.clock.now());
+/// What is reserved now by purchases that began in the limit's window; of an agent's limit it is not known.
+async fn reserved(shared: &Shared, limit: &Limit) -> Result<Usd, UiError> {
+    if limit.scope != ALL {
+        return Ok(Usd::default());
+    }
+    let since = window_begin(limit.window, shared.clock.now());
     let open = PurchaseFilter { unresolved: true, since, ..PurchaseFilter::default() };
     Ok(shared.ledger.spending(open, SpendingBy::Network).await?.total.reserved.value)
 }
@@ -99,7 +114,7 @@ impl Budget {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use farthing_policy::Period;
+    use farthing_policy::{Period, Window};
 
     #[test]
     fn what_is_used_is_spent_or_reserved() {
