@@ -15,12 +15,14 @@ use crate::world::{FARTHING, GENEROUS, ROUTES, World, networks};
 use page::{Page, Section};
 
 /// The commands of which nothing is compared with the page, and why.
-const APART: [(&str, &str); 5] = [
+const APART: [(&str, &str); 7] = [
     ("farthing ui", "a server: `ui.rs` reads the one object that it prints"),
     ("farthing mcp", "a server: stdout is the protocol's; `tests/mcp` reads the object of --listen"),
     ("farthing proxy", "a server: `proxy/mod.rs` reads the one object that it prints"),
     ("farthing gateway", "a server: it prints nothing"),
     ("farthing guard", "a server: stdout is the protocol's"),
+    ("farthing wallet keyring keep", "needs a desktop's keyring, which no test has"),
+    ("farthing wallet keyring forget", "needs a desktop's keyring, which no test has"),
 ];
 
 /// Lists of which no command here has a row: no seller here is hostile or careless enough, or says so much of itself.
