@@ -11,7 +11,7 @@ use farthing_money::{BaseUnits, Registry};
 use farthing_policy::json::Json;
 use serde::Deserialize;
 
-use super::{Frame, Problem, Shown, back, check, shown};
+use super::{Frame, Numbered, Problem, Shown, back, check, shown};
 use crate::guard::Entered;
 use crate::server::Shared;
 use crate::terms::{TermLine, term_lines};
