@@ -198,7 +198,7 @@ fn collect_dangling(value: &Value, root: &Value, dangling: &mut BTreeSet<String>
         Value::Array(items) => items.iter().for_each(|item| collect_dangling(item, root, dangling)),
         Value::Object(map) => {
             if let Some(Value::String(reference)) = map.get("$ref")
-                && !local_pointer(reference).is_some_and(|pointer| root.pointer(&pointer).is_some())
+                && local_pointer(reference).is_none_or(|pointer| root.pointer(&pointer).is_none())
             {
                 dangling.insert(reference.clone());
             }
