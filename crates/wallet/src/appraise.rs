@@ -147,6 +147,9 @@ impl Appraiser<'_> {
         }
         let asset = match self.registry.get(&terms.network, &terms.asset) {
             Ok(asset) => asset.clone(),
+            Err(_) if !is_plain(&terms.asset) => {
+                return Verdict::Unpayable("its asset is no address".to_owned());
+            }
             Err(error) => return Verdict::Unpayable(error.to_string()),
         };
         if let Err(why) = self.can_pay(offer, &asset) {
@@ -258,10 +261,15 @@ impl Appraisal {
     }
 }
 
-/// A seller's name for something, in our own sentence. What is no plain word could be a sentence of his.
+/// A seller's name for something, in our own sentence.
 fn plain(text: &str) -> &str {
+    if is_plain(text) { text } else { "(no plain word)" }
+}
+
+/// What is no plain word could be a sentence of the seller's.
+fn is_plain(text: &str) -> bool {
     let word = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:/".contains(&byte);
-    if text.len() <= LONGEST_WORD && text.bytes().all(word) { text } else { "(no plain word)" }
+    text.len() <= LONGEST_WORD && text.bytes().all(word)
 }
 
 #[cfg(test)]
