@@ -59,7 +59,7 @@ async fn merge_upstream(config: &Config, pricing: &Pricing) -> Merged {
 fn told(finding: Finding, merged: bool) -> Found {
     let code = finding.code;
     let found = Found::from(finding);
-    if merged && code == Finds::MissingBazaarSchema { found.as_warning() } else { found }
+    if merged && code == Finds::MissingBazaarSchema { found.into_warning() } else { found }
 }
 
 fn addresses(origin: &str, documents: &Documents) -> Value {

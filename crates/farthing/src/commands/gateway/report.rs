@@ -76,7 +76,7 @@ impl Found {
         Self { severity: Severity::Warning, ..Self::info(code, place, message, advice) }
     }
 
-    pub(super) fn as_warning(self) -> Self {
+    pub(super) fn into_warning(self) -> Self {
         Self { severity: Severity::Warning, ..self }
     }
 
