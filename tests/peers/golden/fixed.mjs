@@ -76,11 +76,14 @@ export function describe(error) {
 
 const clean = (object) => Object.fromEntries(Object.entries(object).filter(([, value]) => value !== undefined));
 
+/** The packages whose answers the golden files hold; MCP's clients stand beside them for other tests. */
+const sources = Object.entries(manifest.dependencies).filter(([name]) => !name.startsWith("@modelcontextprotocol/"));
+
 /** A golden file: what it is, what made it, and its tables. */
 export const file = (about, tables) => ({
   about,
   madeBy: "tests/peers/golden.mjs",
-  packages: manifest.dependencies,
+  packages: Object.fromEntries(sources),
   now: NOW,
   ...tables,
 });

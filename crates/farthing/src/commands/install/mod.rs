@@ -37,7 +37,8 @@ pub(crate) fn install(home: &Home, args: &InstallArgs, output: Output) -> Result
         output
             .note(format!("{WARN}note{WARN:#}: {} has no folder here yet; is it installed?", client.title()));
     }
-    work.run(&clients, |client, file| Change::installing(client, file, &work.server))?;
+    let next = |client: Client| client.next_step(work.scope).to_owned();
+    work.run(&clients, |client, file| Change::installing(client, file, &work.server), next)?;
     ready::look(home, output);
     Ok(())
 }
@@ -57,7 +58,9 @@ pub(crate) fn uninstall(args: &UninstallArgs, output: Output) -> Result<(), Fail
     if clients.is_empty() {
         output.note(format!("nothing to do: no client has a server named {}", work.server.name));
     }
-    work.run(&clients, |client, file| Change::uninstalling(client, file, &work.server.name))
+    let next =
+        |client: Client| format!("a {} that runs keeps the server until it is restarted", client.title());
+    work.run(&clients, |client, file| Change::uninstalling(client, file, &work.server.name), next)
 }
 
 /// What one run of the command is about.
@@ -75,6 +78,8 @@ struct Part {
     client: Client,
     file: PathBuf,
     change: Result<Change, InstallError>,
+    /// What its user does when it is written.
+    next: String,
 }
 
 /// What became of a part.
@@ -111,10 +116,12 @@ impl<'a> Work<'a> {
         &self,
         clients: &[Client],
         plan: impl Fn(Client, PathBuf) -> Result<Change, InstallError>,
+        next: impl Fn(Client) -> String,
     ) -> Result<(), Failure> {
         let parts = clients.iter().map(|client| {
             let file = self.file(*client).ok_or_else(|| no_such_scope(*client))?;
-            Ok(Part { client: *client, change: plan(*client, file.clone()), file })
+            let change = plan(*client, file.clone());
+            Ok(Part { client: *client, file, change, next: next(*client) })
         });
         let parts: Vec<Part> = parts.collect::<Result<_, Failure>>()?;
         parts.iter().for_each(|part| self.show(part));
@@ -187,7 +194,7 @@ impl<'a> Work<'a> {
                 if let Some(backup) = backup {
                     self.output.note(format!("{DIM}         before: {}{DIM:#}", shown(backup)));
                 }
-                self.output.note(format!("{DIM}next{DIM:#}     {}", part.client.next_step(self.scope)));
+                self.output.note(format!("{DIM}next{DIM:#}     {}", part.next));
             }
             Done::Unchanged => {
                 self.output.note(format!("{DIM}nothing to do{DIM:#} for {title}: {}", shown(&part.file)));
@@ -214,7 +221,7 @@ impl<'a> Work<'a> {
             "status": status, "error": error,
             "backup": backup.map(Path::to_string_lossy),
             "diff": part.change.as_ref().ok().filter(|change| change.is_needed()).map(diff),
-            "next": part.client.next_step(self.scope),
+            "next": part.next,
         })
     }
 }
