@@ -3,7 +3,9 @@
 use std::time::{Duration, Instant};
 
 use farthing_policy::json::Json;
+use rustix::process::Signal;
 
+use crate::stdio_ends::signal;
 use crate::support::Guarded;
 
 fn id(json: &Json) -> String {
@@ -139,4 +141,7 @@ fn a_child_that_does_not_even_read_is_given_up() {
     let text = "y".repeat(500_000);
     guarded.call(2, "echo", &format!("{{\"text\":\"{text}\"}}"));
     assert!(guarded.line().contains(r#""id":2,"error":{"code":-32001"#));
+    // It does not see that its input has ended either: the guard ends it, at a signal.
+    signal(&guarded, Signal::TERM);
+    guarded.exit();
 }
