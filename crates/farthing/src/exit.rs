@@ -162,7 +162,8 @@ fn told(fault: &Fault) -> (Code, Option<String>) {
         }
         FaultKind::Denied => hint(Code::Refused, "the caps are in policy.yaml (`farthing config show`)"),
         FaultKind::NoRoomNow => (Code::Refused, room_again(fault)),
-        FaultKind::Frozen => hint(Code::Refused, thaw(fault)),
+        FaultKind::Frozen => hint(Code::Refused, "`farthing thaw` ends it"),
+        FaultKind::Killed => hint(Code::Refused, "taking `kill:` out of policy.yaml ends it"),
         FaultKind::ApprovalNeeded => (Code::Refused, approve(fault)),
         FaultKind::OutOfReach => (Code::Refused, None),
         FaultKind::Unanswered | FaultKind::TimedOut => {
@@ -193,15 +194,8 @@ fn room_again(fault: &Fault) -> Option<String> {
     Some(format!("there is room again in about {}", output::duration(seconds)))
 }
 
-fn thaw(fault: &Fault) -> &'static str {
-    match &fault.denial {
-        Some(denial) if denial.rule == "kill" => "taking `kill:` out of policy.yaml ends it",
-        _ => "`farthing thaw` ends it",
-    }
-}
-
 fn approve(fault: &Fault) -> Option<String> {
-    let approval = fault.denial.as_ref()?.approval.as_ref()?;
+    let approval = fault.approval()?;
     let left = output::duration(approval.expires_in_seconds);
     Some(format!("`{}` within {left}, then the same call again", approval.how))
 }
@@ -240,6 +234,7 @@ mod tests {
             (FaultKind::Misconfigured, Code::Configuration, false),
             (FaultKind::Denied, Code::Refused, true),
             (FaultKind::Frozen, Code::Refused, true),
+            (FaultKind::Killed, Code::Refused, true),
             (FaultKind::OutOfReach, Code::Refused, true),
             (FaultKind::TimedOut, Code::Unreachable, true),
             (FaultKind::ChainUnreachable, Code::Unreachable, true),

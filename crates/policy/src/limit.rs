@@ -176,6 +176,9 @@ pub enum DenialCode {
 }
 
 impl Denial {
+    /// The rule that a policy's `kill:` is, which stops everything as a freeze does and is ended otherwise.
+    pub const KILL: &str = "kill";
+
     /// A denial by a rule without counts.
     #[must_use]
     pub fn new(code: DenialCode, rule: impl Into<String>, message: impl Into<String>) -> Self {

@@ -268,7 +268,7 @@ impl Policy {
 
     fn alive(&self) -> Result<(), Denial> {
         let Some(why) = &self.kill else { return Ok(()) };
-        Err(Denial::new(DenialCode::Frozen, "kill", format!("the policy stops everything: {why}")))
+        Err(Denial::new(DenialCode::Frozen, Denial::KILL, format!("the policy stops everything: {why}")))
     }
 
     /// The agent and those above it, from the bottom up; nobody for the owner, and where agents have no rules.

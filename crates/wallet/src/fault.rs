@@ -2,7 +2,7 @@
 
 use farthing_ambient::causes;
 use farthing_ledger::{LedgerError, PurchaseId, PurchaseState};
-use farthing_policy::{Denial, DenialCode};
+use farthing_policy::{Denial, DenialCode, PendingApproval};
 use farthing_rail::RailError;
 
 use crate::{FetchError, WalletError};
@@ -37,8 +37,10 @@ pub enum FaultKind {
     Denied,
     /// A budget or a rate has no room now.
     NoRoomNow,
-    /// Everything is stopped: by `farthing freeze`, or by `kill:` in the policy.
+    /// Everything is stopped, by `farthing freeze`.
     Frozen,
+    /// Everything is stopped by the policy's `kill:`.
+    Killed,
     /// A person has to approve it first.
     ApprovalNeeded,
     /// The address may not be called from here.
@@ -131,6 +133,12 @@ impl Fault {
         self.denial.as_ref().and_then(|denial| denial.retry_after_seconds)
     }
 
+    /// The approval that it waits for.
+    #[must_use]
+    pub fn approval(&self) -> Option<&PendingApproval> {
+        self.denial.as_ref().and_then(|denial| denial.approval.as_ref())
+    }
+
     /// What the record says of it, where something was refused and did not only go wrong. An address that could not be
     /// read is not repeated: it may hold a secret.
     #[must_use]
@@ -138,7 +146,7 @@ impl Fault {
         use FaultKind as Kind;
         let refused = |code, rule, message: &str| Some(Denial::new(code, rule, message));
         match self.kind {
-            Kind::Denied | Kind::NoRoomNow | Kind::Frozen | Kind::ApprovalNeeded => {
+            Kind::Denied | Kind::NoRoomNow | Kind::Frozen | Kind::Killed | Kind::ApprovalNeeded => {
                 self.denial.as_deref().cloned()
             }
             Kind::BadRequest => refused(
@@ -173,6 +181,7 @@ impl Fault {
 impl From<Denial> for Fault {
     fn from(denial: Denial) -> Self {
         let kind = match (denial.code, &denial.approval, denial.retry_after_seconds) {
+            (DenialCode::Frozen, ..) if denial.rule == Denial::KILL => FaultKind::Killed,
             (DenialCode::Frozen, ..) => FaultKind::Frozen,
             (_, Some(_), _) => FaultKind::ApprovalNeeded,
             (_, None, Some(_)) => FaultKind::NoRoomNow,
@@ -372,6 +381,7 @@ mod tests {
             (plain, FaultKind::Denied),
             (waiting, FaultKind::NoRoomNow),
             (asking, FaultKind::ApprovalNeeded),
+            (Denial { rule: Denial::KILL.to_owned(), ..frozen.clone() }, FaultKind::Killed),
             (frozen, FaultKind::Frozen),
         ] {
             let fault = Fault::from(denial.clone());

@@ -185,7 +185,11 @@ fn told(fault: &Fault) -> (Code, Option<String>) {
         FaultKind::BadRequest | FaultKind::BadHeader | FaultKind::BadLimit => (Code::BadArguments, None),
         FaultKind::Denied => hint(Code::Denied, "only a person can change this, in the wallet's policy.yaml"),
         FaultKind::NoRoomNow => (Code::Denied, room_again(fault)),
-        FaultKind::Frozen => hint(Code::Frozen, thaw(fault)),
+        FaultKind::Frozen => hint(Code::Frozen, "only a person can end this, by `farthing thaw`"),
+        FaultKind::Killed => hint(
+            Code::Frozen,
+            "only a person can end this: they take `kill:` out of the wallet's policy.yaml",
+        ),
         FaultKind::ApprovalNeeded => (Code::ApprovalNeeded, approve(fault)),
         FaultKind::OutOfReach => hint(
             Code::OutOfReach,
@@ -230,17 +234,8 @@ fn room_again(fault: &Fault) -> Option<String> {
     fault.retry_after_seconds().map(|seconds| format!("there may be room again in {seconds} s"))
 }
 
-fn thaw(fault: &Fault) -> &'static str {
-    match &fault.denial {
-        Some(denial) if denial.rule == "kill" => {
-            "only a person can end this: they take `kill:` out of the wallet's policy.yaml"
-        }
-        _ => "only a person can end this, by `farthing thaw`",
-    }
-}
-
 fn approve(fault: &Fault) -> Option<String> {
-    let approval = fault.denial.as_ref()?.approval.as_ref()?;
+    let approval = fault.approval()?;
     Some(format!("ask your human to run `{}`, then make the same call again", approval.how))
 }
 
@@ -287,6 +282,7 @@ mod tests {
             (Kind::Denied, "denied", "policy.yaml"),
             (Kind::NoRoomNow, "denied", ""),
             (Kind::Frozen, "frozen", "farthing thaw"),
+            (Kind::Killed, "frozen", "take `kill:` out"),
             (Kind::ApprovalNeeded, "approval_needed", ""),
             (Kind::OutOfReach, "out_of_reach", "private_hosts"),
             (Kind::Unanswered, "unreachable", "try again"),

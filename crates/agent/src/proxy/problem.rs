@@ -140,7 +140,14 @@ fn told(fault: &Fault) -> (StatusCode, &'static str, Option<String>) {
             hint(StatusCode::FORBIDDEN, "denied", "the caps are the wallet owner's, in policy.yaml")
         }
         FaultKind::NoRoomNow => (StatusCode::TOO_MANY_REQUESTS, "denied", room_again(fault)),
-        FaultKind::Frozen => hint(StatusCode::FORBIDDEN, "frozen", thaw(fault)),
+        FaultKind::Frozen => {
+            hint(StatusCode::FORBIDDEN, "frozen", "the wallet's owner ends it by `farthing thaw`")
+        }
+        FaultKind::Killed => hint(
+            StatusCode::FORBIDDEN,
+            "frozen",
+            "the wallet's owner ends it by taking `kill:` out of policy.yaml",
+        ),
         FaultKind::ApprovalNeeded => (StatusCode::FORBIDDEN, "approval_needed", approve(fault)),
         FaultKind::OutOfReach => (StatusCode::FORBIDDEN, "out_of_reach", None),
         FaultKind::Unanswered => (StatusCode::BAD_GATEWAY, "unreachable", None),
@@ -178,17 +185,8 @@ fn room_again(fault: &Fault) -> Option<String> {
     fault.retry_after_seconds().map(|seconds| format!("there is room again in {seconds} s"))
 }
 
-fn thaw(fault: &Fault) -> &'static str {
-    match &fault.denial {
-        Some(denial) if denial.rule == "kill" => {
-            "the wallet's owner ends it by taking `kill:` out of policy.yaml"
-        }
-        _ => "the wallet's owner ends it by `farthing thaw`",
-    }
-}
-
 fn approve(fault: &Fault) -> Option<String> {
-    let approval = fault.denial.as_ref()?.approval.as_ref()?;
+    let approval = fault.approval()?;
     Some(format!(
         "ask your human to run `{}` within {} s, then call again",
         approval.how, approval.expires_in_seconds
@@ -252,6 +250,7 @@ mod tests {
             (Kind::Denied, 403, "denied"),
             (Kind::NoRoomNow, 429, "denied"),
             (Kind::Frozen, 403, "frozen"),
+            (Kind::Killed, 403, "frozen"),
             (Kind::ApprovalNeeded, 403, "approval_needed"),
             (Kind::OutOfReach, 403, "out_of_reach"),
             (Kind::Unanswered, 502, "unreachable"),
