@@ -86,14 +86,15 @@ fn passes(name: &'static str, invocation: Invocation) -> Check {
     Check::new(name, move || invocation.run().map(|()| Outcome::Passed))
 }
 
-/// With nextest where it is installed: it is faster, and a hanging test has a name. It does not run doctests.
+/// With nextest where it is installed: it is faster, and a hanging test has a name. It does not run doctests. All tests run,
+/// so that one run tells of every failure.
 fn tests(targets: &[&str]) -> Result<Outcome, Failure> {
     let targets: Vec<String> = targets.iter().map(|&t| t.to_owned()).collect();
     if !Invocation::cargo(&["nextest", "--version"]).succeeds() {
-        Invocation::cargo(&["test", "--workspace"]).with(&targets).run()?;
+        Invocation::cargo(&["test", "--workspace", "--no-fail-fast"]).with(&targets).run()?;
         return Ok(Outcome::Passed);
     }
-    Invocation::cargo(&["nextest", "run", "--workspace"]).with(&targets).run()?;
+    Invocation::cargo(&["nextest", "run", "--workspace", "--no-fail-fast"]).with(&targets).run()?;
     if targets.is_empty() {
         Invocation::cargo(&["test", "--workspace", "--doc"]).run()?;
     }

@@ -44,6 +44,7 @@
 mod caller;
 mod client;
 mod hops;
+mod line;
 mod reach;
 mod server;
 mod turn;
@@ -51,5 +52,6 @@ mod turn;
 pub use caller::caller;
 pub use client::{TlsError, connector};
 pub use hops::remove_hop_by_hop;
+pub use line::Line;
 pub use reach::{OutOfReach, Reach};
 pub use server::{Limits, Peer, serve};

@@ -20,6 +20,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tower_service::Service;
 
+use crate::line::Line;
 use crate::turn::{Turn, Watched};
 
 /// The largest head: twice what the largest payment header that is read has.
@@ -46,13 +47,15 @@ pub struct Limits {
     pub head: Duration,
     /// How long a client may let a connection wait that has nothing to do: to ask again, or to go on reading.
     pub patience: Duration,
+    /// Requests have a [`Line`] among their extensions. It takes a second file descriptor for each connection.
+    pub lines: bool,
 }
 
 impl Default for Limits {
-    /// 4096 connections, 15 s for a head, 60 s of patience.
+    /// 4096 connections, 15 s for a head, 60 s of patience, no lines.
     fn default() -> Self {
         let seconds = Duration::from_secs;
-        Self { connections: 4096, head: seconds(15), patience: seconds(60) }
+        Self { connections: 4096, head: seconds(15), patience: seconds(60), lines: false }
     }
 }
 
@@ -129,8 +132,9 @@ where
         // Small answers must not wait for an acknowledgement. Where this fails they are only slower.
         let _ = stream.set_nodelay(true);
         let (begun, turn) = (CancellationToken::new(), Turn::new());
-        let service =
-            OnConnection { inner: self.service.clone(), peer, begun: begun.clone(), turn: turn.clone() };
+        let line = self.limits.lines.then(|| Line::of(&stream)).and_then(Result::ok);
+        let inner = self.service.clone();
+        let service = OnConnection { inner, peer, line, begun: begun.clone(), turn: turn.clone() };
         let service = TowerToHyperService::new(service);
         let connection = self.builder.serve_connection(TokioIo::new(stream), service).into_owned();
         let connection = with_first_request(self.graceful.watch(connection), begun, self.limits.head);
@@ -180,6 +184,7 @@ async fn pause_after(error: &io::Error) {
 struct OnConnection<S> {
     inner: S,
     peer: Peer,
+    line: Option<Line>,
     begun: CancellationToken,
     turn: Arc<Turn>,
 }
@@ -200,6 +205,9 @@ where
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         self.begun.cancel();
         request.extensions_mut().insert(self.peer);
+        if let Some(line) = &self.line {
+            request.extensions_mut().insert(line.clone());
+        }
         let (turn, ours) = (self.turn.clone(), self.turn.take());
         let answered = self.inner.call(request);
         Box::pin(async move {
@@ -217,8 +225,12 @@ mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     /// One seat, and little patience.
-    const ONE: Limits =
-        Limits { connections: 1, head: Duration::from_secs(15), patience: Duration::from_secs(60) };
+    const ONE: Limits = Limits {
+        connections: 1,
+        head: Duration::from_secs(15),
+        patience: Duration::from_secs(60),
+        lines: false,
+    };
 
     #[tokio::test(start_paused = true)]
     async fn who_asks_for_nothing_is_not_kept() {

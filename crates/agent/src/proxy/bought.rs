@@ -8,6 +8,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use farthing_http::Line;
 use farthing_ledger::PurchaseId;
 use farthing_wallet::{Ending, Request, UnderWay};
 use http::{HeaderName, StatusCode};
@@ -44,10 +45,12 @@ pub(super) struct Wish {
     mark: [u8; 32],
     /// It names itself.
     keyed: bool,
+    /// Whence it comes, as far as the system tells.
+    line: Option<Line>,
 }
 
 impl Wish {
-    pub(super) fn of(request: &Request, caller: &Caller) -> Self {
+    pub(super) fn of(request: &Request, caller: &Caller, line: Option<Line>) -> Self {
         let mut hasher = Sha256::new();
         let mut add = |part: &[u8]| {
             hasher.update((part.len() as u64).to_be_bytes());
@@ -63,7 +66,7 @@ impl Wish {
             add(name.as_str().as_bytes());
             add(value.as_bytes());
         }
-        Self { mark: hasher.finalize().into(), keyed: request.headers.contains_key(IDEMPOTENCY_KEY) }
+        Self { mark: hasher.finalize().into(), keyed: request.headers.contains_key(IDEMPOTENCY_KEY), line }
     }
 }
 
@@ -73,11 +76,11 @@ pub(super) struct Bought(Arc<Mutex<Vec<Entry>>>);
 
 #[derive(Debug)]
 struct Entry {
-    wish: Wish,
+    mark: [u8; 32],
     purchase: PurchaseId,
     ending: Ending,
-    /// How many callers are being served from it.
-    serving: usize,
+    /// The callers that are being served from it.
+    serving: Vec<Option<Line>>,
     sent: Sent,
     /// When a caller last came or left.
     touched: Instant,
@@ -97,11 +100,16 @@ enum Sent {
 impl Entry {
     /// Whether this is what is wished for: owed to somebody who left, or the same by its key.
     fn answers(&self, wish: &Wish) -> bool {
-        self.wish.mark == wish.mark && (self.serving == 0 || wish.keyed)
+        self.mark == wish.mark && (wish.keyed || self.is_left())
+    }
+
+    /// Whether nobody waits for it any more, also where the proxy has not been told so yet.
+    fn is_left(&self) -> bool {
+        self.serving.iter().all(|line| line.as_ref().is_some_and(Line::has_left))
     }
 
     fn is_over(&self, now: Instant) -> bool {
-        let ended = self.ending.since().filter(|_| self.serving == 0);
+        let ended = self.ending.since().filter(|_| self.serving.is_empty());
         ended.is_some_and(|ended| now.duration_since(ended.max(self.touched)) > REMEMBERED)
     }
 }
@@ -116,16 +124,20 @@ impl Bought {
         let purchase = call.purchase().clone();
         let mut entries = self.entries();
         entries.push(Entry {
-            wish,
+            mark: wish.mark,
             purchase: purchase.clone(),
             ending: call.ending(),
-            serving: 1,
+            serving: vec![wish.line.clone()],
             sent: Sent::Nothing,
             touched: Instant::now(),
         });
         trim(&mut entries);
         drop(entries);
-        Serving { bought: self.clone(), purchase, sent: Sent::Nothing, counts: false }
+        self.serving(purchase, wish.line)
+    }
+
+    fn serving(&self, purchase: PurchaseId, line: Option<Line>) -> Serving {
+        Serving { bought: self.clone(), purchase, line, sent: Sent::Nothing, counts: false }
     }
 
     /// What is paid for already of what is wished. Nobody else gets it, until whoever asked has left.
@@ -133,15 +145,22 @@ impl Bought {
         let mut entries = self.entries();
         trim(&mut entries);
         let entry = entries.iter_mut().find(|entry| entry.answers(wish))?;
-        entry.serving = entry.serving.saturating_add(1);
+        entry.serving.push(wish.line.clone());
         entry.touched = Instant::now();
         let purchase = entry.purchase.clone();
         Some(Claim {
             ending: entry.ending.clone(),
             sent: entry.sent,
             keyed: wish.keyed,
-            serving: Serving { bought: self.clone(), purchase, sent: Sent::Nothing, counts: false },
+            serving: self.serving(purchase, wish.line.clone()),
         })
+    }
+}
+
+fn is_same(a: Option<&Line>, b: Option<&Line>) -> bool {
+    match (a, b) {
+        (Some(a), Some(b)) => a.is(b),
+        (a, b) => a.is_none() && b.is_none(),
     }
 }
 
@@ -151,7 +170,7 @@ fn trim(entries: &mut Vec<Entry>) {
     entries.retain(|entry| !entry.is_over(now));
     let mut surplus = entries.len().saturating_sub(MOST);
     entries.retain(|entry| {
-        let goes = surplus > 0 && entry.serving == 0 && entry.ending.since().is_some();
+        let goes = surplus > 0 && entry.serving.is_empty() && entry.ending.since().is_some();
         surplus -= usize::from(goes);
         !goes
     });
@@ -184,6 +203,7 @@ impl Claim {
 pub(super) struct Serving {
     bought: Bought,
     purchase: PurchaseId,
+    line: Option<Line>,
     sent: Sent,
     counts: bool,
 }
@@ -237,7 +257,8 @@ impl Serving {
 impl Drop for Serving {
     fn drop(&mut self) {
         self.entry(|entry| {
-            entry.serving = entry.serving.saturating_sub(1);
+            let at = entry.serving.iter().position(|line| is_same(line.as_ref(), self.line.as_ref()));
+            at.map(|at| entry.serving.swap_remove(at));
             entry.sent = entry.sent.max(self.sent);
             entry.touched = Instant::now();
         });

@@ -1,5 +1,6 @@
 //! One request: who asks, where to, whether that is allowed; then the call.
 
+use farthing_http::Line;
 use farthing_ledger::Outcome;
 use farthing_policy::json::{Json, Object};
 use farthing_policy::{Denial, Destination};
@@ -9,6 +10,7 @@ use http::{Method, Response};
 use hyper::body::Incoming;
 use url::Url;
 
+use super::bought::Wish;
 use super::door::{self, Caller};
 use super::headers::{self, Way, Wishes};
 use super::problem::Problem;
@@ -74,7 +76,8 @@ impl Inner {
         let wishes = headers::for_seller(&mut parts.headers)?;
         let request = Request { headers: parts.headers, ..target.request };
         let url = request.url.clone();
-        let mut served = self.pass(request, body, &wishes, caller).await?;
+        let line = parts.extensions.remove();
+        let mut served = self.pass(request, body, &wishes, caller, line).await?;
         let way =
             Way { form: target.form, credentials: wishes.credentials, token_travels: caller.token_travels };
         headers::for_caller(&mut served.passed.headers, &url, way);
@@ -87,6 +90,7 @@ impl Inner {
         body: Incoming,
         wishes: &Wishes,
         caller: &Caller,
+        line: Option<Line>,
     ) -> Result<Served, Problem> {
         self.permit(&request, caller).await?;
         let body = self.bodies.read(body).await?;
@@ -96,7 +100,9 @@ impl Inner {
             session: Some(caller.session.clone()),
             ..CallLimits::default()
         };
-        Ok(self.serve(Request { body, ..request }, limits, caller).await?)
+        let request = Request { body, ..request };
+        let wish = Wish::of(&request, caller, line);
+        Ok(self.serve(request, limits, wish).await?)
     }
 
     /// Whether the caller may call there at all, free or not. No connection is made before.

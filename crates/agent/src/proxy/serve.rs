@@ -4,7 +4,6 @@ use farthing_wallet::{Begun, CallLimits, FetchError, Passed, PassedBody, Request
 use http::StatusCode;
 
 use super::bought::{Claim, Serving, Wish};
-use super::door::Caller;
 use super::server::Inner;
 
 /// An answer for a caller.
@@ -22,9 +21,8 @@ impl Inner {
         &self,
         request: Request,
         limits: CallLimits,
-        caller: &Caller,
+        wish: Wish,
     ) -> Result<Served, FetchError> {
-        let wish = Wish::of(&request, caller);
         while let Some(claim) = self.bought.claim(&wish) {
             if let Some(served) = self.serve_again(&request, claim).await? {
                 return Ok(served);

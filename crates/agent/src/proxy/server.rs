@@ -94,7 +94,8 @@ impl Proxy {
             let inner = inner.clone();
             async move { Ok::<_, Infallible>(inner.answer(request).await) }
         });
-        serve(self.listener, service, Limits::default(), shutdown, self.grace).await;
+        let limits = Limits { lines: true, ..Limits::default() };
+        serve(self.listener, service, limits, shutdown, self.grace).await;
         let left = self.inner.client.passed(self.grace).await;
         if left > 0 {
             tracing::warn!(

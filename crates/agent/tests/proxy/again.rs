@@ -85,7 +85,7 @@ async fn an_answer_that_never_comes_is_not_paid_twice() {
     assert!(said.contains("farthing fetch --resume"), "{said}");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+#[tokio::test]
 async fn who_does_not_wait_for_an_answer_gets_it_when_he_comes_again() {
     let (seller, world) = selling(|_| {
         std::thread::sleep(Duration::from_millis(600));
@@ -99,14 +99,13 @@ async fn who_does_not_wait_for_an_answer_gets_it_when_he_comes_again() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         drop(stream);
-        tokio::time::sleep(Duration::from_millis(50)).await;
     }
     let got = call(&world, &seller, "").await;
     assert!(got.ends_with("goods") && got.contains("farthing-resent: 1\r\n"), "{got}");
     assert_eq!(payments(&seller), (1, 1));
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+#[tokio::test]
 async fn equal_calls_at_the_same_time_are_as_many_wishes() {
     let (seller, world) = selling(|_| {
         std::thread::sleep(Duration::from_millis(200));
@@ -153,11 +152,17 @@ async fn a_payment_that_is_refused_twice_stands_in_the_way_of_nothing() {
 #[tokio::test]
 async fn what_is_owed_is_forgotten_after_a_while() {
     let (seller, world) = selling(|_| answer("500 Internal Server Error", "no")).await;
-    for all in [(1, 1), (2, 2)] {
-        call(&world, &seller, "").await;
-        assert_eq!(payments(&seller), all);
+    call(&world, &seller, "").await;
+    // The answer is here a little before it is taken down that it is, since when the while is reckoned.
+    for _ in 0..20 {
+        tokio::time::sleep(Duration::from_millis(50)).await;
         tokio::time::pause();
         tokio::time::advance(Duration::from_secs(301)).await;
         tokio::time::resume();
+        call(&world, &seller, "").await;
+        if payments(&seller).1 == 2 {
+            return;
+        }
     }
+    panic!("{:?}: it is still the first payment", payments(&seller));
 }

@@ -16,7 +16,7 @@ use farthing_wallet::{BodyStore, Client, ClientConfig, LocalWallet, LocalWalletC
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, spawn_blocking};
 
 /// Two thousandths of a dollar on Base Sepolia, in x402's version 1.
 pub(crate) const ASK: &str = r#"{"x402Version":1,"error":"pay","accepts":[{"scheme":"exact","network":"base-sepolia",
@@ -49,7 +49,8 @@ impl Seller {
                 tokio::spawn(async move {
                     let request = hear(&mut stream).await;
                     log.lock().unwrap().push(request.clone());
-                    let (bytes, hangs) = says(&request);
+                    // It may take its time, which must not hold up the proxy's tasks.
+                    let (bytes, hangs) = spawn_blocking(move || says(&request)).await.unwrap();
                     stream.write_all(bytes.as_bytes()).await.ok();
                     if hangs {
                         std::future::pending::<()>().await;
@@ -187,14 +188,22 @@ fn one_token(home: &std::path::Path) -> (String, TokenFile) {
     (token.reveal().to_owned(), TokenFile::open(path).unwrap())
 }
 
-/// Sends these bytes, and gives back what comes until nothing more does.
+/// Sends these bytes, and gives back what comes until the answer is whole or the connection ends.
 pub(crate) async fn raw(world: &World, request: &str) -> String {
     let mut stream = TcpStream::connect(world.address).await.unwrap();
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut said = Vec::new();
-    let mut patience = Duration::from_secs(10);
-    while let Ok(Ok(1..)) = tokio::time::timeout(patience, stream.read_buf(&mut said)).await {
-        patience = Duration::from_millis(200);
+    while !is_whole(&String::from_utf8_lossy(&said)) {
+        let read = tokio::time::timeout(Duration::from_secs(10), stream.read_buf(&mut said)).await;
+        if !matches!(read, Ok(Ok(1..))) {
+            break;
+        }
     }
     String::from_utf8_lossy(&said).into_owned()
+}
+
+fn is_whole(answer: &str) -> bool {
+    let Some((head, body)) = answer.split_once("\r\n\r\n") else { return false };
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
+    length.map_or_else(|| body.ends_with("\r\n0\r\n\r\n"), |length: usize| body.len() >= length)
 }
