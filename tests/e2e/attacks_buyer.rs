@@ -144,7 +144,8 @@ async fn no_argument_names_a_file_of_a_wallet() {
         world.wallet.json(&["check", &url, "-d", &format!("@{file}")], 2).await;
     }
     world.wallet.json(&["fetch", &url, "-d", "@/proc/self/environ"], 2).await;
-    for (content, path) in &before {
+    // SQLite's shared memory says who reads: every look into the ledger changes it.
+    for (content, path) in before.iter().filter(|(_, path)| path.extension() != Some("db-shm".as_ref())) {
         assert!(*content == std::fs::read(path).unwrap(), "{} has changed", path.display());
     }
     assert_eq!((world.earned().await, world.upstream.served()), (2_000, 1));

@@ -106,6 +106,20 @@ impl Reach {
         what.map_or(Ok(()), |what| Err(OutOfReach { host: shown(), what }))
     }
 
+    /// Refuses a name that leads only to where nothing is called. It tells afterwards why no answer came, through a client
+    /// that hides what [`resolver`](Self::resolver) has said; it is no bound by itself. A name that leads nowhere passes.
+    ///
+    /// # Errors
+    /// [`OutOfReach`]
+    pub async fn look_up(&self, url: &Url) -> Result<(), OutOfReach> {
+        let Some(name) = url.host_str().filter(|_| self.is_bounded()) else { return Ok(()) };
+        let name = plain(name);
+        match tokio::net::lookup_host((name.as_str(), 0)).await {
+            Ok(addresses) => self.within(&name, addresses.collect()).map(drop),
+            Err(_) => Ok(()),
+        }
+    }
+
     /// Resolves names, and gives only addresses that may be called.
     #[must_use]
     pub fn resolver(&self) -> Arc<dyn Resolve> {

@@ -41,7 +41,8 @@ pub struct Terms<'a> {
     pub method: &'a str,
     /// The URL that is paid for, with its query.
     pub resource: &'a str,
-    /// `sha256:` and the digest of the request's body in hex; none where it has no body. An approval is bound to it.
+    /// `sha256:` and the digest in hex of the request's body, or of a tool's call with its arguments; none where there is
+    /// none. An approval is bound to it.
     pub body: Option<&'a str>,
     /// The agent that pays; none for the wallet's owner.
     pub agent: Option<&'a str>,

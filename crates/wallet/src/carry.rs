@@ -112,10 +112,24 @@ impl Client {
         carrier: &dyn Carrier,
         request: &Request,
     ) -> Result<Response, FetchError> {
-        let url = request.recorded_url();
         match tokio::time::timeout(self.config.timeout, carrier.carry(None)).await {
-            Ok(answer) => answer.map(Response::from).map_err(|why| FetchError::Unanswered { url, why }),
-            Err(_) => Err(FetchError::TimedOut { url, seconds: self.config.timeout.as_secs() }),
+            Ok(Ok(answer)) => Ok(answer.into()),
+            Ok(Err(why)) => Err(self.unanswered_over(request, why).await),
+            Err(_) => {
+                let url = request.recorded_url();
+                Err(FetchError::TimedOut { url, seconds: self.config.timeout.as_secs() })
+            }
+        }
+    }
+
+    /// Why no answer came to what was carried: its words, or that the name led to where nothing is called, which a carrier's
+    /// words may not tell.
+    pub async fn unanswered_over(&self, request: &Request, why: String) -> FetchError {
+        let looked_up =
+            tokio::time::timeout(self.config.timeout, self.config.reach.look_up(&request.url)).await;
+        match looked_up {
+            Ok(Err(out_of_reach)) => out_of_reach.into(),
+            _ => FetchError::Unanswered { url: request.recorded_url(), why },
         }
     }
 }

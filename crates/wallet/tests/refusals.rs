@@ -123,6 +123,24 @@ async fn a_dripping_402_is_not_waited_for() {
     assert!(matches!(error, FetchError::TimedOut { .. }), "{error}");
 }
 
+/// `localhost` stands for a name that leads inside without saying so.
+#[tokio::test]
+async fn where_a_carrier_did_not_get_to_is_told() {
+    let home = tempfile::tempdir().unwrap();
+    let why = async |reach: Reach, url: &str| {
+        let (client, _) = buyer_within(reach, home.path());
+        let error = client.unanswered_over(&Request::get(url).unwrap(), "closed".to_owned()).await;
+        match error {
+            FetchError::OutOfReach(refused) => refused.what.to_owned(),
+            FetchError::Unanswered { why, .. } => why,
+            error => panic!("{error}"),
+        }
+    };
+    assert_eq!(why(Reach::public(), "http://localhost:9/").await, "this machine");
+    assert_eq!(why(Reach::anywhere(), "http://localhost:9/").await, "closed");
+    assert_eq!(why(Reach::public(), "http://nowhere.invalid/").await, "closed");
+}
+
 #[test]
 fn a_call_to_this_machine_asks_no_proxy() {
     let run = std::process::Command::new(std::env::current_exe().unwrap())

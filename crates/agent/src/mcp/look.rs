@@ -87,10 +87,13 @@ async fn look_at_tool(
     let client = &desk.config.client;
     let asked = tokio::time::timeout(client.timeout(), tool.is_read_only());
     let (origin, asked) = tokio::join!(origin_of(desk, request), asked);
-    let url = request.recorded_url();
     let read_only = match asked {
-        Ok(answer) => answer.map_err(|why| FetchError::Unanswered { url, why })?,
-        Err(_) => return Err(FetchError::TimedOut { url, seconds: client.timeout().as_secs() }.into()),
+        Ok(Ok(read_only)) => read_only,
+        Ok(Err(why)) => return Err(client.unanswered_over(request, why).await.into()),
+        Err(_) => {
+            let url = request.recorded_url();
+            return Err(FetchError::TimedOut { url, seconds: client.timeout().as_secs() }.into());
+        }
     };
     if !read_only && !is_priced(origin.as_ref(), request, MCP_ROUTE) {
         return Ok((origin, None));

@@ -3,9 +3,7 @@
 use std::time::{Duration, Instant};
 
 use farthing_policy::json::Json;
-use rustix::process::Signal;
 
-use crate::stdio_ends::signal;
 use crate::support::Guarded;
 
 fn id(json: &Json) -> String {
@@ -135,13 +133,13 @@ fn a_child_that_never_answers_is_given_up_and_progress_prolongs() {
 
 #[test]
 fn a_child_that_does_not_even_read_is_given_up() {
-    let mut guarded = Guarded::start(&["timeout=300"]);
+    let mut guarded = Guarded::start(&["timeout=300", "grace=150"]);
     guarded.call(1, "stuck", "{}");
     assert!(guarded.line().contains("-32001"));
     let text = "y".repeat(500_000);
     guarded.call(2, "echo", &format!("{{\"text\":\"{text}\"}}"));
     assert!(guarded.line().contains(r#""id":2,"error":{"code":-32001"#));
-    // It does not see that its input has ended either: the guard ends it, at a signal.
-    signal(&guarded, Signal::TERM);
+    // It would not see that its input has ended either, and the half of that message stands in the guard's way.
+    guarded.close();
     guarded.exit();
 }

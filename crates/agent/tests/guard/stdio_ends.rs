@@ -7,7 +7,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::Guarded;
 
-pub(crate) fn signal(guarded: &Guarded, signal: Signal) {
+fn signal(guarded: &Guarded, signal: Signal) {
     let pid = Pid::from_raw(i32::try_from(guarded.id()).unwrap()).unwrap();
     kill_process(pid, signal).unwrap();
 }

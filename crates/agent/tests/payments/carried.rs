@@ -226,6 +226,8 @@ async fn a_person_approves_exactly_these_terms_once() {
         "approval_required",
         "another amount is something else"
     );
+    let other = world.call_with(3, "t", r#"{"to":"somebody"}"#, &paid(&terms(2500, PAYEE))).await;
+    assert_eq!(denial(&other.unwrap_err()).0, "approval_required", "so is another call");
     world.call(4, "t", &paid(&terms(2500, PAYEE))).await.expect("a new signature on the approved terms");
     let again = world.call(5, "t", &paid(&terms(2500, PAYEE))).await.unwrap_err();
     assert_eq!(denial(&again).0, "approval_required");

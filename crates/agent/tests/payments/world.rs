@@ -105,8 +105,18 @@ impl World {
 
     /// Makes a call. `Ok`: the server got it; `Err`: the answer that the client got in its place.
     pub(crate) async fn call(&self, id: u32, tool: &str, meta: &str) -> Result<String, String> {
+        self.call_with(id, tool, "{}", meta).await
+    }
+
+    pub(crate) async fn call_with(
+        &self,
+        id: u32,
+        tool: &str,
+        arguments: &str,
+        meta: &str,
+    ) -> Result<String, String> {
         self.send(&format!(
-            r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":"{tool}","arguments":{{}},"_meta":{meta}}}}}"#
+            r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":"{tool}","arguments":{arguments},"_meta":{meta}}}}}"#
         ))
         .await
     }

@@ -4,6 +4,7 @@
 //! be woken for it. Only what the gate decides later, what times out, and signals, go by a small runtime.
 
 mod child;
+mod hangup;
 pub(super) mod lines;
 pub(super) mod outlet;
 
@@ -155,7 +156,9 @@ fn start_threads(
     input: File,
     from_child: ChildStdout,
 ) -> io::Result<()> {
-    let most = config.limits.max_message;
+    let (most, grace) = (config.limits.max_message, config.grace);
+    let (watched, to) = (input.try_clone()?, link.clone());
+    spawn("guard-hangup", move || hangup::watch(&watched, &to, grace))?;
     let (ends, relay_in) = (Ends(link.clone(), Event::ClientClosed), relay.clone());
     spawn("guard-client", move || {
         let _ends = ends;

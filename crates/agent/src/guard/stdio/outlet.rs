@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice, Write};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,7 @@ pub(super) struct Outlet {
     pipe: Mutex<Option<Box<dyn Write + Send>>>,
     queue: Mutex<Queue>,
     changed: Condvar,
+    written: AtomicU64,
 }
 
 #[derive(Default)]
@@ -29,7 +31,12 @@ struct Queue {
 impl Outlet {
     pub(super) fn new(pipe: impl Write + Send + 'static) -> Self {
         let pipe: Box<dyn Write + Send> = Box::new(pipe);
-        Self { pipe: Mutex::new(Some(pipe)), queue: Mutex::default(), changed: Condvar::new() }
+        Self {
+            pipe: Mutex::new(Some(pipe)),
+            queue: Mutex::default(),
+            changed: Condvar::new(),
+            written: AtomicU64::new(0),
+        }
     }
 
     /// Writes a message, after those that are queued. Whether the pipe took it.
@@ -96,6 +103,11 @@ impl Outlet {
         self.pipe.try_lock().is_err()
     }
 
+    /// How many messages the pipe took so far.
+    pub(super) fn written(&self) -> u64 {
+        self.written.load(Ordering::Relaxed)
+    }
+
     fn empty(&self, pipe: &mut MutexGuard<'_, Option<Box<dyn Write + Send>>>) -> bool {
         loop {
             let next = lock(&self.queue).messages.pop_front();
@@ -109,7 +121,9 @@ impl Outlet {
 
     fn write(&self, pipe: &mut MutexGuard<'_, Option<Box<dyn Write + Send>>>, message: &[u8]) -> bool {
         let written = pipe.as_mut().is_some_and(|pipe| write_line(pipe, message).is_ok());
-        if !written {
+        if written {
+            self.written.fetch_add(1, Ordering::Relaxed);
+        } else {
             // Half a line may stand in it: nothing more must follow.
             **pipe = None;
             let mut queue = lock(&self.queue);

@@ -40,7 +40,7 @@ impl Policed {
     /// Takes out what may not be paid.
     pub(in crate::guard::policed) fn sift(&self, policy: &Policy, tool: &str, answer: &Json) -> Sifted {
         let judge = |price: &Price| {
-            let clearance = self.check(policy, price, tool)?;
+            let clearance = self.check(policy, price, tool, None)?;
             self.room(&clearance)
         };
         let mut sieve = Sieve { registry: &self.0.registry, judge: &judge, kept: 0, first: None };

@@ -105,9 +105,17 @@ impl Policed {
         policy.has_payments() || self.0.words != Words::Intercept
     }
 
-    /// Whether the policy allows a payment for a tool, budgets aside.
-    fn check(&self, policy: &Policy, price: &Price, tool: &str) -> Result<Clearance, Denial> {
+    /// Whether the policy allows a payment for a tool, budgets aside. `call` is the digest of what is called with it, where
+    /// that is known: an approval is bound to it.
+    fn check(
+        &self,
+        policy: &Policy,
+        price: &Price,
+        tool: &str,
+        call: Option<&str>,
+    ) -> Result<Clearance, Denial> {
         let config = &*self.0;
+        let body = call.map(|digest| format!("sha256:{digest}"));
         let terms = Terms {
             host: &config.host,
             payee: &price.payee,
@@ -115,7 +123,7 @@ impl Policed {
             amount: price.amount,
             method: METHOD,
             resource: &host::resource(&config.host, tool),
-            body: None,
+            body: body.as_deref(),
             agent: config.agent.as_deref(),
             session: Some(&config.session),
             tool: Some(tool),

@@ -40,11 +40,12 @@ impl Policed {
             return Ok(None);
         }
         let Some(carried) = carried(call.meta, &self.0.registry)? else { return Ok(None) };
-        let clearance = self.check(policy, &carried.price, call.tool)?;
+        let digest = self.digest(call.tool, arguments);
+        let clearance = self.check(policy, &carried.price, call.tool, Some(&digest))?;
         if !clearance.shadowed.is_empty() {
             tracing::info!(shadowed = ?clearance.shadowed, "rules in shadow mode would deny this payment");
         }
-        let purchase = self.purchase(policy, call, (&carried, &clearance), arguments);
+        let purchase = self.purchase(policy, call.tool, (&carried, &clearance), digest);
         let signed = SignedRecord {
             header_name: carried.place.to_owned(),
             // Nothing is ever sent again from here, so nobody who reads the record gets a payment.
@@ -55,16 +56,21 @@ impl Policed {
         Ok(Some(Cleared { purchase, signed, needs: clearance.needs() }))
     }
 
+    /// What makes a call the same call: salted, so that nobody can try out arguments with the record alone.
+    fn digest(&self, tool: &str, arguments: &Object) -> String {
+        let arguments = arguments.canonical().to_vec();
+        let digest = Sha256::new().chain_update(&self.0.salt).chain_update(tool).chain_update(arguments);
+        hex::encode(digest.finalize())
+    }
+
     fn purchase(
         &self,
         policy: &Policy,
-        call: &Call<'_>,
+        tool: &str,
         (carried, clearance): (&Carried, &Clearance),
-        arguments: &Object,
+        request_digest: String,
     ) -> NewPurchase {
         let Price { asset, amount, payee } = &carried.price;
-        let arguments = arguments.canonical().to_vec();
-        let digest = Sha256::new().chain_update(&self.0.salt).chain_update(call.tool).chain_update(arguments);
         let offer = object([
             ("scheme", Json::from(carried.scheme)),
             ("network", Json::from(asset.network.as_str())),
@@ -75,8 +81,8 @@ impl Policed {
         NewPurchase {
             id: id_of(&carried.key),
             method: METHOD.to_owned(),
-            url: host::resource(&self.0.host, call.tool),
-            request_digest: hex::encode(digest.finalize()),
+            url: host::resource(&self.0.host, tool),
+            request_digest,
             protocol: carried.protocol.to_owned(),
             scheme: carried.scheme.to_owned(),
             network: asset.network.clone(),
