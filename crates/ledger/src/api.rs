@@ -1,8 +1,9 @@
+use std::cmp::Reverse;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use farthing_ambient::Clock;
-use farthing_policy::{Limit, Needs, Usage};
+use farthing_policy::{CountedApart, Limit, Measure, Needs, Usage};
 use farthing_protocol::PaymentKey;
 
 use crate::marker::Marker;
@@ -197,6 +198,26 @@ impl Ledger {
     pub async fn used(&self, limits: Vec<Limit>) -> Result<Vec<(Limit, Usage)>> {
         let usage = self.usage(limits.clone()).await?;
         Ok(limits.into_iter().zip(usage).collect())
+    }
+
+    /// What is used now of a limit that counts apart, in each of its scopes where something is: the most first. Nothing of one
+    /// that has no names.
+    ///
+    /// # Errors
+    /// As [`Self::usage`].
+    pub async fn used_apart(&self, apart: &CountedApart) -> Result<Vec<(Limit, Usage)>> {
+        let Some(limit) = &apart.limit else { return Ok(Vec::new()) };
+        let start = limit.scope.clone();
+        let scopes = ask!(self, Op::Read(Read::Scopes(start)), Answer::Scopes(scopes) => scopes)?;
+        let named = scopes.into_iter().filter(|scope| apart.name(scope).is_some());
+        let mut used = self.used(named.map(|scope| Limit { scope, ..limit.clone() }).collect()).await?;
+        let counted = |used: &Usage| match limit.measure {
+            Measure::Amount(_) => used.amount.get(),
+            Measure::Count(_) => used.count.into(),
+        };
+        used.retain(|(_, used)| counted(used) > 0);
+        used.sort_by_key(|(_, used)| Reverse(counted(used)));
+        Ok(used)
     }
 
     // Seller

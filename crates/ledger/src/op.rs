@@ -117,8 +117,13 @@ pub(crate) enum Read {
     Purchase(PurchaseId),
     PurchaseRow(PurchaseId),
     Purchases(PurchaseFilter),
-    Spending { filter: PurchaseFilter, by: SpendingBy },
+    Spending {
+        filter: PurchaseFilter,
+        by: SpendingBy,
+    },
     Usage(Vec<Limit>),
+    /// Those that begin so.
+    Scopes(String),
     Claim(PaymentKey),
     OpenClaims,
     Settlement(PaymentKey),
@@ -128,10 +133,15 @@ pub(crate) enum Read {
     Approval(String),
     Approvals(ApprovalFilter),
     CountPending,
-    Journal { after: i64, limit: u32 },
+    Journal {
+        after: i64,
+        limit: u32,
+    },
     JournalEnd,
     Counters(Vec<Counter>),
-    Verify { head: Option<String> },
+    Verify {
+        head: Option<String>,
+    },
 }
 
 /// The answer to an [`Op`]; each has one kind of answer.
@@ -143,6 +153,7 @@ pub(crate) enum Answer {
     Purchases(Vec<Purchase>),
     Spending(Spending),
     Usage(Vec<Usage>),
+    Scopes(Vec<String>),
     Claimed(Claimed),
     /// A claim's new row, if it moved.
     Moved(Option<i64>),

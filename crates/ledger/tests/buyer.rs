@@ -6,8 +6,8 @@ mod common;
 use std::time::Duration;
 
 use common::*;
-use farthing_ledger::{LedgerError, PurchaseFilter, PurchaseState, Reserved, ResponseRecord};
-use farthing_policy::{DenialCode, Measure, Period, Window};
+use farthing_ledger::{LedgerError, NewPurchase, PurchaseFilter, PurchaseState, Reserved, ResponseRecord};
+use farthing_policy::{DenialCode, Measure, Period, Policy, Window};
 
 const DAY: Window = Window::Calendar(Period::Day);
 
@@ -223,6 +223,29 @@ async fn a_policy_that_is_made_later_sees_the_use_before_it() {
     }
     let other = ledger.usage(vec![amount("host:example.com", DAY, "$1")]).await.unwrap();
     assert_eq!(other[0].amount, usd("$0"));
+}
+
+#[tokio::test]
+async fn where_a_limit_counts_apart_the_use_is_told_the_most_first() {
+    let (ledger, clock) = memory();
+    let of = |name: &str, host: &str, value: &str| NewPurchase {
+        url: format!("https://{host}/"),
+        ..purchase(name, value)
+    };
+    assert!(is_granted(&ledger.reserve(of("old", "old.example", "$0.90"), vec![]).await.unwrap()));
+    clock.advance(Duration::from_secs(2 * 86_400));
+    for (name, host, value) in
+        [("a", "a.example", "$0.10"), ("b", "b.example", "$0.30"), ("c", "a.example", "$0.10")]
+    {
+        assert!(is_granted(&ledger.reserve(of(name, host, value), vec![]).await.unwrap()));
+    }
+    let policy = "version: 1\npayments: {max: \"$1\", budgets: [{name: one, max: \"$1\", per: day, each: host}, {name: task, max: \"$1\", per: session}]}\n";
+    let apart = Policy::parse(policy).unwrap().counted_apart();
+    let used = ledger.used_apart(&apart[0]).await.unwrap();
+    let told: Vec<_> =
+        used.iter().map(|(limit, used)| (apart[0].name(&limit.scope).unwrap(), used.amount)).collect();
+    assert_eq!(told, [("b.example", usd("$0.30")), ("a.example", usd("$0.20"))]);
+    assert_eq!(ledger.used_apart(&apart[1]).await.unwrap(), [], "sessions have no names");
 }
 
 #[tokio::test]

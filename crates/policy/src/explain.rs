@@ -5,7 +5,7 @@ use crate::agents::{Agent, Agents};
 use crate::bound::window_name;
 use crate::payments::{Cap, Each, Listed, Payments, Span};
 use crate::tools::Tools;
-use crate::{Measure, Policy};
+use crate::{CountedApart, Measure, Policy};
 
 impl Policy {
     /// The policy in plain English, one rule per line.
@@ -66,11 +66,15 @@ fn section(lines: &mut Vec<String>, rules: &Payments) {
 }
 
 impl Payments {
-    /// Its caps that are not counted for all payments together, in words.
-    pub(crate) fn counted_apart(&self) -> Vec<String> {
+    /// Its caps that are not counted for all payments together.
+    pub(crate) fn counted_apart(&self) -> Vec<CountedApart> {
         let whose = self.agent.as_ref().map_or(String::new(), |agent| format!("Agent `{agent}`: "));
         let apart = self.caps.iter().filter(|one| one.limits(self, None).is_empty());
-        apart.map(|one| format!("{whose}{}", cap(one))).collect()
+        let told = |one: &Cap| CountedApart {
+            words: format!("{whose}{}", cap(one)),
+            limit: one.limit_of_each(self.agent.as_deref()),
+        };
+        apart.map(told).collect()
     }
 }
 

@@ -184,7 +184,7 @@ pub use bound::Bound;
 pub use error::PolicyError;
 pub use limit::{Denial, DenialCode, Limit, Measure, PendingApproval, Period, Usage, Window};
 pub use plan::{ApprovalNeed, CallPlan, Charge, Counter, Needs, Refund};
-pub use policy::{Clearance, Destination, Policy, Terms};
+pub use policy::{Clearance, CountedApart, Destination, Policy, Terms};
 pub use quantity::Quantity;
 pub use tools::Call;
 pub use warning::PolicyWarning;

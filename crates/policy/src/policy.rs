@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use crate::agents::{Agent, Agents};
 use crate::category::Categories;
 use crate::json::{Json, Object};
-use crate::payments::{Facts, Payments, Target, above};
+use crate::payments::{Each, Facts, Payments, Target, above};
 use crate::tools::{Call, Recording, Tools, Traced};
 use crate::{ApprovalNeed, CallPlan, Denial, DenialCode, Limit, Needs, PolicyWarning};
 
@@ -65,6 +65,28 @@ pub struct Destination<'a> {
     pub method: &'a str,
     /// The URL that is asked for, with its query.
     pub resource: &'a str,
+}
+
+/// A budget or rate that counts apart: for each host, say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CountedApart {
+    /// What it says, in plain English.
+    pub words: String,
+    /// The limit, with what its scopes begin with in the place of one. None where they are of no use by name: sessions end, and
+    /// of a call that is repeated there is a digest.
+    pub limit: Option<Limit>,
+}
+
+impl CountedApart {
+    /// What a scope counts for: `api.example.com`. None for one that is not this limit's.
+    #[must_use]
+    pub fn name<'a>(&self, scope: &'a str) -> Option<&'a str> {
+        let start = &self.limit.as_ref()?.scope;
+        let name = scope.strip_prefix(start.as_str()).filter(|name| !name.is_empty())?;
+        // An agent's own limits have scopes below its name.
+        let below = name.contains('/') && !start.ends_with(Each::Resource.prefix()?);
+        (!below).then_some(name)
+    }
 }
 
 /// A payment that the policy allows, if the ledger finds room in every limit.
@@ -205,10 +227,10 @@ impl Policy {
         self.every_section().flat_map(|section| section.limits(None)).collect()
     }
 
-    /// The budgets and rates that [`Policy::limits_of_everybody`] leaves out, in words: what they have counted depends on
-    /// the payment, as they count apart for each host, payee or session.
+    /// The budgets and rates that [`Policy::limits_of_everybody`] leaves out: what they have counted depends on the payment,
+    /// as they count apart for each host, payee or session.
     #[must_use]
-    pub fn counted_apart(&self) -> Vec<String> {
+    pub fn counted_apart(&self) -> Vec<CountedApart> {
         self.every_section().flat_map(Payments::counted_apart).collect()
     }
 

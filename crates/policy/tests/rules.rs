@@ -276,7 +276,27 @@ agents:
     for (said, part) in
         apart.iter().zip(["counted for each host", "per session", "Agent `bot`: The same call"])
     {
-        assert!(said.contains(part), "{said}");
+        assert!(said.words.contains(part), "{}", said.words);
+    }
+}
+
+#[test]
+fn what_is_counted_apart_has_names() {
+    let payee = PAYEE.to_lowercase();
+    for (kind, name) in [
+        ("host", "api.example.com"),
+        ("payee", payee.as_str()),
+        ("network", "eip155:8453"),
+        ("resource", "GET https://api.example.com/v1/search"),
+        ("category", "search"),
+        ("tool", "-"),
+        ("agent", "-"),
+    ] {
+        let policy = each(kind);
+        let apart = policy.counted_apart().remove(0);
+        assert_eq!(apart.name(&scopes(&policy, |_| {})[0]), Some(name), "{kind}");
+        assert_eq!(apart.name("all"), None);
+        assert_eq!(apart.name("agent:bot/host:a.example"), None, "that is one of an agent's own");
     }
 }
 

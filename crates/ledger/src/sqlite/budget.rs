@@ -18,6 +18,9 @@ use super::host::host;
 use crate::window::{Frees, Stretch, Unit, reach};
 use crate::{LedgerError, NewPurchase};
 
+/// How many scopes are looked at where a limit counts apart.
+const MOST_SCOPES: usize = 10_000;
+
 /// What the limits say to a payment that may be made.
 #[derive(Default)]
 pub(super) struct Room {
@@ -107,6 +110,20 @@ pub(super) fn usage(conn: &Connection, limit: &Limit, now: i64) -> Result<Usage>
     };
     usage.frees_in = freed_at.and_then(|at| u64::try_from(at - now).ok()).map(Duration::from_millis);
     Ok(usage)
+}
+
+/// The scopes that begin so and were ever used, at most [`MOST_SCOPES`]. It goes from one to the next by the index, so that
+/// their buckets, of which there are many, are not read.
+pub(super) fn used_scopes(conn: &Connection, start: &str) -> Result<Vec<String>> {
+    let mut next = conn.prepare_cached("SELECT min(scope) FROM buckets WHERE scope > ?1")?;
+    let (mut scopes, mut last) = (Vec::new(), start.to_owned());
+    while scopes.len() < MOST_SCOPES {
+        let found: Option<String> = next.query_row([&last], |row| row.get(0))?;
+        let Some(scope) = found.filter(|scope| scope.starts_with(start)) else { break };
+        last.clone_from(&scope);
+        scopes.push(scope);
+    }
+    Ok(scopes)
 }
 
 pub(super) fn add_up(conn: &Connection, scope: &str, stretch: Stretch, usage: &mut Usage) -> Result<()> {

@@ -116,6 +116,7 @@ impl Sqlite {
                 let usage = limits.iter().map(|limit| budget::usage_where_it_applies(conn, limit, now));
                 Answer::Usage(usage.collect::<Result<_>>()?)
             }
+            Read::Scopes(start) => Answer::Scopes(budget::used_scopes(conn, start)?),
             Read::Claim(key) => Answer::Claim(claims::find(conn, key)?.map(Box::new)),
             Read::OpenClaims => Answer::Claims(claims::open(conn)?),
             Read::Settlement(key) => Answer::Settlement(settlements::find(conn, key)?),

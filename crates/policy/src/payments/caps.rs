@@ -73,7 +73,7 @@ impl Cap {
                 None => return Vec::new(),
             },
         };
-        let agent = section.agent.as_ref().map_or(String::new(), |agent| format!("agent:{agent}/"));
+        let agent = beneath(section.agent.as_deref());
         let scopes = match (self.each, facts) {
             (Each::All, _) => vec!["all".to_owned()],
             (each, Some(facts)) => facts.scopes(each, section.agent.as_deref()),
@@ -88,6 +88,13 @@ impl Cap {
         scopes.into_iter().map(limit).collect()
     }
 
+    /// Its limit, with what all its scopes begin with in the place of one, where they say by name what they count for.
+    pub(crate) fn limit_of_each(&self, owner: Option<&str>) -> Option<Limit> {
+        let Span::Window(window) = self.span else { return None };
+        let scope = format!("{}{}", beneath(owner), self.each.prefix()?);
+        Some(Limit { shadow: self.shadow, ..Limit::new(&self.rule, scope, window, self.measure) })
+    }
+
     /// The limit that holds for a payment outside of sessions by itself.
     pub(crate) fn alone(&self) -> Option<Limit> {
         (self.span == Span::Session)
@@ -95,7 +102,26 @@ impl Cap {
     }
 }
 
+/// What the scopes of an agent's own section begin with.
+fn beneath(owner: Option<&str>) -> String {
+    owner.map_or(String::new(), |agent| format!("agent:{agent}/"))
+}
+
 impl Each {
+    /// What the scopes begin with that go on with a name.
+    pub(crate) fn prefix(self) -> Option<&'static str> {
+        match self {
+            Self::All | Self::Same | Self::NewPayee => None,
+            Self::Agent => Some("agent:"),
+            Self::Host => Some("host:"),
+            Self::Payee => Some("payee:"),
+            Self::Resource => Some("resource:"),
+            Self::Network => Some("network:"),
+            Self::Category => Some("category:"),
+            Self::Tool => Some("by-tool:"),
+        }
+    }
+
     /// Its name in a policy, and in plain English.
     pub(crate) fn name(self) -> Option<&'static str> {
         EACH.iter().find(|(_, each)| *each == self).map(|(name, _)| *name)

@@ -169,10 +169,21 @@ agents:
 "#,
     )
     .await;
+    for n in 0..6 {
+        let units = (n + 1) * 10_000;
+        world.buy(purchase(&format!("01ONE{n}"), &format!("https://h{n}.example/"), units), None).await;
+    }
     let browser = world.enter().await;
     let text = browser.get("/").await.text();
-    for part in ["<strong>day</strong>", "<strong>agents.bot.hour</strong>", "$0.50", "counted for each host"]
-    {
+    for part in [
+        "<strong>day</strong>",
+        "<strong>agents.bot.hour</strong>",
+        "$0.50",
+        "counted for each host",
+        "<strong>h5.example</strong>",
+        "$0.06 used, of $2.00",
+        "and 1 more",
+    ] {
         assert!(text.contains(part), "{part}: {text}");
     }
     for page in ["/", "/history", "/approvals"] {

@@ -27,6 +27,19 @@ const USDC: &str = "0x833589fCD6eDb6E08f4c7C32D4f71b54bdA02913";
 pub(crate) const SIGNED: &str = "c2lnbmVkLXBheW1lbnQ";
 
 /// The page, being served.
+/// The policy of a world that has lived.
+const LIVED: &str = r#"
+version: 1
+payments:
+  max: "$0.10"
+  budgets:
+    - {name: hour, max: "$1.00", per: "60 minutes"}
+    - {name: day, max: "$5.00", per: "24 hours"}
+    - {name: month, max: "$25.00", per: "30 days"}
+    - {name: per-host, max: "$3.00", per: "30 days", each: host}
+  rates: [{name: pace, max: 60, per: "60 seconds"}]
+"#;
+
 pub(crate) struct World {
     pub(crate) ui: Ui,
     pub(crate) address: SocketAddr,
@@ -65,7 +78,7 @@ impl World {
             (Network::BASE, Ok(12_402_500)),
             (Network::BASE_SEPOLIA, Err("eip155:84532: no endpoint answered: connection refused".to_owned())),
         ];
-        let world = Self::with(Some(Arc::new(Chains(held))), Policy::starter()).await;
+        let world = Self::with(Some(Arc::new(Chains(held))), LIVED).await;
         world.live_a_month().await;
         world.ask_for_approvals().await;
         world

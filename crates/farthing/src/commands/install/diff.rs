@@ -1,11 +1,10 @@
 //! A change as a unified diff of what may be shown of it: values that are not the entry's may be somebody's keys.
 
 use farthing_install::{Change, Client};
-use similar::{ChangeTag, TextDiff};
+use imara_diff::{Algorithm, BasicLineDiffPrinter, InternedInput, UnifiedDiffConfig};
 
 use crate::output::{BAD, DIM, GOOD, printable};
 
-const CONTEXT_LINES: usize = 3;
 /// A longer line holds more than one thing; of such, the part that differs is shown.
 const LONGEST_LINE: usize = 200;
 
@@ -46,22 +45,24 @@ fn lines(before: &str, after: &str) -> Vec<(char, String)> {
     if [before, after].iter().any(|text| text.lines().any(|line| line.len() > LONGEST_LINE)) {
         return differing_part(before, after);
     }
-    let diff = TextDiff::from_lines(before, after);
-    let mut lines = Vec::new();
-    for hunk in diff.unified_diff().context_radius(CONTEXT_LINES).iter_hunks() {
-        lines.push(('@', hunk.header().to_string()));
-        lines.extend(hunk.iter_changes().map(|change| signed(change.tag(), change.value())));
-    }
-    lines
+    let input = InternedInput::new(before, after);
+    let mut diff = imara_diff::Diff::compute(Algorithm::Histogram, &input);
+    diff.postprocess_lines(&input);
+    let printer = BasicLineDiffPrinter(&input.interner);
+    diff.unified_diff(&printer, UnifiedDiffConfig::default(), &input)
+        .to_string()
+        .lines()
+        .map(signed)
+        .collect()
 }
 
-fn signed(tag: ChangeTag, line: &str) -> (char, String) {
-    let sign = match tag {
-        ChangeTag::Equal => ' ',
-        ChangeTag::Insert => '+',
-        ChangeTag::Delete => '-',
-    };
-    (sign, printable(line.trim_end_matches(['\n', '\r'])))
+/// A line of a unified diff. One that says where the lines stand is whole.
+fn signed(line: &str) -> (char, String) {
+    let mut rest = line.chars();
+    match rest.next() {
+        Some('@') => ('@', line.to_owned()),
+        sign => (sign.unwrap_or(' '), printable(rest.as_str().trim_end_matches('\r'))),
+    }
 }
 
 /// From the first difference to the last.

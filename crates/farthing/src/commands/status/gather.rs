@@ -6,7 +6,7 @@ use farthing_ambient::{Clock as _, SystemClock, Timestamp};
 use farthing_ledger::{
     Approval, ApprovalFilter, Frozen, Ledger, Purchase, PurchaseFilter, SpendingBy, Spent,
 };
-use farthing_policy::{Limit, Policy, Usage};
+use farthing_policy::{CountedApart, Limit, Policy, Usage};
 use farthing_wallet::Balance;
 use jiff::tz::TimeZone;
 
@@ -35,8 +35,8 @@ pub(super) struct Purse {
     pub(super) today: Spent,
     /// The policy's, and those of its agents.
     pub(super) budgets: Vec<(Limit, Usage)>,
-    /// Those that count apart, for each host for example, in words.
-    pub(super) apart: Vec<String>,
+    /// Those that count apart, for each host for example, with what is used where.
+    pub(super) apart: Vec<(CountedApart, Vec<(Limit, Usage)>)>,
     /// Purchases whose outcome is not known.
     pub(super) open: Vec<Purchase>,
     /// Whether anything was ever bought.
@@ -98,15 +98,15 @@ impl Purse {
             let newest = PurchaseFilter { limit: Some(1), ..PurchaseFilter::default() };
             Ok::<_, Failure>((
                 ledger.spending(today, SpendingBy::Day(TimeZone::UTC)).await?.total,
-                used(ledger, policy.limits_of_everybody()).await?,
+                ledger.used(policy.limits_of_everybody()).await?,
+                apart(ledger, policy).await?,
                 ledger.purchases(unresolved).await?,
                 !ledger.purchases(newest).await?.is_empty(),
             ))
         };
         let (balances, recorded) = futures::join!(balances, recorded);
-        let (today, budgets, open, has_bought) = recorded?;
+        let (today, budgets, apart, open, has_bought) = recorded?;
         let address = session.keystore()?.info().evm.to_checksum(None);
-        let apart = policy.counted_apart();
         Ok(Self { address, balances, today, budgets, apart, open, has_bought })
     }
 
@@ -130,9 +130,16 @@ fn is_empty(balances: &[Balance]) -> bool {
     balances.iter().all(|held| held.amount.as_ref().is_ok_and(|amount| amount.get() == 0))
 }
 
-async fn used(ledger: &Ledger, limits: Vec<Limit>) -> Result<Vec<(Limit, Usage)>, Failure> {
-    let usage = ledger.usage(limits.clone()).await?;
-    Ok(limits.into_iter().zip(usage).collect())
+async fn apart(
+    ledger: &Ledger,
+    policy: &Policy,
+) -> Result<Vec<(CountedApart, Vec<(Limit, Usage)>)>, Failure> {
+    let mut all = Vec::new();
+    for apart in policy.counted_apart() {
+        let used = ledger.used_apart(&apart).await?;
+        all.push((apart, used));
+    }
+    Ok(all)
 }
 
 /// The beginning of the day, UTC.

@@ -4,7 +4,7 @@ mod gather;
 
 use farthing_ledger::Spent;
 use farthing_money::Usd;
-use farthing_policy::{Limit, Measure, Usage, Window};
+use farthing_policy::{CountedApart, Limit, Measure, Usage, Window};
 use farthing_wallet::Balance;
 use serde_json::{Value, json};
 
@@ -22,6 +22,8 @@ use gather::{Purse, Status};
 const NAMES: usize = 14;
 /// The longest that a budget's name is not cut: those of agents have the agent's in them.
 const LONGEST_NAME: usize = 40;
+/// How many hosts, say, are shown of a budget that counts for each of them: those that used most.
+const MOST_APART: usize = 5;
 
 pub(crate) async fn run(home: Home, output: Output) -> Result<(), Failure> {
     let session = Session::new(home)?;
@@ -76,13 +78,17 @@ fn object(home: &str, status: &Status, next: &[Value]) -> Value {
         "balances": wallet.map(|wallet| balance::to_json(&wallet.balances)).unwrap_or_default(),
         "today": wallet.map(|wallet| spent_json(&wallet.today)),
         "budgets": wallet.map(|wallet| budgets_json(&wallet.budgets)).unwrap_or_default(),
-        "counted_apart": wallet.map(|wallet| wallet.apart.as_slice()).unwrap_or_default(),
+        "counted_apart": wallet.map(|wallet| wallet.apart.iter().map(apart_json).collect::<Vec<_>>()).unwrap_or_default(),
         "killed": status.killed,
         "frozen": status.frozen,
         "pending_approvals": status.approvals.iter().map(|approval| &approval.id).collect::<Vec<_>>(),
         "open_purchases": open.collect::<Vec<_>>(),
         "next": next,
     })
+}
+
+fn apart_json((apart, used): &(CountedApart, Vec<(Limit, Usage)>)) -> Value {
+    json!({"words": apart.words, "used": budgets_json(used)})
 }
 
 /// What was spent and what is reserved, apart.
@@ -127,8 +133,16 @@ fn purse(wallet: &Purse, output: Output) {
     output.line("");
     output.line(row("today", &today(&wallet.today)));
     budget_lines(&wallet.budgets, columns).iter().for_each(|line| output.line(line));
-    for words in &wallet.apart {
-        output.line(format!("{DIM}{}{DIM:#}", printable(words)));
+    for (apart, used) in &wallet.apart {
+        output.line(format!("{DIM}{}{DIM:#}", printable(&apart.words)));
+        let shown = used.iter().take(MOST_APART).map(|(limit, used)| {
+            let name = apart.name(&limit.scope).unwrap_or(&limit.scope).to_owned();
+            (Limit { rule: name, ..limit.clone() }, *used)
+        });
+        budget_lines(&shown.collect::<Vec<_>>(), columns).iter().for_each(|line| output.line(line));
+        if let Some(more @ 1..) = used.len().checked_sub(MOST_APART) {
+            output.line(row("", &format!("{DIM}and {more} more{DIM:#}")));
+        }
     }
 }
 

@@ -2,13 +2,15 @@
 
 use farthing_ledger::{PurchaseFilter, SpendingBy, window_begin};
 use farthing_money::Usd;
-use farthing_policy::{Limit, Measure, Usage};
+use farthing_policy::{CountedApart, Limit, Measure, Usage};
 
 use crate::UiError;
 use crate::chart::{LENGTH, scaled};
 use crate::server::Shared;
 use crate::words;
 
+/// How many hosts, say, are shown of a budget that counts for each of them: those that used most.
+const MOST_APART: usize = 5;
 /// The scope of limits that count all payments together.
 const ALL: &str = "all";
 
@@ -16,6 +18,7 @@ const ALL: &str = "all";
 #[derive(Default)]
 pub(super) struct Budget {
     pub(super) name: String,
+    /// Empty where it was said already.
     pub(super) window: String,
     /// The most of it, and its parts, in words.
     pub(super) most: String,
@@ -33,8 +36,17 @@ pub(super) struct Budget {
 pub(super) struct Budgets {
     /// Those of which the use is known by itself.
     pub(super) list: Vec<Budget>,
-    /// Those that count apart, for each host for example, in words.
-    pub(super) apart: Vec<String>,
+    /// Those that count apart: for each host, for example.
+    pub(super) apart: Vec<Apart>,
+}
+
+/// A budget or rate that counts apart.
+pub(super) struct Apart {
+    pub(super) words: String,
+    /// Where most is used of it.
+    pub(super) list: Vec<Budget>,
+    /// How many more there are.
+    pub(super) more: usize,
 }
 
 /// The budgets of the policy in force; what is wrong with the policy.
@@ -50,8 +62,29 @@ pub(super) async fn read(shared: &Shared) -> Result<Result<Budgets, String>, UiE
         let reserved = reserved(shared, limit).await?;
         list.push(Budget::new(limit, used, reserved));
     }
-    let apart = policy.counted_apart().iter().map(|words| words::visible(words)).collect();
+    let mut apart = Vec::new();
+    for one in policy.counted_apart() {
+        apart.push(Apart::of(&one, &shared.ledger.used_apart(&one).await?));
+    }
     Ok(Ok(Budgets { list, apart }))
+}
+
+impl Apart {
+    fn of(apart: &CountedApart, used: &[(Limit, Usage)]) -> Self {
+        let budget = |(limit, used): &(Limit, Usage)| {
+            let name = apart.name(&limit.scope).unwrap_or(&limit.scope);
+            Budget {
+                name: words::visible(name),
+                window: String::new(),
+                ..Budget::new(limit, *used, Usd::ZERO)
+            }
+        };
+        Self {
+            words: words::visible(&apart.words),
+            list: used.iter().take(MOST_APART).map(budget).collect(),
+            more: used.len().saturating_sub(MOST_APART),
+        }
+    }
 }
 
 /// What is reserved now by purchases that began in the limit's window; of an agent's limit it is not known.
