@@ -94,11 +94,12 @@ fn tests(targets: &[&str]) -> Result<Outcome, Failure> {
         Invocation::cargo(&["test", "--workspace", "--no-fail-fast"]).with(&targets).run()?;
         return Ok(Outcome::Passed);
     }
-    Invocation::cargo(&["nextest", "run", "--workspace", "--no-fail-fast"]).with(&targets).run()?;
-    if targets.is_empty() {
-        Invocation::cargo(&["test", "--workspace", "--doc"]).run()?;
-    }
-    Ok(Outcome::Passed)
+    let run = Invocation::cargo(&["nextest", "run", "--workspace", "--no-fail-fast"]).with(&targets).run();
+    let documented = match targets.is_empty() {
+        true => Invocation::cargo(&["test", "--workspace", "--doc"]).run(),
+        false => Ok(()),
+    };
+    run.and(documented).map(|()| Outcome::Passed)
 }
 
 fn golden_files() -> Result<Outcome, Failure> {

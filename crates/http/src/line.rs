@@ -20,7 +20,7 @@ impl Line {
         Ok(Self(Arc::new(stream.as_fd().try_clone_to_owned()?.into())))
     }
 
-    /// Whether its client has closed it, or it broke. Who has sent more, and then left, still counts as there.
+    /// Whether its client has closed it, or it broke. While something that it sent before is not read yet, it counts as there.
     #[must_use]
     pub fn has_left(&self) -> bool {
         match self.0.peek(&mut [0]) {

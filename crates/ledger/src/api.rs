@@ -201,7 +201,7 @@ impl Ledger {
     }
 
     /// What is used now of a limit that counts apart, in each of its scopes where something is: the most first. Nothing of one
-    /// that has no names.
+    /// that has no names. Of very many scopes (10,000) the rest is left out, whatever is used there.
     ///
     /// # Errors
     /// As [`Self::usage`].

@@ -72,8 +72,8 @@ pub struct Destination<'a> {
 pub struct CountedApart {
     /// What it says, in plain English.
     pub words: String,
-    /// The limit, with what its scopes begin with in the place of one. None where they are of no use by name: sessions end, and
-    /// of a call that is repeated there is a digest.
+    /// The limit, with what its scopes begin with in the place of one. None where they are of no use by name: sessions end, of
+    /// a call that is repeated there is a digest, and new payees are counted together.
     pub limit: Option<Limit>,
 }
 

@@ -150,7 +150,6 @@ impl Bought {
         let purchase = entry.purchase.clone();
         Some(Claim {
             ending: entry.ending.clone(),
-            sent: entry.sent,
             keyed: wish.keyed,
             serving: self.serving(purchase, wish.line.clone()),
         })
@@ -180,7 +179,6 @@ fn trim(entries: &mut Vec<Entry>) {
 #[derive(Debug)]
 pub(super) struct Claim {
     pub(super) ending: Ending,
-    sent: Sent,
     keyed: bool,
     pub(super) serving: Serving,
 }
@@ -189,7 +187,9 @@ impl Claim {
     /// Whether the answer, with a body of so many bytes, went out whole to a caller who did not ask for the same once
     /// more: then there is nothing left to give.
     pub(super) fn is_done(&self, bytes: Option<u64>) -> bool {
-        let whole = match self.sent {
+        let mut sent = Sent::Nothing;
+        self.serving.entry(|entry| sent = entry.sent);
+        let whole = match sent {
             Sent::Nothing => false,
             Sent::Bytes(sent) => bytes.is_some_and(|bytes| sent >= bytes),
             Sent::All => true,
@@ -239,6 +239,7 @@ impl Serving {
     fn raise(&mut self, sent: Sent) {
         if self.counts {
             self.sent = sent;
+            self.entry(|entry| entry.sent = entry.sent.max(sent));
         }
     }
 
@@ -259,7 +260,6 @@ impl Drop for Serving {
         self.entry(|entry| {
             let at = entry.serving.iter().position(|line| is_same(line.as_ref(), self.line.as_ref()));
             at.map(|at| entry.serving.swap_remove(at));
-            entry.sent = entry.sent.max(self.sent);
             entry.touched = Instant::now();
         });
     }

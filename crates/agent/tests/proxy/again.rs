@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::world::{ASK, Seller, World, answer, raw};
@@ -102,6 +102,33 @@ async fn who_does_not_wait_for_an_answer_gets_it_when_he_comes_again() {
     }
     let got = call(&world, &seller, "").await;
     assert!(got.ends_with("goods") && got.contains("farthing-resent: 1\r\n"), "{got}");
+    assert_eq!(payments(&seller), (1, 1));
+}
+
+/// The proxy's one thread reads the second call before it is told that the first one's connection is closed.
+#[tokio::test]
+async fn who_has_just_left_is_not_waited_for() {
+    let (seller, world) = selling(|_| {
+        std::thread::sleep(Duration::from_millis(300));
+        goods()
+    })
+    .await;
+    let request = world.get(&format!("/{}/goods", seller.url));
+    let mut second = TcpStream::connect(world.host()).await.unwrap();
+    second.write_all(world.get("/healthz").as_bytes()).await.unwrap();
+    second.read_exact(&mut [0; 12]).await.unwrap();
+    let mut first = TcpStream::connect(world.host()).await.unwrap();
+    first.write_all(request.as_bytes()).await.unwrap();
+    while payments(&seller).0 == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(second.try_write(request.as_bytes()).unwrap(), request.len());
+    drop(first);
+    let mut said = Vec::new();
+    while !String::from_utf8_lossy(&said).ends_with("goods") {
+        assert!(second.read_buf(&mut said).await.unwrap() > 0, "{}", String::from_utf8_lossy(&said));
+    }
+    assert!(String::from_utf8_lossy(&said).contains("farthing-resent: 1\r\n"));
     assert_eq!(payments(&seller), (1, 1));
 }
 

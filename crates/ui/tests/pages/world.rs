@@ -26,7 +26,6 @@ const PAYER: &str = "0x857b06519E91e3A54538791bDbb0E22373e36b66";
 const USDC: &str = "0x833589fCD6eDb6E08f4c7C32D4f71b54bdA02913";
 pub(crate) const SIGNED: &str = "c2lnbmVkLXBheW1lbnQ";
 
-/// The page, being served.
 /// The policy of a world that has lived.
 const LIVED: &str = r#"
 version: 1
@@ -40,6 +39,7 @@ payments:
   rates: [{name: pace, max: 60, per: "60 seconds"}]
 "#;
 
+/// The page, being served.
 pub(crate) struct World {
     pub(crate) ui: Ui,
     pub(crate) address: SocketAddr,

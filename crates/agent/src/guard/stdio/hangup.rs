@@ -12,7 +12,8 @@ use super::Pipes;
 use super::child::Event;
 
 /// Tells that the client is gone, where the thread that reads from it can't: it may be writing to the server, and comes to
-/// the end of what the client has sent only when that is read. For a thread of its own, which ends when it has told it.
+/// the end of what the client has sent only when that is read. A server that is only slow reads a message within
+/// `patience`. For a thread of its own, which ends when it has told it.
 pub(super) fn watch(input: &File, link: &Pipes, patience: Duration) {
     if let Err(error) = wait_for(input) {
         return tracing::warn!(%error, "can't see whether the client is gone");
@@ -28,9 +29,10 @@ pub(super) fn watch(input: &File, link: &Pipes, patience: Duration) {
     }
 }
 
-/// Waits until nobody can write to a pipe or socket any more, read to its end or not. A file never says so, nor need it.
+/// Waits until nobody has a pipe's or a socket's other end any more, read to its end or not: that is told to whoever asks for
+/// nothing. A file never says so, nor need it.
 fn wait_for(input: &File) -> io::Result<()> {
-    let mut polled = [PollFd::new(input, PollFlags::RDHUP)];
+    let mut polled = [PollFd::new(input, PollFlags::empty())];
     loop {
         match poll(&mut polled, None) {
             Err(Errno::INTR) | Ok(0) => {}

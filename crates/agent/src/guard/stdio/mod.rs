@@ -156,9 +156,10 @@ fn start_threads(
     input: File,
     from_child: ChildStdout,
 ) -> io::Result<()> {
-    let (most, grace) = (config.limits.max_message, config.grace);
+    let most = config.limits.max_message;
+    let patience = config.limits.call_timeout.max(config.grace);
     let (watched, to) = (input.try_clone()?, link.clone());
-    spawn("guard-hangup", move || hangup::watch(&watched, &to, grace))?;
+    spawn("guard-hangup", move || hangup::watch(&watched, &to, patience))?;
     let (ends, relay_in) = (Ends(link.clone(), Event::ClientClosed), relay.clone());
     spawn("guard-client", move || {
         let _ends = ends;

@@ -136,12 +136,12 @@ fn purse(wallet: &Purse, output: Output) {
     for (apart, used) in &wallet.apart {
         output.line(format!("{DIM}{}{DIM:#}", printable(&apart.words)));
         let shown = used.iter().take(MOST_APART).map(|(limit, used)| {
-            let name = apart.name(&limit.scope).unwrap_or(&limit.scope).to_owned();
-            (Limit { rule: name, ..limit.clone() }, *used)
+            let rule = format!("  {}", apart.name(&limit.scope).unwrap_or(&limit.scope));
+            (Limit { rule, ..limit.clone() }, *used)
         });
         budget_lines(&shown.collect::<Vec<_>>(), columns).iter().for_each(|line| output.line(line));
         if let Some(more @ 1..) = used.len().checked_sub(MOST_APART) {
-            output.line(row("", &format!("{DIM}and {more} more{DIM:#}")));
+            output.line(format!("  {DIM}and {more} more{DIM:#}"));
         }
     }
 }
