@@ -28,13 +28,16 @@ impl Line {
             Err(error) => !matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted),
         }
     }
+}
 
-    /// Whether both are the same connection.
-    #[must_use]
-    pub fn is(&self, other: &Self) -> bool {
+/// The same connection.
+impl PartialEq for Line {
+    fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
 }
+
+impl Eq for Line {}
 
 #[cfg(test)]
 mod tests {

@@ -117,12 +117,8 @@ pub(crate) enum Read {
     Purchase(PurchaseId),
     PurchaseRow(PurchaseId),
     Purchases(PurchaseFilter),
-    Spending {
-        filter: PurchaseFilter,
-        by: SpendingBy,
-    },
+    Spending { filter: PurchaseFilter, by: SpendingBy },
     Usage(Vec<Limit>),
-    /// Those that begin so.
     Scopes(String),
     Claim(PaymentKey),
     OpenClaims,
@@ -133,15 +129,10 @@ pub(crate) enum Read {
     Approval(String),
     Approvals(ApprovalFilter),
     CountPending,
-    Journal {
-        after: i64,
-        limit: u32,
-    },
+    Journal { after: i64, limit: u32 },
     JournalEnd,
     Counters(Vec<Counter>),
-    Verify {
-        head: Option<String>,
-    },
+    Verify { head: Option<String> },
 }
 
 /// The answer to an [`Op`]; each has one kind of answer.

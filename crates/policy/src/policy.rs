@@ -83,9 +83,9 @@ impl CountedApart {
     pub fn name<'a>(&self, scope: &'a str) -> Option<&'a str> {
         let start = &self.limit.as_ref()?.scope;
         let name = scope.strip_prefix(start.as_str()).filter(|name| !name.is_empty())?;
-        // An agent's own limits have scopes below its name.
-        let below = name.contains('/') && !start.ends_with(Each::Resource.prefix()?);
-        (!below).then_some(name)
+        // What an agent's own limits count stands below its name.
+        let of_agents = Each::Agent.prefix().is_some_and(|agent| start.ends_with(agent));
+        (!of_agents || !name.contains('/')).then_some(name)
     }
 }
 

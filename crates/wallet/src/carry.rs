@@ -112,8 +112,21 @@ impl Client {
         carrier: &dyn Carrier,
         request: &Request,
     ) -> Result<Response, FetchError> {
-        match tokio::time::timeout(self.config.timeout, carrier.carry(None)).await {
-            Ok(Ok(answer)) => Ok(answer.into()),
+        self.answer_over(request, carrier.carry(None)).await.map(Response::from)
+    }
+
+    /// Waits for an answer that does not come over plain HTTP: as long as for one that does. Why none came is told in the
+    /// carrier's words, unless the name led to where nothing is called, which they may not tell.
+    ///
+    /// # Errors
+    /// [`FetchError::TimedOut`], [`FetchError::Unanswered`], [`FetchError::OutOfReach`]
+    pub async fn answer_over<T>(
+        &self,
+        request: &Request,
+        answer: impl Future<Output = Result<T, String>>,
+    ) -> Result<T, FetchError> {
+        match tokio::time::timeout(self.config.timeout, answer).await {
+            Ok(Ok(answer)) => Ok(answer),
             Ok(Err(why)) => Err(self.unanswered_over(request, why).await),
             Err(_) => {
                 let url = request.recorded_url();
@@ -122,9 +135,7 @@ impl Client {
         }
     }
 
-    /// Why no answer came to what was carried: its words, or that the name led to where nothing is called, which a carrier's
-    /// words may not tell.
-    pub async fn unanswered_over(&self, request: &Request, why: String) -> FetchError {
+    async fn unanswered_over(&self, request: &Request, why: String) -> FetchError {
         let looked_up =
             tokio::time::timeout(self.config.timeout, self.config.reach.look_up(&request.url)).await;
         match looked_up {

@@ -129,8 +129,9 @@ async fn where_a_carrier_did_not_get_to_is_told() {
     let home = tempfile::tempdir().unwrap();
     let why = async |reach: Reach, url: &str| {
         let (client, _) = buyer_within(reach, home.path());
-        let error = client.unanswered_over(&Request::get(url).unwrap(), "closed".to_owned()).await;
-        match error {
+        let request = Request::get(url).unwrap();
+        let answer = client.answer_over::<()>(&request, async { Err("closed".to_owned()) });
+        match answer.await.unwrap_err() {
             FetchError::OutOfReach(refused) => refused.what.to_owned(),
             FetchError::Unanswered { why, .. } => why,
             error => panic!("{error}"),

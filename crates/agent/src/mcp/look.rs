@@ -85,17 +85,9 @@ async fn look_at_tool(
     limits: &CallLimits,
 ) -> Result<Looked, Trouble> {
     let client = &desk.config.client;
-    let asked = tokio::time::timeout(client.timeout(), tool.is_read_only());
-    let (origin, asked) = tokio::join!(origin_of(desk, request), asked);
-    let read_only = match asked {
-        Ok(Ok(read_only)) => read_only,
-        Ok(Err(why)) => return Err(client.unanswered_over(request, why).await.into()),
-        Err(_) => {
-            let url = request.recorded_url();
-            return Err(FetchError::TimedOut { url, seconds: client.timeout().as_secs() }.into());
-        }
-    };
-    if !read_only && !is_priced(origin.as_ref(), request, MCP_ROUTE) {
+    let asked = client.answer_over(request, tool.is_read_only());
+    let (origin, read_only) = tokio::join!(origin_of(desk, request), asked);
+    if !read_only? && !is_priced(origin.as_ref(), request, MCP_ROUTE) {
         return Ok((origin, None));
     }
     Ok((origin, Some(client.probe_over(tool, request, limits).await?)))

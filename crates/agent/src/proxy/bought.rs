@@ -156,13 +156,6 @@ impl Bought {
     }
 }
 
-fn is_same(a: Option<&Line>, b: Option<&Line>) -> bool {
-    match (a, b) {
-        (Some(a), Some(b)) => a.is(b),
-        (a, b) => a.is_none() && b.is_none(),
-    }
-}
-
 /// Forgets what was over long ago, and the oldest where there are too many.
 fn trim(entries: &mut Vec<Entry>) {
     let now = Instant::now();
@@ -258,7 +251,7 @@ impl Serving {
 impl Drop for Serving {
     fn drop(&mut self) {
         self.entry(|entry| {
-            let at = entry.serving.iter().position(|line| is_same(line.as_ref(), self.line.as_ref()));
+            let at = entry.serving.iter().position(|line| *line == self.line);
             at.map(|at| entry.serving.swap_remove(at));
             entry.touched = Instant::now();
         });

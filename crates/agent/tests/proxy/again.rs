@@ -49,6 +49,16 @@ async fn call(world: &World, seller: &Seller, headers: &str) -> String {
     raw(world, &request.replacen("\r\n\r\n", &format!("\r\n{headers}\r\n"), 1)).await
 }
 
+/// A caller whose payment the seller has, and who has no answer yet.
+async fn waiting(world: &World, seller: &Seller) -> TcpStream {
+    let mut stream = TcpStream::connect(world.host()).await.unwrap();
+    stream.write_all(world.get(&format!("/{}/goods", seller.url)).as_bytes()).await.unwrap();
+    while payments(seller).0 == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    stream
+}
+
 /// The first call fails, the second gets what is paid for, and the third is a new one.
 async fn made_good(first: (String, bool)) -> String {
     let (seller, world) = selling(move |payment| if payment == 0 { first.clone() } else { goods() }).await;
@@ -93,12 +103,7 @@ async fn who_does_not_wait_for_an_answer_gets_it_when_he_comes_again() {
     })
     .await;
     for _ in 0..2 {
-        let mut stream = TcpStream::connect(world.host()).await.unwrap();
-        stream.write_all(world.get(&format!("/{}/goods", seller.url)).as_bytes()).await.unwrap();
-        while payments(&seller).0 == 0 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        drop(stream);
+        drop(waiting(&world, &seller).await);
     }
     let got = call(&world, &seller, "").await;
     assert!(got.ends_with("goods") && got.contains("farthing-resent: 1\r\n"), "{got}");
@@ -113,15 +118,11 @@ async fn who_has_just_left_is_not_waited_for() {
         goods()
     })
     .await;
-    let request = world.get(&format!("/{}/goods", seller.url));
     let mut second = TcpStream::connect(world.host()).await.unwrap();
     second.write_all(world.get("/healthz").as_bytes()).await.unwrap();
     second.read_exact(&mut [0; 12]).await.unwrap();
-    let mut first = TcpStream::connect(world.host()).await.unwrap();
-    first.write_all(request.as_bytes()).await.unwrap();
-    while payments(&seller).0 == 0 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    let first = waiting(&world, &seller).await;
+    let request = world.get(&format!("/{}/goods", seller.url));
     assert_eq!(second.try_write(request.as_bytes()).unwrap(), request.len());
     drop(first);
     let mut said = Vec::new();
@@ -180,6 +181,7 @@ async fn a_payment_that_is_refused_twice_stands_in_the_way_of_nothing() {
 async fn what_is_owed_is_forgotten_after_a_while() {
     let (seller, world) = selling(|_| answer("500 Internal Server Error", "no")).await;
     call(&world, &seller, "").await;
+    assert_eq!(payments(&seller), (1, 1));
     // The answer is here a little before it is taken down that it is, since when the while is reckoned.
     for _ in 0..20 {
         tokio::time::sleep(Duration::from_millis(50)).await;

@@ -1,4 +1,6 @@
 //! What a payment is about, in the form in which it is compared and counted.
+use std::fmt::Display;
+
 use sha2::{Digest, Sha256};
 
 use super::Each;
@@ -59,20 +61,22 @@ impl<'a> Facts<'a> {
 
     /// The scopes in which a cap of this kind counts the payment, in the section of `owner`.
     pub(super) fn scopes(&self, each: Each, owner: Option<&str>) -> Vec<String> {
-        let one = |scope: String| vec![scope];
+        let start = each.prefix().unwrap_or_default();
+        let named = |name: &dyn Display| format!("{start}{name}");
+        let one = |name: &dyn Display| vec![named(name)];
         match each {
-            Each::All => one("all".to_owned()),
+            Each::All => one(&"all"),
             // Without the port, or a seller with many ports would have many budgets.
-            Each::Host => one(format!("host:{}", self.target.host.name)),
-            Each::Payee => one(self.payee_scope()),
-            Each::Network => one(format!("network:{}", self.terms.asset.network)),
-            Each::Resource => one(format!("resource:{}", short(&self.named_resource()))),
-            Each::Tool => one(format!("by-tool:{}", self.terms.tool.map_or(NOBODY.to_owned(), word))),
-            Each::Same => one(format!("same:{}", digest(&self.repeated()))),
-            Each::NewPayee => one("new-payees".to_owned()),
-            Each::Agent => self.below(owner).iter().map(|agent| format!("agent:{agent}")).collect(),
-            Each::Category if self.target.categories.is_empty() => one(format!("category:{NOBODY}")),
-            Each::Category => self.target.categories.iter().map(|name| format!("category:{name}")).collect(),
+            Each::Host => one(&self.target.host.name),
+            Each::Payee => vec![self.payee_scope()],
+            Each::Network => one(&self.terms.asset.network),
+            Each::Resource => one(&short(&self.named_resource())),
+            Each::Tool => one(&self.terms.tool.map_or(NOBODY.to_owned(), word)),
+            Each::Same => one(&format!("same:{}", digest(&self.repeated()))),
+            Each::NewPayee => one(&"new-payees"),
+            Each::Agent => self.below(owner).iter().map(|agent| named(agent)).collect(),
+            Each::Category if self.target.categories.is_empty() => one(&NOBODY),
+            Each::Category => self.target.categories.iter().map(|name| named(name)).collect(),
         }
     }
 

@@ -71,6 +71,7 @@ fn to_json(session: &Session, status: &Status) -> Value {
 /// Every key is there, with a wallet or without.
 fn object(home: &str, status: &Status, next: &[Value]) -> Value {
     let wallet = status.wallet.as_ref();
+    let apart = wallet.iter().flat_map(|wallet| &wallet.apart);
     let open = wallet.iter().flat_map(|wallet| &wallet.open).map(|purchase| &purchase.terms.id);
     json!({
         "home": home,
@@ -78,7 +79,7 @@ fn object(home: &str, status: &Status, next: &[Value]) -> Value {
         "balances": wallet.map(|wallet| balance::to_json(&wallet.balances)).unwrap_or_default(),
         "today": wallet.map(|wallet| spent_json(&wallet.today)),
         "budgets": wallet.map(|wallet| budgets_json(&wallet.budgets)).unwrap_or_default(),
-        "counted_apart": wallet.map(|wallet| wallet.apart.iter().map(apart_json).collect::<Vec<_>>()).unwrap_or_default(),
+        "counted_apart": apart.map(apart_json).collect::<Vec<_>>(),
         "killed": status.killed,
         "frozen": status.frozen,
         "pending_approvals": status.approvals.iter().map(|approval| &approval.id).collect::<Vec<_>>(),

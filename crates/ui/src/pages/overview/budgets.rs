@@ -55,12 +55,10 @@ pub(super) async fn read(shared: &Shared) -> Result<Result<Budgets, String>, UiE
         Ok(policy) => policy,
         Err(why) => return Ok(Err(words::visible(&why))),
     };
-    let limits = policy.limits_of_everybody();
-    let usage = shared.ledger.usage(limits.clone()).await?;
     let mut list = Vec::new();
-    for (limit, used) in limits.iter().zip(usage) {
-        let reserved = reserved(shared, limit).await?;
-        list.push(Budget::new(limit, used, reserved));
+    for (limit, used) in shared.ledger.used(policy.limits_of_everybody()).await? {
+        let reserved = reserved(shared, &limit).await?;
+        list.push(Budget::new(&limit, used, reserved));
     }
     let mut apart = Vec::new();
     for one in policy.counted_apart() {
