@@ -3,8 +3,9 @@
 //! A call whose answer went out whole is done with: an equal one is a new wish, and paid for anew. One that failed, that
 //! broke off, or whose caller left before its end is owed: the next equal call of the same caller gets what is paid for.
 //! So does a call with the `Idempotency-Key` of an earlier one, which says that it is the same. One with another key says
-//! that it is not.
+//! that it is not. Where nobody knows yet whether the earlier call pays, the later one waits until it is known.
 
+use std::iter;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use farthing_ledger::PurchaseId;
 use farthing_wallet::{Ending, Request, UnderWay};
 use http::{HeaderName, StatusCode};
 use sha2::{Digest as _, Sha256};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::door::Caller;
@@ -68,11 +70,31 @@ impl Wish {
         }
         Self { mark: hasher.finalize().into(), keyed: request.headers.contains_key(IDEMPOTENCY_KEY), line }
     }
+
+    /// Whether an earlier call with this mark is the same: by its key, or because nobody waits for it any more, also where
+    /// the proxy has not been told so yet.
+    fn is_met<'a>(&self, mark: &[u8; 32], mut lines: impl Iterator<Item = &'a Option<Line>>) -> bool {
+        self.mark == *mark && (self.keyed || lines.all(|line| line.as_ref().is_some_and(Line::has_left)))
+    }
 }
 
-/// The purchases.
+/// The purchases, and the calls that may become some.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Bought(Arc<Mutex<Vec<Entry>>>);
+pub(super) struct Bought(Arc<Mutex<Book>>);
+
+#[derive(Debug, Default)]
+struct Book {
+    asking: Vec<Arc<Asked>>,
+    entries: Vec<Entry>,
+}
+
+/// A call of which nobody knows yet whether it pays.
+#[derive(Debug)]
+struct Asked {
+    wish: Wish,
+    /// Closed when it is known.
+    known: watch::Receiver<()>,
+}
 
 #[derive(Debug)]
 struct Entry {
@@ -98,61 +120,102 @@ enum Sent {
 }
 
 impl Entry {
-    /// Whether this is what is wished for: owed to somebody who left, or the same by its key.
-    fn answers(&self, wish: &Wish) -> bool {
-        self.mark == wish.mark && (wish.keyed || self.is_left())
-    }
-
-    /// Whether nobody waits for it any more, also where the proxy has not been told so yet.
-    fn is_left(&self) -> bool {
-        self.serving.iter().all(|line| line.as_ref().is_some_and(Line::has_left))
-    }
-
     fn is_over(&self, now: Instant) -> bool {
         let ended = self.ending.since().filter(|_| self.serving.is_empty());
         ended.is_some_and(|ended| now.duration_since(ended.max(self.touched)) > REMEMBERED)
     }
 }
 
+/// What there is for a wish.
+#[derive(Debug)]
+pub(super) enum Found {
+    /// It is paid for already. Nobody else gets it, until whoever asked has left.
+    Paid(Claim),
+    /// Perhaps it will be, by an earlier call.
+    Perhaps(Wait),
+    /// Nothing: it may be paid for.
+    Nothing(Asking),
+}
+
+/// Until it is known whether an earlier call pays.
+#[derive(Debug)]
+pub(super) struct Wait(watch::Receiver<()>);
+
+impl Wait {
+    pub(super) async fn over(mut self) {
+        // Nothing is ever sent: the error is what is waited for.
+        while self.0.changed().await.is_ok() {}
+    }
+}
+
 impl Bought {
-    fn entries(&self) -> MutexGuard<'_, Vec<Entry>> {
+    fn book(&self) -> MutexGuard<'_, Book> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Remembers a purchase, which its caller waits for.
-    pub(super) fn remember(&self, wish: Wish, call: &UnderWay) -> Serving {
-        let purchase = call.purchase().clone();
-        let mut entries = self.entries();
-        entries.push(Entry {
+    /// What there is for a call. Whoever is told that there is nothing is known as asking from then on.
+    pub(super) fn find(&self, wish: Wish) -> Found {
+        let mut book = self.book();
+        trim(&mut book.entries);
+        let paid = |entry: &&mut Entry| wish.is_met(&entry.mark, entry.serving.iter());
+        if let Some(entry) = book.entries.iter_mut().find(paid) {
+            entry.serving.push(wish.line.clone());
+            entry.touched = Instant::now();
+            let (purchase, ending) = (entry.purchase.clone(), entry.ending.clone());
+            return Found::Paid(Claim {
+                ending,
+                keyed: wish.keyed,
+                serving: self.serving(purchase, wish.line),
+            });
+        }
+        let same = |asked: &&Arc<Asked>| wish.is_met(&asked.wish.mark, iter::once(&asked.wish.line));
+        if let Some(asked) = book.asking.iter().find(same) {
+            return Found::Perhaps(Wait(asked.known.clone()));
+        }
+        let (pays, known) = watch::channel(());
+        let asked = Arc::new(Asked { wish, known });
+        book.asking.push(asked.clone());
+        drop(book);
+        Found::Nothing(Asking { bought: self.clone(), asked, _pays: pays })
+    }
+
+    fn serving(&self, purchase: PurchaseId, line: Option<Line>) -> Serving {
+        Serving { bought: self.clone(), purchase, line, sent: Sent::Nothing, counts: false }
+    }
+}
+
+/// A call may pay, until this is dropped.
+#[derive(Debug)]
+pub(super) struct Asking {
+    bought: Bought,
+    asked: Arc<Asked>,
+    /// Those who wait wake when this is gone, which is after [`Drop::drop`].
+    _pays: watch::Sender<()>,
+}
+
+impl Asking {
+    /// It pays: the purchase is remembered, and its caller waits for it.
+    pub(super) fn pays(self, call: &UnderWay) -> Serving {
+        let (purchase, wish) = (call.purchase().clone(), &self.asked.wish);
+        let entry = Entry {
             mark: wish.mark,
             purchase: purchase.clone(),
             ending: call.ending(),
             serving: vec![wish.line.clone()],
             sent: Sent::Nothing,
             touched: Instant::now(),
-        });
-        trim(&mut entries);
-        drop(entries);
-        self.serving(purchase, wish.line)
+        };
+        let mut book = self.bought.book();
+        book.entries.push(entry);
+        trim(&mut book.entries);
+        drop(book);
+        self.bought.serving(purchase, wish.line.clone())
     }
+}
 
-    fn serving(&self, purchase: PurchaseId, line: Option<Line>) -> Serving {
-        Serving { bought: self.clone(), purchase, line, sent: Sent::Nothing, counts: false }
-    }
-
-    /// What is paid for already of what is wished. Nobody else gets it, until whoever asked has left.
-    pub(super) fn claim(&self, wish: &Wish) -> Option<Claim> {
-        let mut entries = self.entries();
-        trim(&mut entries);
-        let entry = entries.iter_mut().find(|entry| entry.answers(wish))?;
-        entry.serving.push(wish.line.clone());
-        entry.touched = Instant::now();
-        let purchase = entry.purchase.clone();
-        Some(Claim {
-            ending: entry.ending.clone(),
-            keyed: wish.keyed,
-            serving: self.serving(purchase, wish.line.clone()),
-        })
+impl Drop for Asking {
+    fn drop(&mut self) {
+        self.bought.book().asking.retain(|asked| !Arc::ptr_eq(asked, &self.asked));
     }
 }
 
@@ -238,11 +301,13 @@ impl Serving {
 
     /// There is nothing more to get for it.
     pub(super) fn forget(self) {
-        self.bought.entries().retain(|entry| entry.purchase != self.purchase);
+        self.bought.book().entries.retain(|entry| entry.purchase != self.purchase);
     }
 
     fn entry(&self, change: impl FnOnce(&mut Entry)) {
-        if let Some(entry) = self.bought.entries().iter_mut().find(|entry| entry.purchase == self.purchase) {
+        if let Some(entry) =
+            self.bought.book().entries.iter_mut().find(|entry| entry.purchase == self.purchase)
+        {
             change(entry);
         }
     }

@@ -3,7 +3,7 @@
 use farthing_wallet::{Begun, CallLimits, FetchError, Passed, PassedBody, Request, WalletError};
 use http::StatusCode;
 
-use super::bought::{Claim, Serving, Wish};
+use super::bought::{Claim, Found, Serving, Wish};
 use super::server::Inner;
 
 /// An answer for a caller.
@@ -23,15 +23,21 @@ impl Inner {
         limits: CallLimits,
         wish: Wish,
     ) -> Result<Served, FetchError> {
-        while let Some(claim) = self.bought.claim(&wish) {
-            if let Some(served) = self.serve_again(&request, claim).await? {
-                return Ok(served);
+        let asking = loop {
+            match self.bought.find(wish.clone()) {
+                Found::Paid(claim) => {
+                    if let Some(served) = self.serve_again(&request, claim).await? {
+                        return Ok(served);
+                    }
+                }
+                Found::Perhaps(earlier) => earlier.over().await,
+                Found::Nothing(asking) => break asking,
             }
-        }
+        };
         match self.client.pass(request, limits).await? {
             Begun::Free(passed) => Ok(Served { passed: *passed, serving: None, resent: false }),
             Begun::Paid(call) => {
-                let serving = self.bought.remember(wish, &call);
+                let serving = asking.pays(&call);
                 Ok(Served { passed: call.head().await?, serving: Some(serving), resent: false })
             }
         }

@@ -165,6 +165,54 @@ async fn the_same_key_is_the_same_call_even_after_a_whole_answer() {
     }
 }
 
+/// The second one comes while the first one asks for the price.
+#[tokio::test]
+async fn the_same_key_is_the_same_call_before_it_has_paid() {
+    let seller = Seller::start(|heard| {
+        if heard.contains("x-payment: ") {
+            return goods();
+        }
+        std::thread::sleep(Duration::from_millis(300));
+        answer("402 Payment Required", ASK)
+    })
+    .await;
+    let world = World::start(&[&seller]).await;
+    let keyed = || call(&world, &seller, "idempotency-key: a\r\n");
+    let (a, b) = tokio::join!(keyed(), keyed());
+    assert!(a.ends_with("goods") && b.ends_with("goods"), "{a} {b}");
+    assert_eq!(a.contains("farthing-resent"), !b.contains("farthing-resent"), "one of them paid: {a} {b}");
+    assert_eq!(payments(&seller), (1, 1));
+}
+
+/// The proxy's one thread hears in any order that the first caller has left, that he has come again, and what the seller
+/// wants of the first.
+#[tokio::test]
+async fn who_leaves_while_the_price_is_asked_pays_once() {
+    let (say, said) = std::sync::mpsc::channel::<()>();
+    let said = Mutex::new(said);
+    let seller = Seller::start(move |heard| {
+        if heard.contains("x-payment: ") {
+            return goods();
+        }
+        // The first one waits for the word, the others for nothing: it is gone then.
+        said.lock().unwrap().recv().ok();
+        answer("402 Payment Required", ASK)
+    })
+    .await;
+    let world = World::start(&[&seller]).await;
+    let request = world.get(&format!("/{}/goods", seller.url));
+    let mut first = TcpStream::connect(world.host()).await.unwrap();
+    first.write_all(request.as_bytes()).await.unwrap();
+    while seller.heard().is_empty() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    drop(first);
+    drop(say);
+    let got = call(&world, &seller, "").await;
+    assert!(got.ends_with("goods"), "{got}");
+    assert_eq!(payments(&seller), (1, 1));
+}
+
 #[tokio::test]
 async fn a_payment_that_is_refused_twice_stands_in_the_way_of_nothing() {
     let (seller, world) = selling(|_| answer("402 Payment Required", ASK)).await;
