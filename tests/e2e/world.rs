@@ -6,10 +6,11 @@ pub(crate) mod model;
 pub(crate) mod programs;
 
 use std::ffi::OsString;
+use std::net::{TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -22,6 +23,7 @@ use farthing_devnet::{BASE_SEPOLIA, Base};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
+use tokio::sync::Semaphore;
 
 pub(crate) const FARTHING: &str = env!("CARGO_BIN_EXE_farthing");
 const PASSPHRASE: &str = "correct horse";
@@ -49,23 +51,32 @@ const PIXEL: &[u8] =
 pub(crate) struct Upstream {
     pub(crate) url: String,
     served: Arc<AtomicU64>,
+    permits: Arc<Semaphore>,
 }
 
 /// What the handlers need.
 #[derive(Clone)]
 struct Api {
     served: Arc<AtomicU64>,
+    /// One for each event of /events that may come after the first.
+    permits: Arc<Semaphore>,
     chain: Arc<Base>,
 }
 
 impl Upstream {
     async fn start(chain: Arc<Base>) -> Self {
-        let served = Arc::new(AtomicU64::new(0));
-        let router = Router::new().fallback(handle).with_state(Api { served: served.clone(), chain });
+        let (served, permits) = (Arc::new(AtomicU64::new(0)), Arc::new(Semaphore::new(0)));
+        let api = Api { served: served.clone(), permits: permits.clone(), chain };
+        let router = Router::new().fallback(handle).with_state(api);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(async move { axum::serve(listener, router).await });
-        Self { url, served }
+        Self { url, served, permits }
+    }
+
+    /// So many more events come.
+    pub(crate) fn let_events_go(&self, events: usize) {
+        self.permits.add_permits(events);
     }
 
     /// How many requests reached the API.
@@ -102,12 +113,15 @@ async fn handle(State(api): State<Api>, request: Request<Body>) -> Response {
         "/breaking/chat/completions" if before == 0 => model::broken(),
         "/failing/chat/completions" | "/breaking/chat/completions" => model::answer(request).await,
         "/pondering/chat/completions" => {
-            tokio::time::sleep(Duration::from_millis(4500)).await;
+            tokio::time::sleep(Duration::from_millis(5500)).await;
             model::answer(request).await
         }
         "/events" => {
             let pieces = (1..=3).map(|n| format!("data: {n}\n\n")).collect();
-            model::events(pieces, Duration::from_millis(300))
+            model::events(pieces, move || {
+                let permits = api.permits.clone();
+                async move { permits.acquire().await.unwrap().forget() }
+            })
         }
         "/broken" => (StatusCode::INTERNAL_SERVER_ERROR, "out of order").into_response(),
         "/slow" => {
@@ -124,7 +138,7 @@ async fn handle(State(api): State<Api>, request: Request<Body>) -> Response {
             ([("content-type", "application/octet-stream")], body).into_response()
         }
         "/later" => {
-            tokio::time::sleep(Duration::from_millis(500)).await;
+            tokio::time::sleep(Duration::from_secs(3)).await;
             "better late".into_response()
         }
         // One transparent pixel.
@@ -231,6 +245,7 @@ pub(crate) async fn listening(mut child: Child, config: &Path, url: &str) -> Chi
         assert!(Instant::now() < deadline, "{} does not answer: {}", config.display(), text());
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+    assert!(child.try_wait().unwrap().is_none(), "{} ended, and somebody else listens", config.display());
     child
 }
 
@@ -264,8 +279,21 @@ fn gateway_yaml(port: u16, upstream: &str, facilitator: &str, routes: &str, more
     )
 }
 
+/// A port at which nobody listens, and that no other test takes while this one runs. It lies below those that the system
+/// gives to whoever asks for any.
 pub(crate) fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    /// A UDP socket of the same number is the sign that it is taken. Nothing here speaks UDP.
+    static SIGNS: Mutex<Vec<UdpSocket>> = Mutex::new(Vec::new());
+    let first = std::process::id();
+    (0..20_000)
+        .map(|n| 10_000 + u16::try_from((first + n) % 20_000).unwrap())
+        .find(|port| {
+            let Ok(sign) = UdpSocket::bind(("127.0.0.1", *port)) else { return false };
+            let is_free = TcpListener::bind(("127.0.0.1", *port)).is_ok();
+            SIGNS.lock().unwrap().push(sign);
+            is_free
+        })
+        .unwrap()
 }
 
 /// A wallet of the real binary.

@@ -279,11 +279,12 @@ fn http(answer: impl Fn(&str) -> String + Send + 'static) -> (String, Receiver<S
             let head = format!(
                 "HTTP/1.1 {status}\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n"
             );
-            // Whoever has heard enough may have gone.
-            let _ = stream.write_all(format!("{head}{body}").as_bytes());
+            // Before the answer, after which it counts as heard.
             if tell.send(request).is_err() {
                 return;
             }
+            // Whoever has heard enough may have gone.
+            let _ = stream.write_all(format!("{head}{body}").as_bytes());
         }
     });
     (url, heard)

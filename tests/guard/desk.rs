@@ -139,10 +139,11 @@ impl Desk {
         await_some("ends of calls", || Some(self.rows("call_ended")).filter(|rows| rows.len() >= count))
     }
 
-    /// Every line that reached a server, as it came.
+    /// Every line that reached a server, as it came. A server may be writing the next one.
     pub(crate) fn forwarded(&self) -> Vec<String> {
         let text = std::fs::read_to_string(self.path("record")).unwrap_or_default();
-        text.lines().map(str::to_owned).collect()
+        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+        whole.lines().map(str::to_owned).collect()
     }
 
     /// The tools that reached a server, in order.

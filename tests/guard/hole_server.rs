@@ -23,7 +23,7 @@ fn hole_the_guard_hangs_after_the_child_has_left() {
         let crash = guard.ask("free", json!({"do": "crash", "code": code}));
         let begin = Instant::now();
         assert_eq!(guard.exit_code(), code);
-        assert!(begin.elapsed() < Duration::from_secs(3), "at once: {:?}", begin.elapsed());
+        assert!(begin.elapsed() < Duration::from_secs(15), "at once: {:?}", begin.elapsed());
         for id in [held, crash] {
             let answer = guard.answer(id);
             assert_eq!(answer.error_code(), -32000, "{answer:?}");
@@ -43,13 +43,13 @@ fn a_child_that_cannot_start_is_an_error() {
 #[test]
 fn hole_a_silent_server_is_waited_for_without_end() {
     let desk = Desk::new(POLICY);
-    let mut guard = desk.guard_with(&["--call-timeout", "1"]);
+    let mut guard = desk.guard_with(&["--call-timeout", "3"]);
     let begin = Instant::now();
     let ids = ["free", "counted"].map(|tool| guard.ask(tool, json!({"do": "silent"})));
     for id in ids {
         assert_eq!(guard.answer(id).error_code(), -32001);
     }
-    assert!((1..10).contains(&begin.elapsed().as_secs()), "{:?}", begin.elapsed());
+    assert!((3..60).contains(&begin.elapsed().as_secs()), "{:?}", begin.elapsed());
     assert!(guard.call("free", json!({})).passed(), "the session goes on");
     let cancelled = |line: &String| line.contains("notifications/cancelled");
     await_some("the server to be told", || {
@@ -60,7 +60,7 @@ fn hole_a_silent_server_is_waited_for_without_end() {
 #[test]
 fn an_answer_that_comes_too_late_is_dropped() {
     let desk = Desk::new(POLICY);
-    let mut guard = desk.guard_with(&["--call-timeout", "1"]);
+    let mut guard = desk.guard_with(&["--call-timeout", "3"]);
     let id = guard.ask("counted", json!({"do": "hold"}));
     assert_eq!(guard.answer(id).error_code(), -32001);
     guard.release("answer");

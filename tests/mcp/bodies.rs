@@ -54,7 +54,7 @@ async fn a_free_answer_that_never_ends_ends() {
     let mut session = Session::start(&world.wallet).await;
     let begun = std::time::Instant::now();
     let free = session.ok("pay", json!({"url": seller.at("/events")})).await;
-    assert!(begun.elapsed() < std::time::Duration::from_secs(20), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < std::time::Duration::from_secs(60), "{:?}", begun.elapsed());
     assert!(free["body"]["text"].as_str().unwrap().starts_with("data: 1"), "what came is shown: {free}");
     assert!(free["body"]["incomplete"].as_str().unwrap().contains("it goes on"), "{free}");
 }

@@ -1,9 +1,11 @@
 //! Calls that are broken off.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tokio::io::AsyncReadExt as _;
+use tokio::sync::Notify;
 
 use crate::rough::{Reply, Rough};
 use crate::session::{Session, allow, allow_hosts};
@@ -24,20 +26,21 @@ async fn before_anything_is_signed_it_is_cancelled() {
     let (mut connection, _) = listener.accept().await.unwrap();
     session.notify("notifications/cancelled", json!({"requestId": id})).await;
     let mut request = Vec::new();
-    let gone = tokio::time::timeout(Duration::from_secs(10), connection.read_to_end(&mut request)).await;
+    let gone = tokio::time::timeout(Duration::from_secs(60), connection.read_to_end(&mut request)).await;
     assert!(gone.is_ok(), "the seller is let go");
     let history = session.ok("history", json!({})).await;
     assert_eq!(history["purchases"], json!([]), "nothing was begun");
     assert!(session.leave().await.success());
 }
 
-/// How long a seller takes to ask for payment, and how long it is waited for that nothing is paid.
-const LATE: Duration = Duration::from_millis(1_000);
-const LATER: Duration = Duration::from_millis(2_500);
+/// How long it is waited for that nothing is paid.
+const LATER: Duration = Duration::from_millis(1_500);
 
-/// A call of a seller that asks for payment late.
-async fn asked_late(world: &World) -> (Rough, Session, u64) {
-    let seller = Rough::start(|_| Reply::Later(LATE, Box::new(Reply::asks()))).await;
+/// A call of a seller that asks for payment at a word.
+async fn asked_late(world: &World) -> (Rough, Session, u64, Arc<Notify>) {
+    let word = Arc::new(Notify::new());
+    let heard = word.clone();
+    let seller = Rough::start(move |_| Reply::When(heard.clone(), Box::new(Reply::asks()))).await;
     allow_hosts(&world.wallet, &[&seller.host]);
     let mut session = Session::start(&world.wallet).await;
     let params = json!({"name": "pay", "arguments": {"url": seller.at("/")}});
@@ -47,14 +50,17 @@ async fn asked_late(world: &World) -> (Rough, Session, u64) {
         assert!(Instant::now() < deadline, "the seller is asked");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    (seller, session, id)
+    (seller, session, id, word)
 }
 
 #[tokio::test]
 async fn a_price_that_comes_after_the_cancellation_is_not_paid() {
     let world = World::start().await;
-    let (seller, mut session, id) = asked_late(&world).await;
+    let (seller, mut session, id, word) = asked_late(&world).await;
     session.notify("notifications/cancelled", json!({"requestId": id})).await;
+    // What is answered after it was heard after it.
+    session.ok("budget", json!({})).await;
+    word.notify_one();
     tokio::time::sleep(LATER).await;
     assert_eq!(session.ok("history", json!({})).await["purchases"], json!([]));
     assert_eq!((seller.heard().len(), seller.payments()), (1, Vec::new()));
@@ -64,8 +70,9 @@ async fn a_price_that_comes_after_the_cancellation_is_not_paid() {
 #[tokio::test]
 async fn a_price_that_comes_after_the_client_has_left_is_not_paid() {
     let world = World::start().await;
-    let (seller, session, _) = asked_late(&world).await;
+    let (seller, session, _, word) = asked_late(&world).await;
     assert!(session.leave().await.success());
+    word.notify_one();
     tokio::time::sleep(LATER).await;
     assert_eq!((seller.heard().len(), seller.payments()), (1, Vec::new()));
     let history = world.wallet.json(&["history"], 0).await;

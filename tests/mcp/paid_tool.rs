@@ -262,5 +262,5 @@ async fn a_server_that_never_comes_to_the_point_is_given_up() {
             "{refused}"
         );
     }
-    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", begun.elapsed());
 }

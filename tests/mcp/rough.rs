@@ -9,6 +9,7 @@ use farthing_devnet::accounts::PAYEE;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 
 /// A request as it came.
 #[derive(Debug, Clone)]
@@ -39,6 +40,8 @@ pub(crate) enum Reply {
     Says(&'static str, Vec<(&'static str, String)>, Vec<u8>),
     /// The same, but late.
     Later(Duration, Box<Self>),
+    /// The same, but when the test gives the word.
+    When(Arc<Notify>, Box<Self>),
     /// Nothing: the connection breaks.
     Breaks,
     /// A body of this media type that never ends: these bytes again and again.
@@ -136,11 +139,19 @@ async fn serve(
     }
     log.lock().unwrap().push(heard.clone());
     let mut reply = answer(&heard);
-    while let Reply::Later(wait, then) = reply {
-        tokio::time::sleep(wait).await;
-        reply = *then;
+    loop {
+        reply = match reply {
+            Reply::Later(wait, then) => {
+                tokio::time::sleep(wait).await;
+                *then
+            }
+            Reply::When(word, then) => {
+                word.notified().await;
+                *then
+            }
+            reply => return write(stream, reply).await,
+        };
     }
-    write(stream, reply).await;
 }
 
 /// Whoever has left is told nothing.
@@ -157,13 +168,13 @@ async fn write(mut stream: TcpStream, reply: Reply) {
         }
         Reply::Drips(kind, drop_of_it) => {
             let head = format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-type: {kind}\r\n\r\n");
-            let mut written = stream.write_all(head.as_bytes()).await;
+            let mut written = stream.write_all(format!("{head}{drop_of_it}").as_bytes()).await;
             while written.is_ok() {
                 tokio::time::sleep(Duration::from_millis(200)).await;
                 written = stream.write_all(drop_of_it.as_bytes()).await;
             }
         }
-        Reply::Breaks | Reply::Later(..) => {}
+        Reply::Breaks | Reply::Later(..) | Reply::When(..) => {}
     }
 }
 

@@ -36,7 +36,7 @@ pub(crate) fn allow_hosts(wallet: &Wallet, hosts: &[&str]) {
 pub(crate) fn impatient(wallet: &Wallet) {
     let config = wallet.home.join("config.yaml");
     let text = std::fs::read_to_string(&config).unwrap();
-    std::fs::write(config, format!("{text}timeout_seconds: 1\n")).unwrap();
+    std::fs::write(config, format!("{text}timeout_seconds: 3\n")).unwrap();
 }
 
 impl Session {

@@ -39,7 +39,15 @@ client.onerror = (error) => {
   // What comes in one piece with the answer is read after it; that is the SDK's own doing.
   if (!error.message.includes("progress notification for an unknown token")) process.stderr.write(`${error.stack}\n`);
 };
-await client.connect(transport());
+const line = transport();
+await client.connect(line);
+// The SDK forgets who wants progress as soon as the answer is read, and reads the progress after it if both come in one piece.
+let heard;
+const read = line.onmessage;
+line.onmessage = (message, extra) => {
+  if (message.method === "notifications/progress") heard?.(message.params);
+  read(message, extra);
+};
 
 async function sdk(version) {
   if (version === 1) {
@@ -73,8 +81,8 @@ function transport() {
 async function call({ name, arguments: given, cancel_at }) {
   const progress = [];
   const breaking = new AbortController();
+  heard = (told) => progress.push(told);
   const onprogress = (told) => {
-    progress.push(told);
     if (cancel_at && told.message?.includes(cancel_at)) breaking.abort("enough");
   };
   const params = { name, arguments: given };

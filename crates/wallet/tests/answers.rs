@@ -71,7 +71,7 @@ async fn a_settlement_is_recorded_before_the_body_has_come() {
         _ => (whole.clone(), Then::Closes),
     })
     .await;
-    let buyer = Buyer::new(POLICY);
+    let buyer = Buyer::hasty(POLICY);
     let purchase = tokio::select! {
         fetched = buyer.fetch(&seller) => panic!("it came to an end: {fetched:?}"),
         purchase = buyer.purchase_when(|one| one.state == PurchaseState::Paid) => purchase,
@@ -179,7 +179,7 @@ async fn a_paid_request_that_found_no_connection_is_tried_again() {
     let url = format!("http://{}/goods", listener.local_addr().unwrap());
     let again = Arc::new(Notify::new());
     tokio::spawn(sell_after_a_jam(listener, again.clone()));
-    let buyer = Buyer::new(POLICY);
+    let buyer = Buyer::hasty(POLICY);
     let client = buyer.client.clone().observed_by(Arc::new(Again(again)));
     client.fetch(Request::get(&url).unwrap(), CallLimits::default()).await.unwrap();
     assert_eq!(buyer.purchases().await[0].state, PurchaseState::Paid);

@@ -65,7 +65,7 @@ async fn every_retry_carries_the_same_payment() {
         _ => settled(&[], b"goods"),
     })
     .await;
-    let buyer = Buyer::new(POLICY);
+    let buyer = Buyer::hasty(POLICY);
     let error = buyer.fetch(&seller).await.unwrap_err();
     let FetchError::Lost { purchase, .. } = error else { panic!("{error}") };
     buyer.client.resume(request(&seller), &purchase).await.unwrap();
@@ -85,7 +85,7 @@ async fn a_hanging_response_is_not_paid_again_in_another_way() {
     let offers = [offer(), offer_with("amount", json!("3000"))];
     let ask = ask_with(&offers, &json!({}), v1.as_bytes());
     let seller = Seller::selling(ask, |_| (Vec::new(), Then::Hangs)).await;
-    let buyer = Buyer::new(POLICY);
+    let buyer = Buyer::hasty(POLICY);
     let error = buyer.fetch(&seller).await.unwrap_err();
     assert!(matches!(error, FetchError::Lost { .. }), "{error}");
     assert_eq!((seller.payments().len(), buyer.purchases().await.len()), (1, 1));
@@ -197,7 +197,7 @@ async fn a_body_that_broke_off_can_be_asked_for_again() {
             _ => (whole.clone(), Then::Closes),
         })
         .await;
-        let buyer = Buyer::new(POLICY);
+        let buyer = Buyer::hasty(POLICY);
         let fetched = buyer.fetch(&seller).await.unwrap();
         let FetchedBody::Kept { path, cut_off: Some(_), .. } = fetched.body else { panic!("{then:?}") };
         assert_eq!(std::fs::read(path).unwrap(), b"all of the");

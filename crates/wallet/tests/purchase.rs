@@ -154,7 +154,7 @@ fn buyer(policy: &str) -> Buyer {
         entropy: Arc::new(SeededEntropy::new(2)),
     });
     let config = ClientConfig {
-        timeout: Duration::from_secs(2),
+        timeout: Duration::from_secs(4),
         bodies: BodyStore::new(home.path(), 1 << 20),
         ..ClientConfig::default()
     };

@@ -25,6 +25,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::process::Child;
+use tokio::sync::Semaphore;
 
 use crate::world::{free_port, start_server};
 
@@ -41,6 +42,8 @@ pub(crate) struct Api {
     served: Arc<AtomicUsize>,
     open: Arc<AtomicUsize>,
     most_open: Arc<AtomicUsize>,
+    /// A permit for each call of /wait that may go on.
+    permits: Arc<Semaphore>,
 }
 
 impl Api {
@@ -54,8 +57,15 @@ impl Api {
         self.most_open.load(Ordering::SeqCst)
     }
 
+    /// So many calls of /wait go on.
+    pub(crate) fn let_go(&self, calls: usize) {
+        self.permits.add_permits(calls);
+    }
+
     async fn start(chain: Arc<Base>) -> (Self, String) {
-        let api = Self { chain, served: Arc::default(), open: Arc::default(), most_open: Arc::default() };
+        let permits = Arc::new(Semaphore::new(0));
+        let api =
+            Self { chain, served: Arc::default(), open: Arc::default(), most_open: Arc::default(), permits };
         let router = Router::new().route("/{what}/{name}", get(handle)).with_state(api.clone());
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -70,6 +80,7 @@ async fn handle(State(api): State<Api>, Path((what, name)): Path<(String, String
     match what.as_str() {
         // Long enough for copies to arrive meanwhile.
         "slow" => tokio::time::sleep(Duration::from_millis(300)).await,
+        "wait" => api.permits.acquire().await.unwrap().forget(),
         // The buyer spends his money elsewhere.
         "drain" => api.chain.set_balance(BUYER.address, 0).await.unwrap(),
         // From here the chain takes transactions and makes no blocks.

@@ -47,7 +47,7 @@ async fn agentcash_reads_a_merged_document() {
     // It is merged in after the start.
     let told =
         async || reqwest::get(format!("{}/openapi.json", shop.url)).await.unwrap().text().await.unwrap();
-    for _ in 0..100 {
+    for _ in 0..1200 {
         if told().await.contains("{place}") {
             break;
         }

@@ -133,7 +133,7 @@ async fn the_openai_sdk_pays_once_for_what_takes_longer_than_it_waits() {
     // With the first payment the key is unlocked, which takes its time.
     let first = stage.proxy.get(&stage.world.at("/weather/berlin"), &stage.token).send().await.unwrap();
     assert_eq!(first.status(), 200);
-    let said = sdk_as_it_comes(&stage, "pondering", "2", 1).await;
+    let said = sdk_as_it_comes(&stage, "pondering", "5", 1).await;
     assert_eq!(said, format!("answer: {ANSWER}\nresent: 1\n"));
 }
 

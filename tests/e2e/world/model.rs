@@ -49,7 +49,7 @@ pub(crate) fn broken() -> Response {
     ([("content-type", "application/json")], Body::from_stream(pieces)).into_response()
 }
 
-/// Word by word, with a pause before each.
+/// Word by word, with a pause between them.
 fn streamed(model: &Value) -> Response {
     let piece = |delta: Value, reason: Option<&str>| {
         let chunk = json!({"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1_800_000_000,
@@ -58,14 +58,22 @@ fn streamed(model: &Value) -> Response {
     };
     let words = ANSWER.split_inclusive(' ').map(|word| piece(json!({"content": word}), None));
     let end = [piece(json!({}), Some("stop")), "data: [DONE]\n\n".to_owned()];
-    events(words.chain(end).collect(), Duration::from_millis(20))
+    events(words.chain(end).collect(), || tokio::time::sleep(Duration::from_millis(20)))
 }
 
-/// Server-sent events, with a pause before each.
-pub(crate) fn events(pieces: Vec<String>, pause: Duration) -> Response {
-    let pieces = futures::stream::iter(pieces).then(move |piece| async move {
-        tokio::time::sleep(pause).await;
-        Ok::<_, Infallible>(piece)
+/// Server-sent events, with a wait between them.
+pub(crate) fn events<F: Future<Output = ()> + Send + 'static>(
+    pieces: Vec<String>,
+    wait: impl Fn() -> F + Send + 'static,
+) -> Response {
+    let pieces = futures::stream::iter(pieces).enumerate().then(move |(number, piece)| {
+        let wait = (number > 0).then(&wait);
+        async move {
+            if let Some(wait) = wait {
+                wait.await;
+            }
+            Ok::<_, Infallible>(piece)
+        }
     });
     ([("content-type", "text/event-stream")], Body::from_stream(pieces)).into_response()
 }

@@ -19,7 +19,8 @@ pub(super) async fn what_it_breaks_off_is_not_begun_or_is_recorded(client: &mut 
     let (bought, earned) = (purchases(client).await.len(), world.earned().await);
     broken_off(client, silent_url, "asking the seller").await;
     // The seller is let go.
-    let (mut connection, _) = silent.accept().await.unwrap();
+    let called = tokio::time::timeout(PATIENCE, silent.accept()).await;
+    let (mut connection, _) = called.expect("the seller is called").unwrap();
     let gone = tokio::time::timeout(PATIENCE, connection.read_to_end(&mut Vec::new())).await;
     assert!(gone.is_ok(), "{}: the call goes on", client.who);
     assert_eq!(purchases(client).await.len(), bought, "{}: nothing was begun", client.who);

@@ -190,6 +190,13 @@ pub(crate) fn cancel(id: &str) -> String {
     format!(r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{{"requestId":{id}}}}}"#)
 }
 
+/// A call with arguments.
+pub(crate) fn calling(id: u32, tool: &str, arguments: &str) -> String {
+    format!(
+        r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":"{tool}","arguments":{arguments}}}}}"#
+    )
+}
+
 /// The guard around the test's server, as processes.
 pub(crate) struct Guarded {
     child: Child,
@@ -230,9 +237,7 @@ impl Guarded {
     }
 
     pub(crate) fn call(&mut self, id: u32, tool: &str, arguments: &str) {
-        self.send(&format!(
-            r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":"{tool}","arguments":{arguments}}}}}"#
-        ));
+        self.send(&calling(id, tool, arguments));
     }
 
     pub(crate) fn line(&self) -> String {

@@ -282,7 +282,7 @@ async fn a_shutdown_ends_streams_and_sessions() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_is_idle_for_long_goes() {
     let mut upstream = Upstream::start().await;
-    let served = Served::start(&upstream, |config| config.idle = std::time::Duration::from_millis(200)).await;
+    let served = Served::start(&upstream, |config| config.idle = std::time::Duration::from_secs(2)).await;
     let id = served.begin(&mut upstream, &[]).await;
     let asked = upstream.expect(Method::DELETE, "").await;
     assert_eq!(asked.header("mcp-session-id"), Some("theirs"));

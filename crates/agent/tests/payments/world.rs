@@ -92,7 +92,7 @@ impl World {
 
     /// The next message to either side: what became of a call.
     async fn next(&self) -> (Side, String) {
-        for _ in 0..2000 {
+        for _ in 0..60_000 {
             for side in [Side::Client, Side::Server] {
                 if let Some(message) = self.take(side) {
                     return (side, message);
@@ -141,7 +141,7 @@ impl World {
 
     /// Waits until the last purchase is in this state.
     pub(crate) async fn ends(&self, state: PurchaseState) -> Purchase {
-        for _ in 0..2000 {
+        for _ in 0..60_000 {
             let last = self.purchases().await.remove(0);
             if last.state == state {
                 return last;

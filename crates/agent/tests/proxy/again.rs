@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;
+use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -97,14 +98,17 @@ async fn an_answer_that_never_comes_is_not_paid_twice() {
 
 #[tokio::test]
 async fn who_does_not_wait_for_an_answer_gets_it_when_he_comes_again() {
-    let (seller, world) = selling(|_| {
-        std::thread::sleep(Duration::from_millis(600));
+    let (say, said) = channel::<()>();
+    let said = Mutex::new(said);
+    let (seller, world) = selling(move |_| {
+        said.lock().unwrap().recv().ok();
         goods()
     })
     .await;
     for _ in 0..2 {
         drop(waiting(&world, &seller).await);
     }
+    drop(say);
     let got = call(&world, &seller, "").await;
     assert!(got.ends_with("goods") && got.contains("farthing-resent: 1\r\n"), "{got}");
     assert_eq!(payments(&seller), (1, 1));
@@ -113,8 +117,10 @@ async fn who_does_not_wait_for_an_answer_gets_it_when_he_comes_again() {
 /// The proxy's one thread reads the second call before it is told that the first one's connection is closed.
 #[tokio::test]
 async fn who_has_just_left_is_not_waited_for() {
-    let (seller, world) = selling(|_| {
-        std::thread::sleep(Duration::from_millis(300));
+    let (say, said) = channel::<()>();
+    let said = Mutex::new(said);
+    let (seller, world) = selling(move |_| {
+        said.lock().unwrap().recv().ok();
         goods()
     })
     .await;
@@ -124,7 +130,7 @@ async fn who_has_just_left_is_not_waited_for() {
     let first = waiting(&world, &seller).await;
     let request = world.get(&format!("/{}/goods", seller.url));
     assert_eq!(second.try_write(request.as_bytes()).unwrap(), request.len());
-    drop(first);
+    drop((first, say));
     let mut said = Vec::new();
     while !String::from_utf8_lossy(&said).ends_with("goods") {
         assert!(second.read_buf(&mut said).await.unwrap() > 0, "{}", String::from_utf8_lossy(&said));
@@ -188,7 +194,7 @@ async fn the_same_key_is_the_same_call_before_it_has_paid() {
 /// wants of the first.
 #[tokio::test]
 async fn who_leaves_while_the_price_is_asked_pays_once() {
-    let (say, said) = std::sync::mpsc::channel::<()>();
+    let (say, said) = channel::<()>();
     let said = Mutex::new(said);
     let seller = Seller::start(move |heard| {
         if heard.contains("x-payment: ") {

@@ -33,7 +33,7 @@ pub(crate) struct Seller {
 
 /// A whole answer; `status` may go on with headers.
 pub(crate) fn answer(status: &str, body: &str) -> (String, bool) {
-    (format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\n\r\n{body}", body.len()), false)
+    (format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}", body.len()), false)
 }
 
 impl Seller {
@@ -115,7 +115,7 @@ impl World {
             entropy: entropy.clone(),
         });
         let client = ClientConfig {
-            timeout: Duration::from_secs(2),
+            timeout: Duration::from_secs(4),
             bodies: BodyStore::new(home.path(), 1 << 20),
             reach: Reach::public().and_hosts(sellers.iter().map(|seller| seller.host().to_owned())),
             ..ClientConfig::default()

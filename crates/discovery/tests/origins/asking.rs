@@ -7,7 +7,7 @@ use farthing_http::Reach;
 use serde_json::json;
 use url::Url;
 
-use crate::server::{Answer, Server, codes, document, free, impatient, sold};
+use crate::server::{Answer, Server, codes, discovery, document, free, sold, waiting};
 
 #[tokio::test]
 async fn nothing_but_get_and_head_is_ever_sent() {
@@ -30,7 +30,7 @@ async fn nothing_but_get_and_head_is_ever_sent() {
 async fn what_may_change_something_is_sent_once_to_its_address() {
     let server = Server::describing(&json!({"/a": {"delete": sold("0.01")}, "/b": {"post": free()}})).await;
     server.put("/a", Answer::to(307, "/b"));
-    let config = Config { all_methods: true, ..impatient().config().clone() };
+    let config = Config { all_methods: true, ..discovery().config().clone() };
     let mut origin = server.discovered().await;
     let before = server.asked().len();
     Discovery::new(config).unwrap().probe(&mut origin).await;
@@ -45,7 +45,7 @@ async fn no_request_identifies_the_user() {
     server.put("/.well-known/x402", set);
     server.put("/.well-known/mpp", Answer::to(302, "/moved"));
     server.put("/a", Answer::priced("10000", &server.at("/a")).with("set-cookie", "id=2; Path=/"));
-    let discovery = impatient();
+    let discovery = discovery();
     let mut origin = discovery.discover(&server.site()).await;
     discovery.probe(&mut origin).await;
     discovery.discover(&server.site()).await;
@@ -113,8 +113,9 @@ async fn a_slow_drip_and_a_silent_server_end_in_time() {
     let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let silent = Site::parse(&silent.local_addr().unwrap().to_string()).unwrap();
     let began = Instant::now();
-    let origins = impatient().discover_all(&[server.site(), silent], true, &|_| {}).await;
-    assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
+    let impatient = waiting(Duration::from_secs(2));
+    let origins = impatient.discover_all(&[server.site(), silent], true, &|_| {}).await;
+    assert!(began.elapsed() < Duration::from_secs(60), "{:?}", began.elapsed());
     for origin in origins {
         assert!(codes(&origin.findings).contains(&"unreachable"), "{:?}", origin.findings);
     }
@@ -131,7 +132,7 @@ async fn several_origins_are_told_of_as_they_are_done() {
     let hear = |step: farthing_discovery::Step<'_>| {
         told.lock().unwrap().push((step.done, step.of, step.origin.clone()));
     };
-    let origins = impatient().discover_all(&sites, false, &hear).await;
+    let origins = discovery().discover_all(&sites, false, &hear).await;
     let found: Vec<_> = origins.iter().map(|origin| origin.origin.clone()).collect();
     assert_eq!(found, sites, "in the order that was given");
     let told = told.into_inner().unwrap();
@@ -145,7 +146,7 @@ fn its_work_may_move_between_threads() {
     fn movable<F: Send>(work: F) -> F {
         work
     }
-    let (discovery, site) = (impatient(), Site::parse("a.example").unwrap());
+    let (discovery, site) = (discovery(), Site::parse("a.example").unwrap());
     let sites = [site.clone()];
     drop(movable(discovery.discover_all(&sites, true, &|_| {})));
     drop(movable(async {

@@ -9,7 +9,7 @@ use farthing_protocol::discovery::{MAX_DOCUMENT_BYTES, MAX_OPERATIONS};
 use farthing_protocol::x402;
 use serde_json::{Map, Value, json};
 
-use crate::server::{Answer, Server, USDC, document, free, impatient, sold};
+use crate::server::{Answer, Server, USDC, discovery, document, free, sold};
 
 /// An origin without fault, but for what is changed in its document.
 fn changed(change: impl FnOnce(&mut Value)) -> Value {
@@ -229,8 +229,8 @@ async fn of_legacy_documents(all: &mut Told) {
 async fn of_the_way(all: &mut Told) {
     let closed = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let site = Site::parse(&closed.to_string()).unwrap();
-    all.of(&impatient().discover(&site).await, &[Code::Unreachable]);
-    let careful = Config { reach: Reach::public(), ..impatient().config().clone() };
+    all.of(&discovery().discover(&site).await, &[Code::Unreachable]);
+    let careful = Config { reach: Reach::public(), ..discovery().config().clone() };
     let site = Site::parse("http://10.0.0.1").unwrap();
     let origin = Discovery::new(careful).unwrap().discover(&site).await;
     all.of(&origin, &[Code::OutOfReach, Code::PlainHttp]);

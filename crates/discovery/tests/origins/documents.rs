@@ -55,7 +55,7 @@ async fn an_origin_without_documents_says_so() {
     assert!(origin.documents.iter().all(|read| read.state == ReadState::Absent));
     let nobody = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let site = farthing_discovery::Site::parse(&nobody.to_string()).unwrap();
-    let origin = crate::server::impatient().discover(&site).await;
+    let origin = crate::server::discovery().discover(&site).await;
     assert_eq!(codes(&origin.findings), ["unreachable", "unreachable", "unreachable", "no-document"]);
 }
 
@@ -121,7 +121,7 @@ async fn guidance_is_bounded_and_of_the_origin_itself() {
 #[tokio::test]
 async fn documents_can_be_had_without_guidance() {
     let server = Server::describing(&json!({"/a": {"get": sold("0.01")}})).await;
-    let origin = crate::server::impatient().describe(&server.site()).await;
+    let origin = crate::server::discovery().describe(&server.site()).await;
     assert_eq!(origin.resources.len(), 1);
     assert!(!server.paths().contains(&"GET /llms.txt".to_owned()));
 }

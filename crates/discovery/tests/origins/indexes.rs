@@ -4,7 +4,7 @@ use farthing_discovery::{Found, Query};
 use serde_json::{Value, json};
 use url::Url;
 
-use crate::server::{Answer, Server, USDC, impatient};
+use crate::server::{Answer, Server, USDC, discovery};
 
 fn entry(url: &str, units: &str, description: &str) -> Value {
     json!({"resource": url, "type": "http", "x402Version": 2, "description": description, "accepts": [
@@ -18,7 +18,7 @@ fn query(text: &str) -> Query {
 
 async fn search(query: &Query, servers: &[&Server]) -> Found {
     let indexes: Vec<Url> = servers.iter().map(|server| Url::parse(&server.at("/x402/")).unwrap()).collect();
-    impatient().search(query, &indexes).await
+    discovery().search(query, &indexes).await
 }
 
 fn urls(found: &Found) -> Vec<&str> {
@@ -124,7 +124,7 @@ async fn one_index_that_fails_loses_nobody_elses_results() {
     let mut indexes: Vec<Url> =
         [&page, &broken, &good].iter().map(|server| Url::parse(&server.at("/x402")).unwrap()).collect();
     indexes.insert(0, nobody);
-    let found = impatient().search(&query("a"), &indexes).await;
+    let found = discovery().search(&query("a"), &indexes).await;
     assert_eq!(urls(&found), ["https://a.example/"]);
     let errors: Vec<bool> = found.indexes.iter().map(|asked| asked.error.is_some()).collect();
     assert_eq!(errors, [true, true, true, false]);

@@ -3,7 +3,7 @@
 use farthing_discovery::{Config, Discovery, Live};
 use serde_json::json;
 
-use crate::server::{Answer, Server, codes, free, impatient, sold};
+use crate::server::{Answer, Server, codes, discovery, free, sold};
 
 #[tokio::test]
 async fn what_is_advertised_is_compared_with_what_is_asked() {
@@ -136,7 +136,7 @@ async fn the_number_of_probes_is_bounded_and_priced_routes_come_first() {
     let server = Server::describing(&paths.into()).await;
     let mut origin = server.discovered().await;
     let before = server.asked().len();
-    let config = Config { max_probes: 8, ..impatient().config().clone() };
+    let config = Config { max_probes: 8, ..discovery().config().clone() };
     Discovery::new(config).unwrap().probe(&mut origin).await;
     let asked = server.paths().split_off(before);
     assert_eq!(asked.len(), 8);

@@ -126,12 +126,12 @@ impl Server {
     }
 
     pub(crate) async fn discovered(&self) -> Origin {
-        impatient().discover(&self.site()).await
+        discovery().discover(&self.site()).await
     }
 
     pub(crate) async fn probed(&self) -> Origin {
         let mut origin = self.discovered().await;
-        impatient().probe(&mut origin).await;
+        discovery().probe(&mut origin).await;
         origin
     }
 }
@@ -148,9 +148,14 @@ async fn answer(State(shared): State<Shared>, request: Request<Body>) -> Respons
     found.unwrap_or_else(|| Answer::of(404, "")).response()
 }
 
-/// A discovery that waits for two seconds at most.
-pub(crate) fn impatient() -> Discovery {
-    Discovery::new(Config { timeout: Duration::from_secs(2), ..Config::default() }).unwrap()
+/// A discovery that waits for so long at most.
+pub(crate) fn waiting(timeout: Duration) -> Discovery {
+    Discovery::new(Config { timeout, ..Config::default() }).unwrap()
+}
+
+/// A discovery that waits for no more than a test can.
+pub(crate) fn discovery() -> Discovery {
+    waiting(Duration::from_secs(15))
 }
 
 pub(crate) fn document(paths: &Value) -> Value {

@@ -205,6 +205,9 @@ pub(crate) struct Buyer {
     pub(crate) home: tempfile::TempDir,
 }
 
+/// How long a buyer waits for a seller, who is at work.
+const PATIENCE: Duration = Duration::from_secs(15);
+
 impl Buyer {
     pub(crate) fn new(policy: &str) -> Self {
         Self::keeping(policy, 1 << 20)
@@ -212,11 +215,25 @@ impl Buyer {
 
     /// A buyer that keeps so many bytes of a body.
     pub(crate) fn keeping(policy: &str, max_bytes: u64) -> Self {
-        Self::waiting(policy, max_bytes, Duration::from_secs(60))
+        Self::made(policy, max_bytes, ClientConfig { timeout: PATIENCE, ..ClientConfig::default() })
+    }
+
+    /// A buyer for sellers who do not answer.
+    pub(crate) fn hasty(policy: &str) -> Self {
+        let timeout = Duration::from_secs(3);
+        Self::made(policy, 1 << 20, ClientConfig { timeout, ..ClientConfig::default() })
     }
 
     /// A buyer that reads on for so long when whoever a paid body is for has left.
     pub(crate) fn waiting(policy: &str, max_bytes: u64, rest_timeout: Duration) -> Self {
+        Self::made(
+            policy,
+            max_bytes,
+            ClientConfig { timeout: PATIENCE, rest_timeout, ..ClientConfig::default() },
+        )
+    }
+
+    fn made(policy: &str, max_bytes: u64, config: ClientConfig) -> Self {
         let home = tempfile::tempdir().unwrap();
         let clock = Arc::new(TestClock::at_unix_second(1_800_000_000));
         let ledger = Ledger::in_memory(clock.clone()).unwrap();
@@ -229,12 +246,7 @@ impl Buyer {
             clock,
             entropy: Arc::new(SeededEntropy::new(2)),
         });
-        let config = ClientConfig {
-            timeout: Duration::from_secs(1),
-            bodies: BodyStore::new(home.path(), max_bytes),
-            rest_timeout,
-            ..ClientConfig::default()
-        };
+        let config = ClientConfig { bodies: BodyStore::new(home.path(), max_bytes), ..config };
         Self { client: Client::new(Arc::new(wallet), config).unwrap(), ledger, home }
     }
 

@@ -4,7 +4,7 @@ use std::fs::Metadata;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 use farthing_policy::{Policy, PolicyError};
@@ -93,10 +93,14 @@ impl PolicyFile {
     /// Looks whether the file has changed, and puts the new policy in force if it is one. A file that was refused is
     /// told once for each state of it.
     pub fn reload(&self) -> Reloaded {
+        self.reload_at(SystemTime::now())
+    }
+
+    fn reload_at(&self, now: SystemTime) -> Reloaded {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let metadata = std::fs::metadata(&self.path).ok();
         let stamp = metadata.as_ref().map(Stamp::of);
-        if stamp == *seen || metadata.is_some_and(|metadata| is_being_written(&metadata)) {
+        if stamp == *seen || metadata.is_some_and(|metadata| is_being_written(&metadata, now)) {
             return Reloaded::Unchanged;
         }
         match read(&self.path) {
@@ -118,8 +122,8 @@ impl PolicyFile {
 }
 
 /// Whether somebody wrote to the file this very moment, and may go on: half a policy can be one, with fewer rules.
-fn is_being_written(metadata: &Metadata) -> bool {
-    metadata.modified().ok().and_then(|at| at.elapsed().ok()).is_some_and(|age| age < SETTLED)
+fn is_being_written(metadata: &Metadata, now: SystemTime) -> bool {
+    metadata.modified().ok().and_then(|at| now.duration_since(at).ok()).is_some_and(|age| age < SETTLED)
 }
 
 fn read(path: &Path) -> Result<(Policy, Stamp), PolicyFileError> {
@@ -154,7 +158,7 @@ mod tests {
         // As if it had been written a while ago.
         let write = |name: &str, text: &str| {
             std::fs::write(at(name), text).unwrap();
-            let earlier = std::time::SystemTime::now() - Duration::from_secs(60);
+            let earlier = SystemTime::now() - Duration::from_secs(60);
             std::fs::File::options().write(true).open(at(name)).unwrap().set_modified(earlier).unwrap();
         };
         write("one", ONE);
@@ -174,7 +178,9 @@ mod tests {
         std::fs::remove_file(at("policy.yaml")).unwrap();
         assert!(matches!(file.reload(), Reloaded::Refused(_)) && hides(&file));
         std::fs::write(at("policy.yaml"), ONE).unwrap();
-        assert!(matches!(file.reload(), Reloaded::Unchanged), "somebody may still be writing");
+        let written = std::fs::metadata(at("policy.yaml")).unwrap().modified().unwrap();
+        let at_once = file.reload_at(written + Duration::from_millis(100));
+        assert!(matches!(at_once, Reloaded::Unchanged), "somebody may still be writing");
         write("policy.yaml", ONE);
         assert!(matches!(file.reload(), Reloaded::Changed(_)) && !hides(&file));
     }

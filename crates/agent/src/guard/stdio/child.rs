@@ -3,17 +3,19 @@
 use std::ffi::OsString;
 use std::io;
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 
+use super::output::{Output, Unheard};
 use super::{Pipes, StdioError};
 use crate::guard::Relay;
 
-/// How long what the child has written may take to arrive after its exit, if another process keeps its output open.
+/// How often it is asked after the child's exit whether all it wrote has been heard, if another process keeps its output
+/// open.
 const LAST_WORDS: Duration = Duration::from_millis(100);
 /// How long the client may take to read the last answers.
 const LAST_READ: Duration = Duration::from_secs(1);
@@ -55,12 +57,13 @@ pub(super) struct Watched {
     child: Child,
     pid: Pid,
     stage: Stage,
-    output_ended: bool,
+    /// What it may have written; none after its output has ended.
+    unheard: Option<Unheard>,
 }
 
 impl Watched {
     /// Starts the child with pipes for its input and output; its errors go where ours go.
-    pub(super) fn start(command: &[OsString]) -> Result<(Self, ChildStdin, ChildStdout), StdioError> {
+    pub(super) fn start(command: &[OsString]) -> Result<(Self, ChildStdin, Output), StdioError> {
         let (program, arguments) = command.split_first().ok_or(StdioError::NoCommand)?;
         let mut child = Command::new(program)
             .args(arguments)
@@ -70,8 +73,9 @@ impl Watched {
             .map_err(|source| StdioError::Spawn { program: program.clone(), source })?;
         let pipes = child.stdin.take().zip(child.stdout.take());
         let (input, output) = pipes.ok_or_else(|| io::Error::from(io::ErrorKind::BrokenPipe))?;
+        let (output, unheard) = Output::of(output)?;
         let pid = Pid::from_child(&child);
-        Ok((Self { child, pid, stage: Stage::Running, output_ended: false }, input, output))
+        Ok((Self { child, pid, stage: Stage::Running, unheard: Some(unheard) }, input, output))
     }
 
     /// Waits for the exit without reaping; for a thread of its own.
@@ -125,7 +129,9 @@ impl Watched {
             }
             // Without one of its pipes it is no server any more.
             Event::ServerClosed | Event::Broken => {
-                self.output_ended |= event == Event::ServerClosed;
+                if event == Event::ServerClosed {
+                    self.unheard = None;
+                }
                 if matches!(self.stage, Stage::Running | Stage::Deciding(_)) {
                     self.close_input(link, grace);
                 }
@@ -169,12 +175,14 @@ impl Watched {
 
     /// Waits for the end of the child's output: at once there, as a rule. Another process may hold it open.
     fn hear_last_words(&self, events: &Receiver<Event>, link: &Pipes, grace: Duration) {
+        let Some(unheard) = &self.unheard else { return };
         let until = Instant::now() + grace;
-        let mut ended = self.output_ended;
-        while !ended {
+        loop {
             match events.recv_timeout(LAST_WORDS) {
-                Ok(event) => ended = event == Event::ServerClosed,
-                Err(RecvTimeoutError::Timeout) if link.client.is_busy() && Instant::now() < until => {}
+                Ok(Event::ServerClosed) => return,
+                Ok(_) => {}
+                Err(RecvTimeoutError::Timeout)
+                    if (unheard.is_there() || link.client.is_busy()) && Instant::now() < until => {}
                 Err(_) => return,
             }
         }

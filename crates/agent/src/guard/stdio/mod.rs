@@ -7,12 +7,12 @@ mod child;
 mod hangup;
 pub(super) mod lines;
 pub(super) mod outlet;
+mod output;
 
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::AsFd;
-use std::process::ChildStdout;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Sender};
 use std::thread;
@@ -28,6 +28,7 @@ use super::{Gate, Limits, Link, Relay, Side, Stream};
 use child::{Event, Watched};
 use lines::{Line, Lines};
 use outlet::Outlet;
+use output::Output;
 
 /// There is one stream.
 const ONLY: Stream = Stream(0);
@@ -154,7 +155,7 @@ fn start_threads(
     link: &Arc<Pipes>,
     child: &Watched,
     input: File,
-    from_child: ChildStdout,
+    from_child: Output,
 ) -> io::Result<()> {
     let most = config.limits.max_message;
     let patience = config.limits.call_timeout.max(config.grace);
