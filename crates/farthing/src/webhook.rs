@@ -16,8 +16,6 @@ use crate::session::Session;
 
 /// How long the receiver may take.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// What is older was told by whoever asked for it first.
-const NEW: Duration = Duration::from_secs(5);
 
 /// `approvals:` in config.yaml.
 #[derive(Debug, Clone, Deserialize)]
@@ -36,9 +34,10 @@ pub(crate) struct Webhook {
     secret: String,
 }
 
-/// Tells the configured receiver when what was denied waits for a person's approval.
+/// Tells the configured receiver when what was denied asked for a person's approval.
 pub(crate) async fn tell_of(session: &Session, denial: &Denial) -> Result<(), Failure> {
-    let (Some(approval), Some(config)) = (&denial.approval, &session.config().approvals) else {
+    let new = denial.approval.as_ref().filter(|approval| approval.is_new);
+    let (Some(approval), Some(config)) = (new, &session.config().approvals) else {
         return Ok(());
     };
     config.webhook()?.tell(&session.ledger()?, &approval.id).await;
@@ -67,22 +66,17 @@ impl ApprovalsConfig {
 }
 
 impl Webhook {
-    /// Tells of a request for approval, once: only while it is new. What goes wrong is logged; it waits all the same.
+    /// Tells of a request for approval, for whoever asked for it. What goes wrong is logged; it waits all the same.
     pub(crate) async fn tell(&self, ledger: &Ledger, id: &str) {
         let approval = match ledger.approval(id).await {
             Ok(approval) => approval,
             Err(error) => return tracing::warn!(%error, approval = id, "the webhook was not told"),
         };
-        let now = SystemClock.now();
-        let age = Duration::try_from(now.duration_since(approval.created_at)).unwrap_or_default();
-        if age > NEW {
-            return;
-        }
         let how = format!("farthing approvals approve {id}");
         let body = json!({"id": approval.id, "rule": approval.rule, "terms": approval.terms, "how": how,
             "expires_at": approval.expires_at})
         .to_string();
-        if let Err(why) = self.post(body, now.as_second()).await {
+        if let Err(why) = self.post(body, SystemClock.now().as_second()).await {
             tracing::warn!(%why, approval = id, "the webhook was not told");
         }
     }
