@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::world::{Wallet, World};
+use crate::world::{Wallet, World, away_from_midnight};
 
 /// Fetches with this policy and expects a refusal by `rule` with `code`.
 async fn refused(world: &World, policy: &str, code: &str, rule: &str) {
@@ -43,6 +43,7 @@ async fn each_kind_of_rule_refuses() {
 
 #[tokio::test]
 async fn each_kind_of_budget_holds() {
+    away_from_midnight().await;
     let world = World::start().await;
     world.wallet.ok(&["fetch", &world.at("/weather/berlin")]).await;
     for per in ["day", "week", "month", "lifetime", "60 minutes", "24 hours", "7 days", "30 days"] {

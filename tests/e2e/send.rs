@@ -104,7 +104,7 @@ async fn without_ether_nothing_is_signed_and_a_facilitator_can_do_it() {
 async fn the_caps_hold_for_whoever_has_a_shell() {
     let purse = Purse::with_eth().await;
     purse.wallet.policy(
-        "version: 1\npayments:\n  max: \"$0.50\"\n  budgets: [{name: day, max: \"$0.75\", per: day}]\n",
+        "version: 1\npayments:\n  max: \"$0.50\"\n  budgets: [{name: day, max: \"$0.75\", per: 24 hours}]\n",
     );
     let over = purse.wallet.json(&["send", TO, "$1", "--yes"], 4).await;
     assert_eq!(over["error"]["denial"]["code"], "above_maximum", "{over}");

@@ -9,7 +9,7 @@ use farthing_money::{BaseUnits, Network};
 use farthing_policy::{ApprovalNeed, Needs};
 
 use crate::person::types;
-use crate::world::{GENEROUS, Wallet, World, local_chain};
+use crate::world::{GENEROUS, Wallet, World, away_from_midnight, local_chain};
 
 const PASSPHRASE: &str = "correct horse";
 
@@ -36,6 +36,7 @@ async fn without_a_wallet_the_first_steps_are_named() {
 
 #[tokio::test]
 async fn the_status_page_says_what_was_spent_what_is_frozen_and_what_is_silent() {
+    away_from_midnight().await;
     let world = World::start().await;
     world.wallet.ok(&["fetch", &world.at("/weather/bern")]).await;
     let status = world.wallet.json(&[], 0).await;
@@ -77,6 +78,7 @@ async fn the_status_page_says_what_was_spent_what_is_frozen_and_what_is_silent()
 
 #[tokio::test]
 async fn the_status_page_knows_every_budget_and_what_stops_everything() {
+    away_from_midnight().await;
     let world = World::start().await;
     world.wallet.policy(
         r#"

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use axum::Router;
 use axum::body::Body;
@@ -277,6 +277,16 @@ fn gateway_yaml(port: u16, upstream: &str, facilitator: &str, routes: &str, more
          accepts: [base-sepolia]\nunmatched: free\nfacilitator: {facilitator}\n{more}\nroutes:{routes}",
         PAYEE.address
     )
+}
+
+/// For tests of what begins anew at midnight (UTC): the days, weeks and months of budgets, and what was spent today. None runs
+/// across it.
+pub(crate) async fn away_from_midnight() {
+    const DAY_S: u64 = 24 * 60 * 60;
+    let second = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() % DAY_S;
+    if DAY_S - second < 120 {
+        tokio::time::sleep(Duration::from_secs(DAY_S - second + 1)).await;
+    }
 }
 
 /// A port at which nobody listens, and that no other test takes while this one runs. It lies below those that the system

@@ -26,7 +26,7 @@ payments:
   budgets: [{name: ever, max: "$1", per: lifetime}]
 agents:
   researcher: {}
-  intern: {payments: {budgets: [{name: day, max: "$0.004", per: day}]}}
+  intern: {payments: {budgets: [{name: day, max: "$0.004", per: 24 hours}]}}
   careful: {payments: {approve_above: "$0.001"}}
 "#;
 
