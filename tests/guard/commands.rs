@@ -3,6 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -201,7 +202,7 @@ fn the_record_goes_to_a_collector() {
         &format!("{url}/v1/logs"),
         "--json",
     ]));
-    let request = heard.recv().unwrap();
+    let request = heard.recv_timeout(Duration::from_secs(60)).unwrap();
     let (head, body) = request.split_once("\r\n\r\n").unwrap();
     assert!(head.starts_with("POST /v1/logs ") && head.contains("application/json"), "{head}");
     let records = &parsed(body)["resourceLogs"][0]["scopeLogs"][0]["logRecords"];
@@ -228,7 +229,7 @@ fn a_webhook_tells_what_waits() {
     command.env("RECORD", desk.path("record")).env("HOOK_SECRET", "sesame");
     let mut guard = Guard::start(command);
     let answer = guard.call("pay", json!({"n": 1}));
-    let request = heard.recv().unwrap();
+    let request = heard.recv_timeout(Duration::from_secs(60)).unwrap();
     let (head, body) = request.split_once("\r\n\r\n").unwrap();
     assert_eq!(parsed(body)["id"], answer.denial()["approval"]["id"]);
     assert!(parsed(body)["terms"].as_str().unwrap().contains("\"tool\":\"pay\""), "{body}");

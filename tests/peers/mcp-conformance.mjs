@@ -37,7 +37,7 @@ const file = (path) => fileURLToPath(new URL(path, import.meta.url));
 function run(url, results) {
   const suite = file("node_modules/@modelcontextprotocol/conformance/dist/index.js");
   const scenarios = ["--suite", "all", "--spec-version", options.revision];
-  const given = ["--import", file("mcp-conformance-node20.mjs"), suite, "server", "--url", url, ...scenarios, "-o", results];
+  const given = ["--import", file("mcp-conformance-setting.mjs"), suite, "server", "--url", url, ...scenarios, "-o", results];
   const child = spawn(process.execPath, given, { stdio: ["ignore", "ignore", "inherit"] });
   return new Promise((done) => child.on("exit", (code) => done(code === 0 || code === 1)));
 }
