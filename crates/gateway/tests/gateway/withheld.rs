@@ -11,7 +11,7 @@ use http::{Method, StatusCode};
 
 use tokio::sync::Barrier;
 
-use crate::waiting::eventually;
+use crate::waiting::{eventually, pass};
 use crate::world::{Answer, PAYER, Settle, World, YAML, key, paid, patient, request, transaction};
 
 #[tokio::test]
@@ -160,6 +160,28 @@ async fn what_was_abandoned_is_not_over_while_a_question_is_open() {
         assert_eq!(answer.status == StatusCode::GATEWAY_TIMEOUT, withheld, "{last:?}: {}", answer.status);
         assert_eq!(world.open_claim(1).await.is_some(), withheld, "{last:?}");
     }
+}
+
+/// Who wakes after the time for a settlement asks nobody any more: a question that is given up at once leaves it open
+/// what became of it, and a payment that was free again would be withheld.
+#[tokio::test]
+async fn who_oversleeps_asks_no_more() {
+    let world = World::selling(&patient());
+    world.abandoned(1).await;
+    world.script.settles([Settle::Down, Settle::Hang]);
+    let asked = Arc::new(Barrier::new(2));
+    *world.script.settle_meets.lock().unwrap() = Some(asked.clone());
+    let oversleeps = async {
+        asked.wait().await;
+        // Once it has run again it sleeps until the next question.
+        tokio::task::yield_now().await;
+        *world.script.settle_meets.lock().unwrap() = None;
+        pass(Duration::from_secs(30)).await;
+    };
+    let (answer, ()) = tokio::join!(world.buy("/weather", 1), oversleeps);
+    assert_eq!(answer.status, StatusCode::PAYMENT_REQUIRED, "{}", answer.text());
+    assert!(world.open_claim(1).await.is_none());
+    assert_eq!(world.script.settle.lock().unwrap().len(), 1, "it was asked once");
 }
 
 #[tokio::test]
