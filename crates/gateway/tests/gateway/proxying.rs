@@ -187,6 +187,23 @@ async fn a_price_reaches_who_is_still_sending() {
     is_answered_while_sending(&gateway, head, body, "402").await;
 }
 
+/// The same with a body that is too long: where it is held for a paid call, and where it is passed on.
+#[tokio::test]
+async fn that_it_is_too_long_reaches_who_is_still_sending() {
+    let gateway = gateway().await;
+    let (name, value) = gateway.payment("/weather/oslo", 1).await;
+    let paid = format!("GET /weather/oslo HTTP/1.1\r\n{name}: {value}");
+    for head in ["POST /free/x HTTP/1.1", &paid] {
+        let chunked = format!("{head}\r\nTransfer-Encoding: chunked");
+        let body = [&*chunk(1001), &format!("{}0\r\n\r\n", chunk(64))];
+        is_answered_while_sending(&gateway, &chunked, body, "413").await;
+        let declared = format!("{head}\r\nContent-Length: 1001");
+        let body = [&*"x".repeat(64), &"x".repeat(937)];
+        is_answered_while_sending(&gateway, &declared, body, "413").await;
+    }
+    assert_eq!(gateway.script.settled(), 0);
+}
+
 /// What no client library sends.
 /// Known attacks, "paywall bypass by path encoding", as raw bytes on a socket.
 #[tokio::test]
