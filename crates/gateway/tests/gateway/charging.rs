@@ -1,4 +1,6 @@
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use axum::body::Body;
 use farthing_facilitator::FacilitatorError;
@@ -7,8 +9,9 @@ use farthing_protocol::Protocol;
 use farthing_protocol::x402::{Reason, SettleResponse, VerifyResponse, decode_header};
 use futures::SinkExt as _;
 use http::{Method, StatusCode};
+use tokio::sync::Barrier;
 
-use crate::waiting::in_time;
+use crate::waiting::{eventually, in_time, pass};
 use crate::world::{PAYER, Settle, World, YAML, down, key, paid, pay, request, transaction};
 
 #[tokio::test]
@@ -93,6 +96,26 @@ async fn a_facilitator_that_cannot_answer_costs_nothing() {
         assert_eq!((world.api.served(), world.script.settled()), (0, 0));
         assert_eq!(world.buy("/weather", 1).await.status, StatusCode::OK, "the same payment is still good");
     }
+}
+
+/// However short an operator waits for settlements.
+#[tokio::test]
+async fn a_slow_verification_is_waited_for() {
+    let world = World::new();
+    let verified = Arc::new(Barrier::new(2));
+    *world.script.verify_meets.lock().unwrap() = Some(verified.clone());
+    let slowly = async {
+        let is_asked = async || world.script.verified.load(Ordering::SeqCst) == 1;
+        eventually("the verification is asked for", is_asked).await;
+        // Longer than for a settlement.
+        pass(Duration::from_secs(2)).await;
+        verified.wait().await;
+    };
+    let answer = tokio::select! {
+        answer = world.buy("/weather", 1) => answer,
+        never = async { slowly.await; std::future::pending().await } => never,
+    };
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
 }
 
 #[tokio::test]

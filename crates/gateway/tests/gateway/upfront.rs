@@ -304,7 +304,7 @@ async fn another_process_keeps_off_a_stream_that_began_late() {
     let payment = world.payment(Method::GET, "/upfront", 1).await;
     let response = begun(&world, &payment).await;
     let other = World { layer: world.beside(), ..World::new() };
-    world.clock.advance(Duration::from_secs(30 + 2 + 60));
+    world.clock.advance(Duration::from_secs(30 + 30 + 1 + 60));
     // An answer would never end.
     let copy = in_time("it is kept off", other.send(paid(Method::GET, "/upfront", &payment, ""))).await;
     assert_eq!((copy.status, copy.code().as_str()), (StatusCode::CONFLICT, "payment_in_progress"));

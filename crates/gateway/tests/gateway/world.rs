@@ -83,7 +83,8 @@ pub(crate) struct Script {
     pub(crate) settle: Mutex<VecDeque<Settle>>,
     pub(crate) verified: AtomicUsize,
     pub(crate) settled: AtomicUsize,
-    /// Settlements meet here before they are answered.
+    /// Verifications meet here before they are answered, and settlements there.
+    pub(crate) verify_meets: Mutex<Option<Arc<Barrier>>>,
     pub(crate) settle_meets: Mutex<Option<Arc<Barrier>>>,
 }
 
@@ -120,6 +121,7 @@ impl Script {
 impl Facilitate for Script {
     async fn verify(&self, _: &FacilitatorRequest) -> Result<VerifyResponse, FacilitatorError> {
         self.verified.fetch_add(1, Ordering::SeqCst);
+        meet(&self.verify_meets).await;
         let next = self.verify.lock().unwrap().pop_front();
         let valid = VerifyResponse { is_valid: true, payer: Some(PAYER.into()), ..VerifyResponse::default() };
         next.unwrap_or(Ok(valid))
