@@ -17,7 +17,8 @@ use crate::world::{PAYER, paid, request};
 /// Answers with the request's line and headers, sorted, one per line, and forges what it can.
 async fn mirror(request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    axum::body::to_bytes(body, usize::MAX).await.unwrap();
+    // The gateway breaks some off. A panic would hold up the test's only thread for as long as its backtrace takes.
+    let _ = axum::body::to_bytes(body, usize::MAX).await;
     let mut lines: Vec<String> =
         parts.headers.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect();
     lines.sort();
