@@ -152,11 +152,12 @@ async fn gather<B>(
     request: Request<B>,
 ) -> Result<Request<RequestBody<B>>, Answer>
 where
-    B: Body<Data = Bytes>,
+    B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
     let limit = core.limits.request_body_bytes;
     if request.body().size_hint().lower() > limit as u64 {
+        linger::read_away(request.into_body(), limit);
         return Err(too_large(limit));
     }
     if order.is_upfront() {
@@ -164,22 +165,34 @@ where
         return Ok(request.map(Either::Left));
     }
     let (parts, body) = request.into_parts();
-    let body = if body.is_end_stream() {
-        Bytes::new()
-    } else {
-        let reading = core.buffers.read(body, limit);
-        match tokio::time::timeout(core.limits.request_body, reading).await {
-            Ok(Ok(body)) => body,
-            Ok(Err(Unheld::TooLarge)) => return Err(too_large(limit)),
-            Ok(Err(Unheld::NoRoom)) => return Err(core.no_room()),
-            Ok(Err(Unheld::Broken)) => return Err(bad_request("bad_body", "the request's body broke off")),
-            Err(_) => {
-                let message = "the request's body took too long; nothing was charged";
-                return Err(answer::error(StatusCode::REQUEST_TIMEOUT, "body_timeout", message));
-            }
-        }
-    };
+    let body = hold(core, body).await?;
     let request = Request::from_parts(parts, Either::Right(Full::new(body.clone())));
     order.bind(&request, Some(&body));
     Ok(request)
+}
+
+/// Reads a body whole; where that cannot be, away.
+async fn hold<B>(core: &Core, body: B) -> Result<Bytes, Answer>
+where
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    if body.is_end_stream() {
+        return Ok(Bytes::new());
+    }
+    let limit = core.limits.request_body_bytes;
+    let mut body = Box::pin(body);
+    let reading = core.buffers.read(body.as_mut(), limit);
+    let answer = match tokio::time::timeout(core.limits.request_body, reading).await {
+        Ok(Ok(bytes)) => return Ok(bytes),
+        Ok(Err(Unheld::Broken)) => return Err(bad_request("bad_body", "the request's body broke off")),
+        Ok(Err(Unheld::TooLarge)) => too_large(limit),
+        Ok(Err(Unheld::NoRoom)) => core.no_room(),
+        Err(_) => {
+            let message = "the request's body took too long; nothing was charged";
+            answer::error(StatusCode::REQUEST_TIMEOUT, "body_timeout", message)
+        }
+    };
+    linger::read_away(body, limit);
+    Err(answer)
 }

@@ -20,9 +20,12 @@ use crate::order::Order;
 use crate::reload::SharedPricing;
 use crate::{Limits, Metrics, ResponseStore};
 
-/// How long a claim may be silent, besides the handler's and the settlement's time, before its process counts as dead.
+/// How long a claim may be silent, besides the time for what it waits for, before its process counts as dead.
 /// No process with other timeouts, or with other prices to come, has a shorter lease.
 pub(crate) const LEAST_LEASE: Duration = Duration::from_secs(60);
+/// How long a verification may take, where settlements are not waited for longer. A short wait for those loses nothing,
+/// for the same request can be sent again; a verification that is given up turns a buyer away.
+const VERIFY: Duration = Duration::from_secs(30);
 /// After this, a buyer who was charged, or may have been, and never came back for the answer is not waited for any more.
 const OWED_FOR: Duration = Duration::from_secs(24 * 3600);
 /// Why a claim is given back whose process ended before it asked for a settlement.
@@ -76,7 +79,7 @@ impl Core {
     }
 
     async fn ask(&self, order: &Order) -> Result<(), Unverified> {
-        let asked = tokio::time::timeout(self.limits.settle, self.facilitate.verify(&order.request)).await;
+        let asked = tokio::time::timeout(self.verify_within(), self.facilitate.verify(&order.request)).await;
         let unanswered = |error: &FacilitatorError| {
             self.metrics.facilitator_errors.add();
             tracing::warn!(key = %order.key(), %error, "a payment could not be verified");
@@ -143,7 +146,12 @@ impl Core {
 
     /// How long a claim may be silent before its process counts as dead.
     pub(crate) fn lease(&self) -> Duration {
-        self.pricing.load().longest_timeout() + 2 * self.limits.settle + LEAST_LEASE
+        let handler = self.pricing.load().longest_timeout();
+        self.verify_within() + handler + self.limits.settle + LEAST_LEASE
+    }
+
+    fn verify_within(&self) -> Duration {
+        self.limits.settle.max(VERIFY)
     }
 
     fn lease_is_over(&self, claim: &Claim) -> bool {

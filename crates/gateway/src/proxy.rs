@@ -12,7 +12,7 @@ use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderValue, Request, Response, StatusCode, Uri, Version};
 use http_body::Body;
 use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt as _, Either, LengthLimitError, Limited};
+use http_body_util::{BodyExt as _, Either};
 use hyper::body::Incoming;
 use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client;
@@ -23,6 +23,7 @@ use tower_service::Service;
 use crate::answer::{self, Answer, Held, Refusal};
 use crate::headers::{self, AMOUNT, ASSET, FORWARDED_FOR, FORWARDED_HOST, FORWARDED_PROTO, PAYER};
 use crate::layer::{RouteTimeout, asks_for_upgrade, too_large};
+use crate::linger::{self, Bounded};
 use crate::{Config, GatewayError, Limits, Paid};
 
 /// How long an idle connection to the upstream is kept.
@@ -159,6 +160,7 @@ impl Shared {
         let limit = self.limits.request_body_bytes;
         let (mut parts, body) = request.into_parts();
         if body.size_hint().lower() > limit as u64 {
+            linger::read_away(body, limit);
             return Err(Box::new(too_large(limit)));
         }
         let target = parts.uri.path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/"));
@@ -172,12 +174,7 @@ impl Shared {
         parts.version = Version::HTTP_11;
         headers::clean_request(&mut parts.headers, self.trust_forwarded);
         self.forward(&mut parts);
-        // The client's error does not say why the body ended.
-        let too_long = too_long.clone();
-        let body = Limited::new(body, limit).map_err(move |error| {
-            too_long.fetch_or(error.is::<LengthLimitError>(), Ordering::AcqRel);
-            error
-        });
+        let body = Bounded::new(body, limit, too_long.clone());
         Ok(Request::from_parts(parts, body.boxed_unsync()))
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use farthing_facilitator::Facilitate;
 use farthing_money::Network;
 use farthing_protocol::x402::{Reason, SettleResponse};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::order::Order;
 
@@ -64,10 +64,14 @@ pub(crate) async fn settle(
             }
         }
         earlier.asked = true;
-        if Instant::now() + pause >= deadline {
+        let next = Instant::now() + pause;
+        if next < deadline {
+            sleep_until(next).await;
+        }
+        // Nor after a late wake: a question that is cut off as soon as it is asked leaves more open than none.
+        if next.max(Instant::now()) >= deadline {
             return Settlement::Unknown(Unknown { transaction: earlier.transaction, cut_off: false });
         }
-        sleep(pause).await;
         pause = (pause * 2).min(LAST_PAUSE);
     }
 }

@@ -5,20 +5,24 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use axum::body::Body;
 use farthing_ledger::{ClaimState, Claimed};
 use farthing_protocol::x402::{PAYMENT_SIGNATURE, X_PAYMENT, decode_header, encode_header};
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
 use http::{Method, StatusCode};
 use http_body_util::BodyExt as _;
 use serde_json::Value;
+use tokio::sync::Barrier;
+use tokio::task::JoinHandle;
 
-use crate::world::{Answer, World, YAML, eventually, key, paid, request};
+use crate::waiting::{eventually, in_time};
+use crate::world::{Answer, World, YAML, key, paid, patient, request};
 
 /// The usual shop with these limits.
 fn limited(limits: &str) -> World {
-    World::selling(&YAML.replace("limits: {", &format!("limits: {{{limits}, ")))
+    World::selling(&patient().replace("limits: {", &format!("limits: {{{limits}, ")))
 }
 
 fn edited(payment: &(&str, String), edit: impl FnOnce(&mut Value)) -> (&'static str, String) {
@@ -113,30 +117,28 @@ async fn an_offer_that_was_not_made_is_not_paid() {
     assert_eq!((world.script.verified.load(Ordering::SeqCst), world.api.served()), (0, 0));
 }
 
-/// Sends so many different payments of one payer for one path at once.
-async fn at_once(world: &Arc<World>, path: &'static str, nonces: std::ops::Range<u32>) -> Vec<Answer> {
-    let mut calls = Vec::new();
+/// Sends so many different payments of one payer for one path at once. Their answers come as they are ready, each with
+/// its payment's nonce.
+async fn at_once(
+    world: &Arc<World>,
+    path: &'static str,
+    nonces: std::ops::Range<u32>,
+) -> FuturesUnordered<JoinHandle<(u32, Answer)>> {
+    let mut payments = Vec::new();
     for nonce in nonces {
-        let payment = world.payment(Method::GET, path, nonce).await;
-        let world = world.clone();
-        calls.push(async move { world.send(paid(Method::GET, path, &payment, "")).await });
+        payments.push((nonce, world.payment(Method::GET, path, nonce).await));
     }
-    futures::future::join_all(calls.into_iter().map(tokio::spawn))
-        .await
-        .into_iter()
-        .map(Result::unwrap)
-        .collect()
+    let call = |(nonce, payment)| {
+        let world = world.clone();
+        tokio::spawn(async move { (nonce, world.send(paid(Method::GET, path, &payment, "")).await) })
+    };
+    payments.into_iter().map(call).collect()
 }
 
-fn limited_ones(answers: &[Answer]) -> usize {
-    let limited = answers.iter().filter(|answer| answer.status == StatusCode::TOO_MANY_REQUESTS);
-    limited
-        .inspect(|answer| {
-            assert_eq!(answer.code(), "payer_limit");
-            assert_eq!(answer.header("retry-after"), "2");
-            assert_eq!(answer.header("cache-control"), "no-store");
-        })
-        .count()
+fn is_limited(answer: &Answer) {
+    assert_eq!((answer.status, answer.code().as_str()), (StatusCode::TOO_MANY_REQUESTS, "payer_limit"));
+    assert_eq!(answer.header("retry-after"), "2");
+    assert_eq!(answer.header("cache-control"), "no-store");
 }
 
 /// Known attacks, "drain or cancel between verify and settle" (arXiv 2605.30998): the exposure limit per payer, by calls
@@ -145,13 +147,17 @@ fn limited_ones(answers: &[Answer]) -> usize {
 async fn a_payers_unsettled_calls_are_bounded() {
     for limits in ["payer_calls: 2", "payer_unsettled: \"$0.02\"", "payer_unsettled: \"$0.029999\""] {
         let world = Arc::new(limited(limits));
-        let answers = at_once(&world, "/slow", 1..8).await;
-        assert_eq!(limited_ones(&answers), 5, "{limits}");
+        let mut calls = at_once(&world, "/gated/200", 1..8).await.map(Result::unwrap);
+        // Whoever is let in waits at the gate.
+        let refused = calls.by_ref().take(5).collect();
+        let refused: Vec<_> = in_time("all but two are answered", refused).await;
+        refused.iter().for_each(|(_, answer)| is_limited(answer));
+        world.api.gate.open();
+        let served: Vec<_> = calls.collect().await;
+        assert!(served.iter().all(|(_, answer)| answer.status == StatusCode::OK), "{limits}");
         assert_eq!((world.api.served(), world.script.settled()), (2, 2), "{limits}");
-        let nonce =
-            1 + u32::try_from(answers.iter().position(|a| a.status != StatusCode::OK).unwrap()).unwrap();
         assert_eq!(
-            world.buy("/slow", nonce).await.status,
+            world.buy("/gated/200", refused[0].0).await.status,
             StatusCode::OK,
             "{limits}: the others are settled"
         );
@@ -166,16 +172,16 @@ async fn a_payers_unsettled_calls_are_bounded() {
 async fn a_second_try_counts_too() {
     let world = Arc::new(limited("payer_calls: 1"));
     assert_eq!(world.buy("/status/500", 1).await.status, StatusCode::INTERNAL_SERVER_ERROR);
-    let payment = world.payment(Method::GET, "/slow", 2).await;
-    let slow = tokio::spawn({
+    let payment = world.payment(Method::GET, "/gated/200", 2).await;
+    let gated = tokio::spawn({
         let world = world.clone();
-        async move { world.send(paid(Method::GET, "/slow", &payment, "")).await }
+        async move { world.send(paid(Method::GET, "/gated/200", &payment, "")).await }
     });
-    eventually("the slow one is served", async || world.api.served() == 2).await;
-    let answer = world.buy("/status/200", 1).await;
-    assert_eq!((answer.status, answer.code().as_str()), (StatusCode::TOO_MANY_REQUESTS, "payer_limit"));
+    eventually("the gated one is served", async || world.api.served() == 2).await;
+    is_limited(&world.buy("/status/200", 1).await);
     assert!(world.open_claim(1).await.is_none(), "it is free again");
-    assert_eq!(slow.await.unwrap().status, StatusCode::OK);
+    world.api.gate.open();
+    assert_eq!(gated.await.unwrap().status, StatusCode::OK);
     assert_eq!(world.buy("/status/200", 1).await.status, StatusCode::OK);
 }
 
@@ -183,9 +189,11 @@ async fn a_second_try_counts_too() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn upfront_calls_are_no_exposure() {
     let world = Arc::new(limited("payer_calls: 1"));
-    *world.script.settle_delay.lock().unwrap() = Duration::from_millis(50);
-    let answers = at_once(&world, "/upfront/200", 1..5).await;
-    assert!(answers.iter().all(|answer| answer.status == StatusCode::OK));
+    // None is settled before all are asked for.
+    *world.script.settle_meets.lock().unwrap() = Some(Arc::new(Barrier::new(4)));
+    let calls = at_once(&world, "/upfront/200", 1..5).await;
+    let answers: Vec<_> = calls.map(Result::unwrap).collect().await;
+    assert!(answers.iter().all(|(_, answer)| answer.status == StatusCode::OK));
 }
 
 /// Who reads slowly, or not at all, holds no more memory than there is for everybody.
@@ -217,10 +225,7 @@ async fn held_requests_are_bounded_together() {
     let world = World::selling(&YAML.replace("response_buffer: 4KB", "response_buffer: 1KB, buffered: 1KB"));
     let first = world.payment(Method::GET, "/weather", 1).await;
     let piece: &'static str = "x".repeat(600).leak();
-    let endless = futures::StreamExt::chain(
-        futures::stream::iter([Ok::<_, std::io::Error>(piece)]),
-        futures::stream::pending(),
-    );
+    let endless = futures::stream::iter([Ok::<_, std::io::Error>(piece)]).chain(futures::stream::pending());
     let uploading = request(Method::GET, "/weather").header(first.0, &first.1);
     let uploading = world.send(uploading.body(Body::from_stream(endless)).unwrap());
     let second = world.payment(Method::GET, "/weather", 2).await;
@@ -243,8 +248,8 @@ async fn held_requests_are_bounded_together() {
 #[tokio::test]
 async fn a_late_failure_leaves_anothers_settlement_alone() {
     let world = World::new();
-    let payment = world.payment(Method::GET, "/never", 1).await;
-    let late = world.send(paid(Method::GET, "/never", &payment, ""));
+    let payment = world.payment(Method::GET, "/gated/500", 1).await;
+    let late = world.send(paid(Method::GET, "/gated/500", &payment, ""));
     let taken_over = async {
         eventually("the handler runs", async || world.api.served() == 1).await;
         let seen = world.open_claim(1).await.unwrap();
@@ -253,9 +258,10 @@ async fn a_late_failure_leaves_anothers_settlement_alone() {
         let Claimed::Granted { seq } = world.ledger.claim(seen.claim).await.unwrap() else { panic!() };
         let settling = ClaimState::Settling { transaction: Some("0x1".into()) };
         assert!(world.ledger.move_claim(&key(1), seq, settling).await.unwrap().is_some());
+        world.api.gate.open();
     };
     let (answer, ()) = tokio::join!(late, taken_over);
-    assert_eq!(answer.status, StatusCode::GATEWAY_TIMEOUT);
+    assert_eq!(answer.status, StatusCode::INTERNAL_SERVER_ERROR);
     assert!(matches!(world.open_claim(1).await.unwrap().state, ClaimState::Settling { .. }));
 }
 

@@ -1,13 +1,18 @@
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use axum::body::Body;
 use farthing_facilitator::FacilitatorError;
 use farthing_ledger::ClaimState;
 use farthing_protocol::Protocol;
 use farthing_protocol::x402::{Reason, SettleResponse, VerifyResponse, decode_header};
+use futures::SinkExt as _;
 use http::{Method, StatusCode};
+use tokio::sync::Barrier;
 
-use crate::world::{PAYER, Settle, World, down, key, paid, pay, request, transaction};
+use crate::waiting::{eventually, in_time, pass};
+use crate::world::{PAYER, Settle, World, YAML, down, key, paid, pay, request, transaction};
 
 #[tokio::test]
 async fn paid_served_settled_and_told() {
@@ -93,6 +98,26 @@ async fn a_facilitator_that_cannot_answer_costs_nothing() {
     }
 }
 
+/// However short an operator waits for settlements.
+#[tokio::test]
+async fn a_slow_verification_is_waited_for() {
+    let world = World::new();
+    let verified = Arc::new(Barrier::new(2));
+    *world.script.verify_meets.lock().unwrap() = Some(verified.clone());
+    let slowly = async {
+        let is_asked = async || world.script.verified.load(Ordering::SeqCst) == 1;
+        eventually("the verification is asked for", is_asked).await;
+        // Longer than for a settlement.
+        pass(Duration::from_secs(2)).await;
+        verified.wait().await;
+    };
+    let answer = tokio::select! {
+        answer = world.buy("/weather", 1) => answer,
+        never = async { slowly.await; std::future::pending().await } => never,
+    };
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+}
+
 #[tokio::test]
 async fn a_failed_call_is_never_settled() {
     for (path, status) in [
@@ -171,6 +196,23 @@ async fn bodies_are_bounded() {
         3,
         "bodies are read after the payment is verified"
     );
+}
+
+/// A buyer whose body is too long, or too slow, can go on sending it: otherwise he would not come to read the answer.
+#[tokio::test]
+async fn the_rest_of_a_refused_body_is_read() {
+    for (first, status) in [("x".repeat(1001), 413), ("x".repeat(10), 408)] {
+        let world = World::selling(&YAML.replace("settle: 1s", "settle: 1s, request_body: 100ms"));
+        let payment = world.payment(Method::POST, "/echo", 1).await;
+        let (mut sender, body) = futures::channel::mpsc::channel::<std::io::Result<String>>(0);
+        sender.try_send(Ok(first)).unwrap();
+        let sent = request(Method::POST, "/echo").header(payment.0, &payment.1).body(Body::from_stream(body));
+        assert_eq!(world.send(sent.unwrap()).await.status.as_u16(), status);
+        for _ in 0..3 {
+            in_time("it is read", sender.send(Ok("more".into()))).await.unwrap();
+        }
+        assert_eq!((world.api.served(), world.script.settled()), (0, 0));
+    }
 }
 
 #[tokio::test]

@@ -223,7 +223,7 @@ async fn who_has_a_document_is_not_sent_it_again() {
 /// On a socket: a head has the length of the body that it has not.
 #[tokio::test]
 async fn head_tells_the_length_alone() {
-    let gateway = start_with(Router::new(), "").await;
+    let gateway = start_with(Router::new()).await;
     for path in DOCUMENTS {
         let full = gateway.send(request(Method::GET, path).body(Body::empty()).unwrap()).await;
         let head = gateway.send(request(Method::HEAD, path).body(Body::empty()).unwrap()).await;

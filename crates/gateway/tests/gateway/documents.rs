@@ -13,7 +13,8 @@ use serde_json::{Value, json};
 
 use crate::discovery::{HEAD, json_of, shop};
 use crate::lifecycle::start_selling;
-use crate::world::{eventually, request};
+use crate::waiting::eventually;
+use crate::world::request;
 
 const UPSTREAM: &str = r##"{
   "openapi": "3.0.3",

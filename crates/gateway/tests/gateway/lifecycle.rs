@@ -14,11 +14,13 @@ use http::{Method, StatusCode};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use tokio::net::TcpListener;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use crate::world::{Answer, Script, Settle, World, eventually, paid, pay, request};
+use crate::waiting::{Gate, eventually, in_time};
+use crate::world::{Answer, Script, Settle, World, paid, pay, request};
 
 /// A gateway on a socket in front of a server on another.
 pub(crate) struct Running {
@@ -51,24 +53,25 @@ fn yaml(upstream: SocketAddr, routes: &str) -> String {
     )
 }
 
-/// `gone`: nothing listens upstream.
-pub(crate) async fn start_with(router: Router, gone: &str) -> Running {
-    let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let at = upstream.local_addr().unwrap();
-    if gone.is_empty() {
-        tokio::spawn(async move { axum::serve(upstream, router).await });
-    } else {
-        drop(upstream);
-    }
-    let folder = Arc::new(tempfile::tempdir().unwrap());
-    start(at, folder, Arc::default(), None).await
+async fn serve(router: Router) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    address
+}
+
+pub(crate) async fn start_with(router: Router) -> Running {
+    start_before(serve(router).await).await
+}
+
+/// In front of whatever is there, or is not.
+pub(crate) async fn start_before(upstream: SocketAddr) -> Running {
+    start(upstream, Arc::new(tempfile::tempdir().unwrap()), Arc::default(), None).await
 }
 
 /// The same with these keys of gateway.yaml.
 pub(crate) async fn start_selling(router: Router, keys: &str) -> Running {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let upstream = listener.local_addr().unwrap();
-    tokio::spawn(async move { axum::serve(listener, router).await });
+    let upstream = serve(router).await;
     let folder = Arc::new(tempfile::tempdir().unwrap());
     std::fs::write(folder.path().join("gateway.yaml"), yaml(upstream, keys)).unwrap();
     start(upstream, folder, Arc::default(), None).await
@@ -124,6 +127,24 @@ impl Running {
         pay(&unpaid.challenge(), |offer| offer.protocol == Protocol::X402V2, nonce)
     }
 
+    async fn has_begun_a_call(&self) {
+        let has_begun = async || !self.ledger.open_claims().await.unwrap().is_empty();
+        eventually("the call has begun", has_begun).await;
+    }
+
+    /// Sends a paid request, and hangs up once the call has begun. When this returns the gateway has seen it.
+    async fn hang_up(&self, path: &str, payment: &(&str, String)) {
+        let mut buyer = TcpStream::connect(self.address).await.unwrap();
+        let (name, value) = payment;
+        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\n{name}: {value}\r\n\r\n");
+        buyer.write_all(request.as_bytes()).await.unwrap();
+        self.has_begun_a_call().await;
+        buyer.shutdown().await.unwrap();
+        let mut heard = Vec::new();
+        in_time("the gateway hangs up as well", buyer.read_to_end(&mut heard)).await.unwrap();
+        assert_eq!(heard, b"");
+    }
+
     async fn admin(&self, path: &str) -> Answer {
         let uri = format!("http://{}{path}", self.admin).parse().unwrap();
         Answer::of(self.client.get(uri).await.unwrap()).await
@@ -134,27 +155,27 @@ impl Running {
     }
 }
 
-fn slow_router() -> Router {
-    Router::new().route(
-        "/slow",
-        get(|| async {
-            tokio::time::sleep(Duration::from_millis(500)).await;
-            "slow"
-        }),
-    )
+/// Its answer waits for the gate.
+fn slow_router(gate: &Gate) -> Router {
+    let gate = gate.clone();
+    let slow = move || async move {
+        gate.passed().await;
+        "slow"
+    };
+    Router::new().route("/slow", get(slow))
 }
 
 #[tokio::test]
 async fn a_shutdown_finishes_what_has_begun() {
-    let mut gateway = start_with(slow_router(), "").await;
+    let gate = Gate::default();
+    let mut gateway = start_with(slow_router(&gate)).await;
     let payment = gateway.payment("/slow", 1).await;
-    *gateway.script.settle_delay.lock().unwrap() = Duration::from_millis(300);
     let client = gateway.client.clone();
     let uri = format!("http://{}/slow", gateway.address);
     let call = tokio::spawn(async move { client.request(paid(Method::GET, &uri, &payment, "")).await });
-    let ledger = gateway.ledger.clone();
-    eventually("the call has begun", async || !ledger.open_claims().await.unwrap().is_empty()).await;
+    gateway.has_begun_a_call().await;
     gateway.stop();
+    gate.open();
     let answer = Answer::of(call.await.unwrap().unwrap()).await;
     assert_eq!((answer.status, answer.text()), (StatusCode::OK, "slow"));
     gateway.ended.await.unwrap();
@@ -164,15 +185,12 @@ async fn a_shutdown_finishes_what_has_begun() {
 
 #[tokio::test]
 async fn a_shutdown_settles_for_a_buyer_who_hung_up() {
-    let mut gateway = start_with(slow_router(), "").await;
+    let gate = Gate::default();
+    let mut gateway = start_with(slow_router(&gate)).await;
     let payment = gateway.payment("/slow", 1).await;
-    let hung_up = tokio::time::timeout(
-        Duration::from_millis(200),
-        gateway.send(paid(Method::GET, "/slow", &payment, "")),
-    );
-    assert!(hung_up.await.is_err());
-    gateway.client = Client::builder(TokioExecutor::new()).build_http();
+    gateway.hang_up("/slow", &payment).await;
     gateway.stop();
+    gate.open();
     gateway.ended.await.unwrap();
     assert_eq!(gateway.script.settled(), 1);
 
@@ -196,7 +214,7 @@ async fn a_withheld_answer_survives_the_process() {
         let count = counter.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
         async move { format!("answer {count}") }
     });
-    let mut gateway = start_with(router, "").await;
+    let mut gateway = start_with(router).await;
     let payment = gateway.payment("/weather/oslo", 1).await;
     gateway.script.settles([Settle::Hang]);
     let withheld = gateway.send(paid(Method::GET, "/weather/oslo", &payment, "")).await;
@@ -219,7 +237,7 @@ async fn an_answer_is_had_from_any_gateway_on_the_ledger() {
         let count = counter.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
         async move { format!("answer {count}") }
     });
-    let mut first = start_with(router, "").await;
+    let mut first = start_with(router).await;
     let again = async |of: &Running| {
         start(of.upstream, of.folder.clone(), of.script.clone(), Some(of.ledger.clone())).await
     };
@@ -252,12 +270,13 @@ async fn an_answer_is_had_from_any_gateway_on_the_ledger() {
 async fn a_gateway_that_replaces_another_leaves_the_third_ones_calls_alone() {
     let served = Arc::new(std::sync::atomic::AtomicUsize::new(0));
     let counter = served.clone();
+    let gate = Gate::default();
     let router =
-        slow_router().layer(axum::middleware::map_request(move |request: axum::extract::Request| {
+        slow_router(&gate).layer(axum::middleware::map_request(move |request: axum::extract::Request| {
             counter.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
             std::future::ready(request)
         }));
-    let mut old = start_with(router, "").await;
+    let mut old = start_with(router).await;
     let again = async |old: &Running| {
         let (folder, script) = (old.folder.clone(), old.script.clone());
         start(old.upstream, folder, script, Some(old.ledger.clone())).await
@@ -269,11 +288,11 @@ async fn a_gateway_that_replaces_another_leaves_the_third_ones_calls_alone() {
     let payment = beside.payment("/slow", 1).await;
     let (serving, first) = (beside.clone(), paid(Method::GET, "/slow", &payment, ""));
     let call = tokio::spawn(async move { serving.send(first).await });
-    let ledger = old.ledger.clone();
-    eventually("the call has begun", async || !ledger.open_claims().await.unwrap().is_empty()).await;
+    old.has_begun_a_call().await;
     let new = again(&old).await;
     let copy = new.send(paid(Method::GET, "/slow", &payment, "")).await;
     assert_eq!((copy.status, copy.code().as_str()), (StatusCode::CONFLICT, "payment_in_progress"));
+    gate.open();
     let answer = call.await.unwrap();
     assert_eq!((answer.status, answer.text()), (StatusCode::OK, "slow"));
     assert_eq!((served.load(std::sync::atomic::Ordering::SeqCst), old.script.settled()), (1, 1));
@@ -281,7 +300,7 @@ async fn a_gateway_that_replaces_another_leaves_the_third_ones_calls_alone() {
 
 #[tokio::test]
 async fn health_and_metrics_have_a_listener_of_their_own() {
-    let gateway = start_with(slow_router(), "").await;
+    let gateway = start_with(slow_router(&Gate::default())).await;
     gateway.payment("/slow", 1).await;
     assert_eq!(gateway.admin("/healthz").await.text(), "ok\n");
     let metrics = gateway.admin("/metrics").await;

@@ -19,5 +19,6 @@ mod paths;
 mod proxying;
 mod unpaid;
 mod upfront;
+mod waiting;
 mod withheld;
 mod world;

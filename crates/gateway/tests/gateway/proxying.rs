@@ -5,16 +5,20 @@ use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use bytes::Bytes;
+use futures::StreamExt as _;
 use http::{HeaderMap, Method, StatusCode};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpSocket, TcpStream};
 
-use crate::lifecycle::{Running, start_with};
+use crate::lifecycle::{Running, start_before, start_with};
+use crate::waiting::in_time;
 use crate::world::{PAYER, paid, request};
 
 /// Answers with the request's line and headers, sorted, one per line, and forges what it can.
 async fn mirror(request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    axum::body::to_bytes(body, usize::MAX).await.unwrap();
+    // The gateway breaks some off. A panic would hold up the test's only thread for as long as its backtrace takes.
+    let _ = axum::body::to_bytes(body, usize::MAX).await;
     let mut lines: Vec<String> =
         parts.headers.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect();
     lines.sort();
@@ -38,7 +42,7 @@ async fn gateway() -> Running {
         .route("/never", any(std::future::pending::<()>))
         .route("/cut", any(cut))
         .fallback(mirror);
-    start_with(router, "").await
+    start_with(router).await
 }
 
 /// Promises a hundred bytes and gives four.
@@ -106,7 +110,10 @@ async fn an_upstream_that_fails_is_never_charged_for() {
 
 #[tokio::test]
 async fn an_upstream_that_is_not_there_is_502() {
-    let gateway = start_with(axum::Router::new(), "gone").await;
+    // Bound, and never listened on: nobody else gets the port, and who connects is refused.
+    let nobody = TcpSocket::new_v4().unwrap();
+    nobody.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let gateway = start_before(nobody.local_addr().unwrap()).await;
     let payment = gateway.payment("/weather/oslo", 1).await;
     let answer = gateway.send(paid(Method::GET, "/weather/oslo", &payment, "")).await;
     assert_eq!((answer.status, answer.code().as_str()), (StatusCode::BAD_GATEWAY, "upstream_failed"));
@@ -127,33 +134,75 @@ async fn bodies_and_upgrades_are_bounded_on_free_routes_too() {
     let gateway = gateway().await;
     let large = request(Method::POST, "/free/x").body(Body::from("x".repeat(1001))).unwrap();
     assert_eq!(gateway.send(large).await.status, StatusCode::PAYLOAD_TOO_LARGE);
-    let endless = futures::stream::repeat_with(|| Ok::<_, std::io::Error>("xxxxxxxxxxxxxxxx"));
-    let endless = request(Method::POST, "/free/x").body(Body::from_stream(endless)).unwrap();
-    let answer = gateway.send(endless).await;
+    let long = futures::stream::iter(vec!["xxxxxxxxxxxxxxxx"; 94]).map(Ok::<_, std::io::Error>);
+    let long = request(Method::POST, "/free/x").body(Body::from_stream(long)).unwrap();
+    let answer = gateway.send(long).await;
     assert_eq!(answer.status, StatusCode::PAYLOAD_TOO_LARGE, "{}", answer.text());
     let upgrade =
         request(Method::GET, "/free/x").header("connection", "upgrade").header("upgrade", "websocket");
     assert_eq!(gateway.send(upgrade.body(Body::empty()).unwrap()).await.status, StatusCode::NOT_IMPLEMENTED);
 }
 
+/// What never ends is cut off, and answered. Client libraries would see their own writing fail, and not read the answer.
+#[tokio::test]
+async fn an_endless_body_is_cut_off() {
+    let gateway = gateway().await;
+    let (mut answers, mut sends) = TcpStream::connect(gateway.address).await.unwrap().into_split();
+    sends.write_all(b"POST /free/x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n").await.unwrap();
+    let sending = async { while sends.write_all(b"10\r\nxxxxxxxxxxxxxxxx\r\n").await.is_ok() {} };
+    let mut heard = Vec::new();
+    // The connection ends in an error, after the answer.
+    let both = async { tokio::join!(sending, answers.read_to_end(&mut heard)) };
+    let ((), _) = in_time("it is cut off", both).await;
+    assert!(heard.starts_with(b"HTTP/1.1 413 "), "{}", String::from_utf8_lossy(&heard));
+}
+
+fn chunk(bytes: usize) -> String {
+    format!("{bytes:x}\r\n{}\r\n", "x".repeat(bytes))
+}
+
+/// Sends a request up to the middle of its body and reads this answer; sends the rest, and asks once more on the same
+/// connection.
+async fn is_answered_while_sending(gateway: &Running, head: &str, body: [&str; 2], status: &str) {
+    let mut stream = TcpStream::connect(gateway.address).await.unwrap();
+    stream.write_all(format!("{head}\r\nHost: x\r\n\r\n{}", body[0]).as_bytes()).await.unwrap();
+    let mut answer = vec![0; 64 * 1024];
+    let read = in_time("the answer comes", stream.read(&mut answer)).await.unwrap();
+    let answer = String::from_utf8_lossy(&answer[..read]);
+    assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{head}: {answer}");
+    // A server that closes has closed by then.
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    stream.write_all(body[1].as_bytes()).await.unwrap();
+    stream.write_all(b"GET /free/x HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.unwrap();
+    let mut rest = String::new();
+    in_time("the other answer comes", stream.read_to_string(&mut rest)).await.unwrap();
+    assert!(rest.contains("HTTP/1.1 200 "), "{head}: {rest}");
+}
+
 /// A client that is still sending when the price is there gets it whole, and may go on on the same connection.
 #[tokio::test]
 async fn a_price_reaches_who_is_still_sending() {
     let gateway = gateway().await;
-    let mut stream = tokio::net::TcpStream::connect(gateway.address).await.unwrap();
-    let head = "GET /weather/oslo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n40\r\n";
-    let chunk = format!("{}\r\n", "x".repeat(0x40));
-    stream.write_all(format!("{head}{chunk}").as_bytes()).await.unwrap();
-    let mut answer = vec![0; 64 * 1024];
-    let read = tokio::time::timeout(Duration::from_secs(5), stream.read(&mut answer)).await.unwrap().unwrap();
-    assert!(answer[..read].starts_with(b"HTTP/1.1 402 "), "{}", String::from_utf8_lossy(&answer[..read]));
-    tokio::time::sleep(Duration::from_millis(50)).await;
-    stream.write_all(format!("40\r\n{chunk}0\r\n\r\n").as_bytes()).await.unwrap();
-    stream.write_all(b"GET /free/x HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.unwrap();
-    let mut rest = String::new();
-    let read = stream.read_to_string(&mut rest);
-    tokio::time::timeout(Duration::from_secs(5), read).await.unwrap().unwrap();
-    assert!(rest.contains("HTTP/1.1 200 "), "{rest}");
+    let head = "GET /weather/oslo HTTP/1.1\r\nTransfer-Encoding: chunked";
+    let body = [&*chunk(64), &format!("{}0\r\n\r\n", chunk(64))];
+    is_answered_while_sending(&gateway, head, body, "402").await;
+}
+
+/// The same with a body that is too long: where it is held for a paid call, and where it is passed on.
+#[tokio::test]
+async fn that_it_is_too_long_reaches_who_is_still_sending() {
+    let gateway = gateway().await;
+    let (name, value) = gateway.payment("/weather/oslo", 1).await;
+    let paid = format!("GET /weather/oslo HTTP/1.1\r\n{name}: {value}");
+    for head in ["POST /free/x HTTP/1.1", &paid] {
+        let chunked = format!("{head}\r\nTransfer-Encoding: chunked");
+        let body = [&*chunk(1001), &format!("{}0\r\n\r\n", chunk(64))];
+        is_answered_while_sending(&gateway, &chunked, body, "413").await;
+        let declared = format!("{head}\r\nContent-Length: 1001");
+        let body = [&*"x".repeat(64), &"x".repeat(937)];
+        is_answered_while_sending(&gateway, &declared, body, "413").await;
+    }
+    assert_eq!(gateway.script.settled(), 0);
 }
 
 /// What no client library sends.
@@ -170,11 +219,10 @@ async fn raw_requests_get_no_way_around() {
         ("OPTIONS * HTTP/1.1\r\nHost: x", "400"),
         ("GET \\weather HTTP/1.1\r\nHost: x", "400"),
     ] {
-        let mut stream = tokio::net::TcpStream::connect(gateway.address).await.unwrap();
+        let mut stream = TcpStream::connect(gateway.address).await.unwrap();
         stream.write_all(format!("{line}\r\nConnection: close\r\n\r\n").as_bytes()).await.unwrap();
         let mut answer = String::new();
-        let read = stream.read_to_string(&mut answer);
-        tokio::time::timeout(Duration::from_secs(5), read).await.unwrap().unwrap();
+        in_time("an answer comes", stream.read_to_string(&mut answer)).await.unwrap();
         assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{line}: {answer}");
     }
 }

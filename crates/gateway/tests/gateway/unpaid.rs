@@ -73,7 +73,7 @@ async fn what_is_no_payment_is_400_and_another_offers_is_402() {
         world.send(request.body(Body::empty()).unwrap()).await
     };
     let (name, value) = world.payment(Method::GET, "/weather", 1).await;
-    let other = world.payment(Method::GET, "/slow", 2).await.1;
+    let other = world.payment(Method::GET, "/gated/200", 2).await.1;
     for (headers, status) in [
         (&[("payment-signature", "not base64!")][..], 400),
         (&[("payment-signature", "bm8ganNvbg==")], 400),

@@ -1,3 +1,4 @@
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -7,8 +8,10 @@ use farthing_ledger::ClaimState;
 use farthing_protocol::x402::{Reason, VerifyResponse};
 use http::{Method, Response, StatusCode};
 use http_body_util::BodyExt as _;
+use tokio::sync::Barrier;
 
-use crate::world::{Answer, Settle, Then, World, eventually, key, paid, request, transaction};
+use crate::waiting::{eventually, in_time, pass};
+use crate::world::{Answer, Settle, Then, World, key, paid, patient, request, transaction};
 
 /// The state of the payment with nonce 1 while its answer is on its way, and of one that is owed.
 fn streaming() -> ClaimState {
@@ -34,14 +37,16 @@ async fn begun(world: &World, payment: &(&'static str, String)) -> Response<Gate
 
 /// The same request again, as soon as nobody is at work on it.
 async fn again(world: &World, payment: &(&'static str, String)) -> Response<GatewayBody<Body>> {
-    for _ in 0..500 {
-        let response = world.start(paid(Method::GET, "/upfront", payment, "")).await;
-        if !response.headers().contains_key("retry-after") {
-            return response;
+    let asks = async {
+        loop {
+            let response = world.start(paid(Method::GET, "/upfront", payment, "")).await;
+            if !response.headers().contains_key("retry-after") {
+                return response;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("it stays in progress");
+    };
+    in_time("nobody is at work on it", asks).await
 }
 
 /// The same request again buys nothing.
@@ -60,7 +65,7 @@ async fn settled_first_and_streamed() {
     assert_eq!((response.status(), world.script.settled()), (StatusCode::OK, 1));
     assert!(response.headers().contains_key("payment-response"));
     // The stream never ends: its first piece comes all the same.
-    let piece = tokio::time::timeout(Duration::from_secs(5), response.body_mut().frame()).await.unwrap();
+    let piece = in_time("a piece comes", response.body_mut().frame()).await;
     assert_eq!(&piece.unwrap().unwrap().into_data().unwrap()[..], b"piece");
     assert_eq!(
         world.script.verified.load(Ordering::SeqCst),
@@ -184,7 +189,7 @@ async fn a_shutdown_waits_until_the_end_is_recorded() {
     let response = begun(&world, &payment).await;
     assert!(!world.layer.drain(Duration::from_millis(50)).await, "it is on its way");
     drop(response);
-    assert!(world.layer.drain(Duration::from_secs(10)).await);
+    assert!(world.layer.drain(Duration::from_secs(60)).await);
     assert!(world.open_claim(1).await.is_none());
 }
 
@@ -192,16 +197,17 @@ async fn a_shutdown_waits_until_the_end_is_recorded() {
 #[tokio::test]
 async fn a_buyer_who_hung_up_before_the_answer_is_served_when_he_comes_back() {
     let world = World::new();
-    let payment = world.payment(Method::GET, "/upfront-slow", 1).await;
-    let request = || paid(Method::GET, "/upfront-slow", &payment, "");
-    assert!(tokio::time::timeout(Duration::from_millis(100), world.send(request())).await.is_err());
+    let payment = world.payment(Method::GET, "/upfront-gated/200", 1).await;
+    let request = || paid(Method::GET, "/upfront-gated/200", &payment, "");
+    world.hang_up(request()).await;
+    world.api.gate.open();
     eventually("the gate is open", async || {
         let answer = world.send(request()).await;
         if answer.status == StatusCode::CONFLICT {
             assert_eq!(answer.code(), "payment_in_progress");
             return false;
         }
-        assert_eq!((answer.status, answer.text()), (StatusCode::OK, "slow"));
+        assert_eq!((answer.status, answer.text()), (StatusCode::OK, "as you wish"));
         true
     })
     .await;
@@ -233,13 +239,15 @@ async fn an_answer_that_its_process_took_along_is_made_again() {
 /// Two gateways, each of which believes the process dead that served before.
 #[tokio::test]
 async fn one_of_two_processes_makes_an_answer_again() {
-    let mut world = World::new();
+    let mut world = World::selling(&patient());
     let payment = world.payment(Method::GET, "/upfront", 1).await;
     std::mem::forget(begun(&world, &payment).await);
     world.restart().await;
     let first = world.layer.clone();
     world.restart().await;
     let second = World { layer: first, ..World::new() };
+    // Neither makes it before the other has taken it over as well.
+    *world.script.settle_meets.lock().unwrap() = Some(Arc::new(Barrier::new(2)));
     let request = || paid(Method::GET, "/upfront", &payment, "");
     let (a, b) = tokio::join!(world.start(request()), second.start(request()));
     let mut statuses = [a.status(), b.status()];
@@ -273,19 +281,17 @@ async fn a_stream_that_lasts_is_closed_before_anybody_takes_it_for_a_dead_ones()
     let response = begun(&world, &payment).await;
     // Half of the shortest lease that any process can have.
     let half = Duration::from_secs(60) / 2;
-    let pass = async |time: Duration| {
+    let both_pass = async |time: Duration| {
         world.clock.advance(time);
-        tokio::time::pause();
-        tokio::time::advance(time).await;
-        tokio::time::resume();
+        pass(time).await;
     };
-    pass(half - Duration::from_secs(20)).await;
+    both_pass(half - Duration::from_secs(20)).await;
     assert_eq!(world.open_claim(1).await.unwrap().state, streaming());
-    pass(Duration::from_secs(20)).await;
+    both_pass(Duration::from_secs(20)).await;
     is_closed(&world).await;
     let copy = world.send(paid(Method::GET, "/upfront", &payment, "")).await;
     assert_eq!(copy.code(), "payment_in_progress", "it streams on");
-    pass(10 * half).await;
+    both_pass(10 * half).await;
     world.restart().await;
     is_used(&world, &payment).await;
     drop(response);
@@ -297,9 +303,10 @@ async fn another_process_keeps_off_a_stream_that_began_late() {
     let mut world = World::new();
     let payment = world.payment(Method::GET, "/upfront", 1).await;
     let response = begun(&world, &payment).await;
-    let other = World { layer: crate::withheld::beside(&world), ..World::new() };
-    world.clock.advance(Duration::from_secs(30 + 2 + 60));
-    let copy = other.send(paid(Method::GET, "/upfront", &payment, "")).await;
+    let other = World { layer: world.beside(), ..World::new() };
+    world.clock.advance(Duration::from_secs(30 + 30 + 1 + 60));
+    // An answer would never end.
+    let copy = in_time("it is kept off", other.send(paid(Method::GET, "/upfront", &payment, ""))).await;
     assert_eq!((copy.status, copy.code().as_str()), (StatusCode::CONFLICT, "payment_in_progress"));
     // Its process is dead, and its lease over.
     std::mem::forget(response);

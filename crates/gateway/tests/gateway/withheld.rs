@@ -1,3 +1,4 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -8,11 +9,14 @@ use farthing_ledger::{ClaimState, Claimed};
 use farthing_protocol::x402::{Reason, SettleResponse};
 use http::{Method, StatusCode};
 
-use crate::world::{Answer, PAYER, Settle, World, YAML, eventually, key, paid, request, transaction};
+use tokio::sync::Barrier;
+
+use crate::waiting::{eventually, pass};
+use crate::world::{Answer, PAYER, Settle, World, YAML, key, paid, patient, request, transaction};
 
 #[tokio::test]
 async fn a_settlement_that_is_late_is_waited_for() {
-    let world = World::new();
+    let world = World::selling(&patient());
     world.script.settles([Settle::Pending, Settle::Down]);
     let answer = world.buy("/weather", 1).await;
     assert_eq!((answer.status, world.script.settled()), (StatusCode::OK, 1));
@@ -121,6 +125,7 @@ async fn after_an_open_end_only_the_same_transactions_failure_is_final() {
             assert_eq!(answer.status, StatusCode::GATEWAY_TIMEOUT, "402 would have the buyer pay twice");
             let claim = world.open_claim(1).await.unwrap();
             assert!(matches!(claim.state, ClaimState::Settling { .. }), "{first:?}, {second:?}");
+            world.script.settle.lock().unwrap().clear();
             // What was served is given out when it is known, and not served again.
             let answer = world.send(paid(Method::GET, "/weather", &payment, "")).await;
             assert_eq!((answer.status, world.api.served()), (StatusCode::OK, 1), "{first:?}, {second:?}");
@@ -130,7 +135,7 @@ async fn after_an_open_end_only_the_same_transactions_failure_is_final() {
 
 #[tokio::test]
 async fn the_transaction_that_was_waited_for_may_fail() {
-    let world = World::new();
+    let world = World::selling(&patient());
     let failed = SettleResponse {
         success: false,
         error_reason: Some(Reason::EVM_TRANSACTION_FAILED),
@@ -155,6 +160,28 @@ async fn what_was_abandoned_is_not_over_while_a_question_is_open() {
         assert_eq!(answer.status == StatusCode::GATEWAY_TIMEOUT, withheld, "{last:?}: {}", answer.status);
         assert_eq!(world.open_claim(1).await.is_some(), withheld, "{last:?}");
     }
+}
+
+/// Who wakes after the time for a settlement asks nobody any more: a question that is given up at once leaves it open
+/// what became of it, and a payment that was free again would be withheld.
+#[tokio::test]
+async fn who_oversleeps_asks_no_more() {
+    let world = World::selling(&patient());
+    world.abandoned(1).await;
+    world.script.settles([Settle::Down, Settle::Hang]);
+    let asked = Arc::new(Barrier::new(2));
+    *world.script.settle_meets.lock().unwrap() = Some(asked.clone());
+    let oversleeps = async {
+        asked.wait().await;
+        // Once it has run again it sleeps until the next question.
+        tokio::task::yield_now().await;
+        *world.script.settle_meets.lock().unwrap() = None;
+        pass(Duration::from_secs(30)).await;
+    };
+    let (answer, ()) = tokio::join!(world.buy("/weather", 1), oversleeps);
+    assert_eq!(answer.status, StatusCode::PAYMENT_REQUIRED, "{}", answer.text());
+    assert!(world.open_claim(1).await.is_none());
+    assert_eq!(world.script.settle.lock().unwrap().len(), 1, "it was asked once");
 }
 
 #[tokio::test]
@@ -184,25 +211,23 @@ async fn a_success_that_makes_no_sense_is_not_believed() {
 #[tokio::test]
 async fn a_buyer_who_hangs_up_is_served_when_he_comes_back() {
     let world = World::new();
-    let payment = world.payment(Method::GET, "/slow", 1).await;
-    {
-        let call = world.send(paid(Method::GET, "/slow", &payment, ""));
-        assert!(tokio::time::timeout(Duration::from_millis(50), call).await.is_err(), "he hangs up");
-    }
-    let copy = world.send(paid(Method::GET, "/slow", &payment, "")).await;
+    let payment = world.payment(Method::GET, "/gated/200", 1).await;
+    world.hang_up(paid(Method::GET, "/gated/200", &payment, "")).await;
+    let copy = world.send(paid(Method::GET, "/gated/200", &payment, "")).await;
     assert_eq!((copy.status, copy.code().as_str()), (StatusCode::CONFLICT, "payment_in_progress"));
+    world.api.gate.open();
     eventually("the call is finished without him", async || world.script.settled() == 1).await;
     eventually("its gate is open", async || {
-        let answer = world.start(paid(Method::GET, "/slow", &payment, "")).await;
+        let answer = world.start(paid(Method::GET, "/gated/200", &payment, "")).await;
         if answer.status() == StatusCode::CONFLICT {
             return false;
         }
         assert!(is_resent(&answer));
-        assert_eq!(Answer::of(answer).await.text(), "slow");
+        assert_eq!(Answer::of(answer).await.text(), "as you wish");
         true
     })
     .await;
-    let copy = world.send(paid(Method::GET, "/slow", &payment, "")).await;
+    let copy = world.send(paid(Method::GET, "/gated/200", &payment, "")).await;
     assert_eq!((copy.status, copy.code().as_str()), (StatusCode::CONFLICT, "duplicate_settlement"));
     assert_eq!((world.api.served(), world.script.settled()), (1, 1));
 }
@@ -247,10 +272,10 @@ async fn another_process_waits_until_the_lease_is_over() {
     world.script.settles(vec![Settle::Hang; 1]);
     world.send(paid(Method::GET, "/weather", &payment, "")).await;
     // A second process on the same ledger, which does not know whether the first one lives.
-    let second = World { layer: beside(&world), ..World::new() };
+    let second = World { layer: world.beside(), ..World::new() };
     let answer = second.send(paid(Method::GET, "/weather", &payment, "")).await;
     assert_eq!((answer.status, answer.code().as_str()), (StatusCode::CONFLICT, "payment_in_progress"));
-    world.clock.advance(Duration::from_secs(30 + 2 + 60 + 1));
+    world.clock.advance(Duration::from_secs(30 + 30 + 1 + 60 + 1));
     let answer = second.send(paid(Method::GET, "/weather", &payment, "")).await;
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
     // The first one still keeps the answer that it made. Sold was the other one.
@@ -312,34 +337,37 @@ async fn the_shared_record_says_that_it_is_settled() {
 
 /// Two processes at work on one payment: each believes that the other has left it.
 async fn both_serve(first: World, second: World, payment: (&'static str, String)) -> (World, usize) {
-    let (first, second) = (std::sync::Arc::new(first), std::sync::Arc::new(second));
-    let call = |world: &std::sync::Arc<World>| {
+    let (first, second) = (Arc::new(first), Arc::new(second));
+    let call = |world: &Arc<World>| {
         let (world, payment) = (world.clone(), payment.clone());
-        tokio::spawn(async move { world.send(paid(Method::GET, "/slow", &payment, "")).await })
+        tokio::spawn(async move { world.send(paid(Method::GET, "/gated/200", &payment, "")).await })
     };
-    // Long enough for both to be at it at once.
-    *first.script.settle_delay.lock().unwrap() = Duration::from_millis(300);
     let early = call(&second);
     eventually("the second one serves", async || second.api.served() == 1).await;
-    let late = call(&first);
+    let (late, before) = (call(&first), first.api.served());
+    let decided = async || late.is_finished() || first.api.served() > before;
+    eventually("the first one serves too, or keeps off", decided).await;
+    first.api.gate.open();
+    second.api.gate.open();
     let answers = [early.await.unwrap(), late.await.unwrap()];
     for answer in &answers {
         assert!(matches!(answer.status, StatusCode::OK | StatusCode::CONFLICT), "{}", answer.text());
     }
     let good = answers.iter().filter(|answer| answer.status == StatusCode::OK).count();
-    (std::sync::Arc::into_inner(first).unwrap(), good)
+    (Arc::into_inner(first).unwrap(), good)
 }
 
 #[tokio::test]
 async fn a_payment_that_was_given_back_is_not_this_processs_any_more() {
     let first = World::new();
-    let payment = first.payment(Method::GET, "/slow", 1).await;
+    let payment = first.payment(Method::GET, "/gated/200", 1).await;
     // Taken here and given back: the buyer had too little.
+    first.api.gate.open();
     first.script.settles([Settle::Refuse(Reason::EVM_INSUFFICIENT_BALANCE, "")]);
-    let refused = first.send(paid(Method::GET, "/slow", &payment, "")).await;
+    let refused = first.send(paid(Method::GET, "/gated/200", &payment, "")).await;
     assert_eq!(refused.status, StatusCode::PAYMENT_REQUIRED);
     // Then taken by another process. A copy that comes here while it is at work has to wait.
-    let second = World { layer: beside(&first), ..World::new() };
+    let second = World { layer: first.beside(), ..World::new() };
     let (first, good) = both_serve(first, second, payment).await;
     assert_eq!((good, first.api.served(), first.script.settled()), (1, 1, 1));
 }
@@ -347,8 +375,8 @@ async fn a_payment_that_was_given_back_is_not_this_processs_any_more() {
 #[tokio::test]
 async fn one_of_two_processes_that_serve_a_payment_gives_its_answer_out() {
     let first = World::new();
-    let payment = first.payment(Method::GET, "/slow", 1).await;
-    let second = World { layer: beside(&first), ..World::new() };
+    let payment = first.payment(Method::GET, "/gated/200", 1).await;
+    let second = World { layer: first.beside(), ..World::new() };
     // The first one wrongly believes that it is alone, as after a lease that was too short.
     let first = World { layer: first.layer.clone().alone_on_ledger(), ..first };
     let (_, good) = both_serve(first, second, payment).await;
@@ -357,28 +385,22 @@ async fn one_of_two_processes_that_serve_a_payment_gives_its_answer_out() {
 
 #[tokio::test]
 async fn one_of_two_processes_gives_out_what_was_settled_upfront() {
-    let first = World::new();
+    let first = World::selling(&patient());
     let payment = first.payment(Method::GET, "/upfront/200", 1).await;
-    let second = World { layer: beside(&first), ..World::new() };
+    let second = World { layer: first.beside(), ..World::new() };
     let first = World { layer: first.layer.clone().alone_on_ledger(), ..first };
-    *first.script.settle_delay.lock().unwrap() = Duration::from_millis(100);
+    // Neither is told that it is settled before the other has asked as well.
+    *first.script.settle_meets.lock().unwrap() = Some(Arc::new(Barrier::new(2)));
+    let settles = async || {
+        let claim = first.open_claim(1).await;
+        claim.is_some_and(|claim| matches!(claim.state, ClaimState::Settling { .. }))
+    };
     let request = || paid(Method::GET, "/upfront/200", &payment, "");
     let later = async {
-        eventually("the second one settles", async || first.open_claim(1).await.is_some()).await;
+        eventually("the second one settles", settles).await;
         first.send(request()).await
     };
     let (a, b) = tokio::join!(second.send(request()), later);
     let good = [&a, &b].into_iter().filter(|answer| answer.status == StatusCode::OK).count();
     assert_eq!(good, 1, "{} {}", a.text(), b.text());
-}
-
-pub(crate) fn beside(world: &World) -> farthing_gateway::PaymentLayer {
-    let config = Config::parse("gateway.yaml", YAML).unwrap();
-    farthing_gateway::PaymentLayer::new(
-        Pricing::new(&config).unwrap(),
-        world.script.clone(),
-        world.ledger.clone(),
-        world.clock.clone(),
-    )
-    .with_limits(config.limits())
 }

@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use axum::body::Body;
@@ -24,7 +23,10 @@ use http::{HeaderMap, Method, StatusCode};
 use http_body_util::BodyExt as _;
 use serde_json::json;
 use serde_json::value::to_raw_value;
+use tokio::sync::Barrier;
 use tower::{Layer as _, ServiceExt as _};
+
+use crate::waiting::{Gate, eventually};
 
 pub(crate) const PAYER: &str = "0x209693Bc6afc0C5328bA36FaF03C514EF312287C";
 pub(crate) const PAYEE: &str = "0x3C44CdDdB6a900fa2b585dd299e03d12FA4293BC";
@@ -41,14 +43,14 @@ routes:
   - {match: "GET /weather/{city}", price: "$0.002"}
   - {match: "POST /echo", price: "$0.01"}
   - {match: "GET /status/{code}", price: "$0.01"}
-  - {match: "GET /slow", price: "$0.01", timeout: 500ms}
+  - {match: "GET /gated/{code}", price: "$0.01"}
   - {match: "GET /never", price: "$0.01", timeout: 100ms}
   - {match: "GET /panic", price: "$0.01"}
   - {match: "GET /big", price: "$0.01"}
   - {match: "GET /forge", price: "$0.01"}
   - {match: "GET /upfront", price: "$0.05", flow: upfront}
   - {match: "GET /upfront/{code}", price: "$0.05", flow: upfront}
-  - {match: "GET /upfront-slow", price: "$0.05", flow: upfront}
+  - {match: "GET /upfront-gated/{code}", price: "$0.05", flow: upfront}
   - {match: "POST /upfront-echo", price: "$0.05", flow: upfront}
   - {match: "* /free/{*rest}", free: true}
   - match: "GET /two-offers"
@@ -56,6 +58,11 @@ routes:
       - {network: base-sepolia, price: "$0.03"}
       - {network: base-sepolia, price: "$0.04", pay_to: "0x209693Bc6afc0C5328bA36FaF03C514EF312287C"}
 "#;
+
+/// The same shop, which waits for a settlement as long as a slow machine may take.
+pub(crate) fn patient() -> String {
+    YAML.replace("settle: 1s", "settle: 20s")
+}
 
 // === the facilitator ===
 
@@ -76,7 +83,9 @@ pub(crate) struct Script {
     pub(crate) settle: Mutex<VecDeque<Settle>>,
     pub(crate) verified: AtomicUsize,
     pub(crate) settled: AtomicUsize,
-    pub(crate) settle_delay: Mutex<Duration>,
+    /// Verifications meet here before they are answered, and settlements there.
+    pub(crate) verify_meets: Mutex<Option<Arc<Barrier>>>,
+    pub(crate) settle_meets: Mutex<Option<Arc<Barrier>>>,
 }
 
 pub(crate) fn transaction(key: &PaymentKey) -> String {
@@ -85,6 +94,13 @@ pub(crate) fn transaction(key: &PaymentKey) -> String {
 
 pub(crate) fn down() -> FacilitatorError {
     FacilitatorError::Unreachable { at: "test".into(), why: "script".into() }
+}
+
+async fn meet(at: &Mutex<Option<Arc<Barrier>>>) {
+    let meeting = at.lock().unwrap().clone();
+    if let Some(meeting) = meeting {
+        meeting.wait().await;
+    }
 }
 
 fn key_of(request: &FacilitatorRequest) -> PaymentKey {
@@ -105,14 +121,14 @@ impl Script {
 impl Facilitate for Script {
     async fn verify(&self, _: &FacilitatorRequest) -> Result<VerifyResponse, FacilitatorError> {
         self.verified.fetch_add(1, Ordering::SeqCst);
+        meet(&self.verify_meets).await;
         let next = self.verify.lock().unwrap().pop_front();
         let valid = VerifyResponse { is_valid: true, payer: Some(PAYER.into()), ..VerifyResponse::default() };
         next.unwrap_or(Ok(valid))
     }
 
     async fn settle(&self, request: &FacilitatorRequest) -> Result<SettleResponse, FacilitatorError> {
-        let delay = *self.settle_delay.lock().unwrap();
-        tokio::time::sleep(delay).await;
+        meet(&self.settle_meets).await;
         let response = SettleResponse {
             success: true,
             payer: Some(PAYER.into()),
@@ -161,6 +177,8 @@ pub(crate) struct Api {
     /// One for each stream, then they never end.
     pub(crate) streams: Arc<Mutex<VecDeque<Then>>>,
     pub(crate) last: Arc<Mutex<Option<(String, HeaderMap)>>>,
+    /// Calls of `/gated` and `/upfront-gated` wait for it.
+    pub(crate) gate: Gate,
 }
 
 impl Api {
@@ -173,7 +191,11 @@ impl Api {
     }
 
     pub(crate) fn router(&self) -> Router {
-        let (api, streams) = (self.clone(), self.streams.clone());
+        let (api, streams, gate) = (self.clone(), self.streams.clone(), self.gate.clone());
+        let gated = move |code: Path<u16>| async move {
+            gate.passed().await;
+            status(code).await
+        };
         Router::new()
             .route("/weather", get(who))
             .route("/weather/{city}", get(who))
@@ -182,9 +204,9 @@ impl Api {
             .route("/status/{code}", get(status))
             .route("/upfront/{code}", get(status))
             .route("/upfront", get(move || std::future::ready(stream(streams.lock().unwrap().pop_front()))))
-            .route("/upfront-slow", get(slow))
+            .route("/upfront-gated/{code}", get(gated.clone()))
             .route("/upfront-echo", post(|body: Body| async move { Response::new(body) }))
-            .route("/slow", get(slow))
+            .route("/gated/{code}", get(gated))
             .route("/never", get(std::future::pending::<()>))
             .route("/panic", get(panics))
             .route("/big", get(|| async { "x".repeat(5000) }))
@@ -208,11 +230,6 @@ async fn who(paid: Option<Extension<Paid>>) -> String {
 async fn status(Path(code): Path<u16>) -> Response {
     (StatusCode::from_u16(code).unwrap(), [("cache-control", "public, max-age=60")], "as you wish")
         .into_response()
-}
-
-async fn slow() -> &'static str {
-    tokio::time::sleep(Duration::from_millis(200)).await;
-    "slow"
 }
 
 async fn panics() -> &'static str {
@@ -253,6 +270,7 @@ pub(crate) struct World {
     pub(crate) ledger: Ledger,
     pub(crate) clock: Arc<TestClock>,
     pub(crate) layer: PaymentLayer,
+    pub(crate) yaml: String,
 }
 
 #[derive(Debug)]
@@ -304,13 +322,18 @@ impl World {
         let script = Arc::new(Script::default());
         let ledger = Ledger::in_memory(clock.clone()).unwrap();
         let layer = layer(yaml, &script, &ledger, &clock);
-        Self { api: Api::default(), script, ledger, clock, layer }
+        Self { api: Api::default(), script, ledger, clock, layer, yaml: yaml.to_owned() }
     }
 
     /// The process died and came back; what it had in memory is gone.
     pub(crate) async fn restart(&mut self) {
-        self.layer = layer(YAML, &self.script, &self.ledger, &self.clock).alone_on_ledger();
+        self.layer = self.beside().alone_on_ledger();
         self.layer.recover().await.unwrap();
+    }
+
+    /// Another process on the same ledger.
+    pub(crate) fn beside(&self) -> PaymentLayer {
+        layer(&self.yaml, &self.script, &self.ledger, &self.clock)
     }
 
     pub(crate) async fn send(&self, request: http::Request<Body>) -> Answer {
@@ -322,6 +345,15 @@ impl World {
         request: http::Request<Body>,
     ) -> http::Response<farthing_gateway::GatewayBody<Body>> {
         self.layer.layer(self.api.router()).oneshot(request).await.unwrap()
+    }
+
+    /// Sends this, and hangs up as soon as the handler is at work on it.
+    pub(crate) async fn hang_up(&self, request: http::Request<Body>) {
+        let before = self.api.served();
+        tokio::select! {
+            answer = self.send(request) => panic!("{}", answer.text()),
+            () = eventually("the handler is at work", async || self.api.served() > before) => {}
+        }
     }
 
     pub(crate) async fn ask(&self, path: &str) -> Answer {
@@ -445,15 +477,4 @@ pub(crate) fn pay(
     });
     let payment = Payment::answer(challenge, offer, to_raw_value(&payload).unwrap()).unwrap();
     payment.to_header().unwrap()
-}
-
-/// Waits until it is so; for what happens in tasks that nobody waits for.
-pub(crate) async fn eventually(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
-    for _ in 0..200 {
-        if is_so().await {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    panic!("never: {what}");
 }
