@@ -9,7 +9,7 @@
 //! - **Ready when it says so.** `start` returns after the chain has answered with the right chain id and the contracts
 //!   are in place.
 //! - **Nothing stays behind.** The chain stops, by its process id, on [`Base::stop`], when the handle is dropped, and
-//!   also when the process that started it dies in any way, SIGKILL included.
+//!   also when the process that started it dies in any way, SIGKILL included. What it put on the disk goes with it.
 //! - **No clashes.** The chain chooses its own free port unless told otherwise, so any number of them run side by side.
 //! - **Nothing is reached over the network** after the crate is built.
 //!

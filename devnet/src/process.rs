@@ -31,16 +31,19 @@ const PID_LINE: &str = "farthing-devnet pid ";
 const LISTENING_LINE: &str = "Listening on ";
 
 /// Starts its arguments as a child, says the child's process id, and kills the child when its standard input ends. It
-/// has the child until it has waited for it, so the id can't have passed to another process by then.
+/// has the child until it has waited for it, so the id can't have passed to another process by then. Old blocks' states,
+/// which a killed anvil leaves on the disk, are in a folder that goes with it.
 const SUPERVISOR: &str = r#"
 exec 3<&0 </dev/null
-sh -c 'echo "farthing-devnet pid $$"; exec "$@"' sh "$@" 2>&1 3<&- &
+states=$(mktemp -d 2>&1) || { echo "$states"; exit 1; }
+sh -c 'echo "farthing-devnet pid $$"; exec "$@"' sh "$@" --cache-path "$states" 2>&1 3<&- &
 chain=$!
 exec >/dev/null
 (read -r _ <&3; kill -9 "$chain") &
 watch=$!
 exec 3<&-
 wait "$chain"
+rm -rf "$states"
 kill -9 "$watch"
 "#;
 

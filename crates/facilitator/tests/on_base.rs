@@ -1,11 +1,14 @@
 //! The whole facilitator on a local Base Sepolia, with the real rail: what the chain says afterwards counts.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on ends there")]
 
+mod common;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use common::eventually;
 use farthing_ambient::{Clock, Entropy, OsEntropy, SystemClock};
 use farthing_devnet::accounts::{BUYER, FACILITATOR, PAYEE, PAYEE_2};
 use farthing_devnet::{Account, Base};
@@ -67,7 +70,7 @@ fn in_memory() -> Ledger {
     Ledger::in_memory(Arc::new(SystemClock)).unwrap()
 }
 
-const SOON: Duration = Duration::from_millis(700);
+const SOON: Duration = Duration::from_secs(2);
 const LONG: Duration = Duration::from_secs(20);
 
 /// A payment that is signed and in which `requirements` may ask for another payee than was signed for.
@@ -195,8 +198,8 @@ async fn another_payee_while_pending_is_refused() {
     assert_eq!(refused.error_reason, Some(Reason::DUPLICATE_SETTLEMENT), "{refused:?}");
     base.mine().await.unwrap();
     base.start_mining().await.unwrap();
-    let settled = facilitator.settle(&payment.request()).await.unwrap();
-    assert!(settled.success, "{settled:?}");
+    // What is pending may not have left yet.
+    eventually("settled", || async { facilitator.settle(&payment.request()).await.unwrap().success }).await;
     assert_eq!((paid(&base).await, sent(&base).await.as_str()), (PRICE, "0x1"));
     assert_eq!(base.balance_of(PAYEE_2.address).await.unwrap().to::<u64>(), 0);
 }
@@ -240,13 +243,7 @@ async fn dies_after_sending(chain_forgets: bool) {
         let record = ledger.settlement(&payment.key()).await.unwrap().unwrap();
         matches!(record.state, SettlementState::Confirmed { .. })
     };
-    for _ in 0..400 {
-        if settled().await {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    assert!(settled().await, "nobody asked, and it is confirmed all the same");
+    eventually("nobody asked, and it is confirmed all the same", settled).await;
     assert!(next.settle(&payment.request()).await.unwrap().success);
     assert_eq!((paid(&base).await, sent(&base).await.as_str()), (PRICE, "0x1"));
 }

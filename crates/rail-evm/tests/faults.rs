@@ -52,11 +52,23 @@ fn balance_of_seven(call: &Value) -> Value {
     }
 }
 
+/// How long one request is waited for: no machine is so slow.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 fn buyer_at(urls: &[&str]) -> farthing_rail_evm::EvmPayer {
     let mut chain = at(urls[0]);
     chain.endpoints = urls.iter().map(|url| url.parse().unwrap()).collect();
-    chain.request_timeout = Duration::from_millis(500);
+    chain.request_timeout = PATIENCE;
     farthing_rail_evm::EvmPayer::new(secret(accounts::BUYER), &[chain], &entropy()).unwrap()
+}
+
+/// Stops the clock, until what it gives is dropped, but for what a test advances it by.
+fn stop_clock() -> std::sync::mpsc::Sender<()> {
+    let (stopped, ended) = std::sync::mpsc::channel();
+    // A paused clock jumps to the next timeout when everything waits for a socket, but not while this waits too.
+    tokio::task::spawn_blocking(move || ended.recv());
+    tokio::time::pause();
+    stopped
 }
 
 #[tokio::test]
@@ -64,6 +76,7 @@ async fn a_dead_endpoint_is_passed_over_and_then_asked_last() {
     let (silent, asked) = stub(|_, _| StatusCode::SERVICE_UNAVAILABLE.into_response()).await;
     let (good, _) = stub(|_, body| each(&body, balance_of_seven)).await;
     let buyer = buyer_at(&["http://127.0.0.1:1", &silent, &good]);
+    let _stopped = stop_clock();
     for _ in 0..5 {
         assert_eq!(buyer.balance(&usdc()).await.unwrap().get(), 7);
     }
@@ -91,12 +104,22 @@ async fn a_hanging_endpoint_costs_one_timeout() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let hanging = format!("http://{}", listener.local_addr().unwrap());
     let (good, _) = stub(|_, body| each(&body, balance_of_seven)).await;
-    let buyer = buyer_at(&[&hanging, &good]);
-    let started = Instant::now();
-    for _ in 0..5 {
-        assert_eq!(buyer.balance(&usdc()).await.unwrap().get(), 7);
+    let (buyer, usdc) = (buyer_at(&[&hanging, &good]), usdc());
+    let _stopped = stop_clock();
+    let hang = async {
+        let connection = listener.accept().await.unwrap();
+        // Timers are rounded up to a millisecond.
+        tokio::time::advance(PATIENCE + Duration::from_millis(1)).await;
+        connection
+    };
+    let (first, _connection) = tokio::join!(buyer.balance(&usdc), hang);
+    assert_eq!(first.unwrap().get(), 7);
+    for _ in 0..4 {
+        tokio::select! {
+            next = buyer.balance(&usdc) => assert_eq!(next.unwrap().get(), 7),
+            _ = listener.accept() => panic!("it is asked again, at the cost of another timeout"),
+        }
     }
-    assert!(started.elapsed() < Duration::from_millis(950), "{:?}", started.elapsed());
 }
 
 #[tokio::test]
@@ -130,7 +153,6 @@ async fn a_limited_rate_is_waited_for() {
     })
     .await;
     let buyer = buyer_at(&[&limiting]);
-    // The timeout bounds one request; all together may take three times as long.
     let started = Instant::now();
     assert_eq!(buyer.balance(&usdc()).await.unwrap().get(), 7);
     assert_eq!(asked.load(Ordering::SeqCst), 3);
@@ -196,12 +218,15 @@ async fn a_stuck_transaction_is_replaced_under_the_same_nonce() {
         world.chain.rpc("anvil_setNextBlockBaseFeePerGas", json!([dear])).await.unwrap();
         world.chain.mine().await.unwrap();
         world.until("it is replaced", async || world.log.all().len() >= 2).await;
-        for _ in 0..5 {
+        loop {
             tokio::time::sleep(Duration::from_millis(600)).await;
             world.chain.mine().await.unwrap();
         }
     };
-    let (settled, ()) = tokio::join!(settle, unblock);
+    let settled = tokio::select! {
+        settled = settle => settled,
+        never = unblock => never,
+    };
     let hash = transaction(settled);
     let sent = world.log.all();
     assert!(sent.len() >= 2 && sent.iter().all(|one| one.nonce == 0 && one.payments == [signed.key.clone()]));
@@ -212,7 +237,7 @@ async fn a_stuck_transaction_is_replaced_under_the_same_nonce() {
 
 #[tokio::test]
 async fn what_is_not_mined_in_time_is_pending_and_then_found() {
-    let world = world(|config| config.receipt_wait = Duration::from_millis(300)).await;
+    let world = world(|config| config.receipt_wait = Duration::from_secs(2)).await;
     let (terms, signed) = (terms(), world.sign(&terms()));
     world.chain.stop_mining().await.unwrap();
     let Ok(Settlement::Pending { transaction: hash, payer }) = world.settle(&terms, &signed).await else {
@@ -235,11 +260,14 @@ async fn what_is_not_mined_in_time_is_pending_and_then_found() {
 
 /// A settler that sent payments and died; a new one on the same chain.
 async fn crashed() -> (World, Vec<farthing_rail::SignedPayment>, Arc<farthing_rail_evm::EvmSettler>) {
-    let world = world(|config| config.receipt_wait = Duration::from_millis(200)).await;
+    let world = world(|config| config.gather = Duration::ZERO).await;
     world.chain.stop_mining().await.unwrap();
-    let signed: Vec<_> = (0..3).map(|_| world.sign(&terms())).collect();
-    for one in &signed {
-        assert!(matches!(world.settle(&terms(), one).await, Ok(Settlement::Pending { .. })));
+    let (terms, signed) = (terms(), (0..3).map(|_| world.sign(&terms())).collect::<Vec<_>>());
+    for (before, one) in signed.iter().enumerate() {
+        tokio::select! {
+            settled = world.settle(&terms, one) => panic!("nothing is mined: {settled:?}"),
+            () = world.until_sent(before + 1) => {}
+        }
     }
     let next = settler_of(&config_at(world.chain.rpc_url()));
     (world, signed, next)
@@ -263,8 +291,7 @@ async fn a_restarted_settler_takes_its_transactions_up_again() {
         )
     };
     let mine = async {
-        world.until("the new one is sent", async || world.log.all().len() > sent.len()).await;
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        world.until_sent(sent.len() + 1).await;
         world.chain.mine().await.unwrap();
     };
     let ((new, old), ()) = tokio::join!(settle, mine);
@@ -294,10 +321,9 @@ async fn a_payment_redeemed_by_somebody_else_is_confirmed_with_their_transaction
     world.chain.stop_mining().await.unwrap();
     let settle = world.settle(&terms, &signed);
     let overtake = async {
-        world.until("ours is sent", async || world.log.all().len() == 1).await;
+        world.until_sent(1).await;
         let ours: Bytes = world.log.all()[0].raw.parse().unwrap();
         let ours_hash = world.log.all()[0].transaction.parse().unwrap();
-        tokio::time::sleep(Duration::from_millis(50)).await;
         assert!(world.chain.drop_transaction(ours_hash).await.unwrap());
         let theirs = world.redeem_as_stranger(accounts::BUYER).await;
         world.chain.mine().await.unwrap();
@@ -329,9 +355,7 @@ async fn a_payer_who_turns_into_a_gas_burner_harms_nobody_else() {
         tokio::join!(opener, rest)
     };
     let turn = async {
-        let sent = async || world.log.all().iter().map(|one| one.payments.len()).sum::<usize>() == 8;
-        world.until("all are out, plain accounts together", sent).await;
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        world.until_paid_out(8).await;
         let burner = farthing_devnet::contracts::GAS_BURNER_WALLET.runtime;
         world.chain.set_code(accounts::BUYER_2.address, burner).await.unwrap();
         world.chain.start_mining().await.unwrap();
@@ -348,13 +372,13 @@ async fn a_payer_who_turns_into_a_gas_burner_harms_nobody_else() {
 
 #[tokio::test]
 async fn a_nonce_that_somebody_else_took_is_given_up_and_the_payment_sent_anew() {
-    let world = world(|config| config.stuck_after = Duration::from_secs(1)).await;
+    // A replacement would have the nonce too.
+    let world = world(|config| config.stuck_after = Duration::from_secs(60)).await;
     let (terms, signed) = (terms(), world.sign(&terms()));
     world.chain.stop_mining().await.unwrap();
     let settle = world.settle(&terms, &signed);
     let take = async {
-        world.until("ours is out", async || world.log.all().len() == 1).await;
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        world.until_sent(1).await;
         assert!(world.chain.drop_transaction(world.log.all()[0].transaction.parse().unwrap()).await.unwrap());
         let foreign =
             world.chain.submit(accounts::FACILITATOR.address, Some(accounts::PAYEE.address), Bytes::new());
@@ -384,11 +408,27 @@ async fn an_expired_payment_that_was_never_sent_ends() {
 }
 
 #[tokio::test]
+async fn who_waits_for_company_is_sent_however_short_the_wait_for_receipts() {
+    let world = world(|config| {
+        config.receipt_wait = Duration::from_millis(1);
+        config.gather = Duration::from_secs(3);
+    })
+    .await;
+    world.chain.stop_mining().await.unwrap();
+    let (terms, opener, next) = (terms(), world.sign(&terms()), world.sign(&terms()));
+    for one in [&opener, &next] {
+        let settled = world.settle(&terms, one).await;
+        assert!(matches!(settled, Ok(Settlement::Pending { .. })), "{settled:?}");
+    }
+    assert_eq!(world.log.all().len(), 2);
+}
+
+#[tokio::test]
 async fn a_full_queue_says_busy() {
     let world = world(|config| {
         config.max_waiting = 2;
         config.max_in_flight = 1;
-        config.receipt_wait = Duration::from_millis(700);
+        config.receipt_wait = Duration::from_secs(2);
         config.batch_size = 1;
     })
     .await;

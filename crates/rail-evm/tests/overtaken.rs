@@ -4,10 +4,13 @@
 
 mod support;
 
+use std::time::Duration;
+
 use alloy_primitives::{B256, Bytes};
 use farthing_devnet::faulty::{Fault, FaultyRpc, Rule};
 use farthing_devnet::{MULTICALL3, accounts};
 use farthing_rail::{RailError, Settlement, Settler, SignedPayment, VerifyError};
+use farthing_rail_evm::SettlerConfig;
 use serde_json::{Value, json};
 use support::*;
 
@@ -15,12 +18,14 @@ const SEND: &str = "eth_sendRawTransaction";
 const RECEIPT: &str = "eth_getTransactionReceipt";
 
 /// A settler behind an endpoint that keeps what it is to send to itself, so that a test can send it when it likes.
-async fn withholding() -> (World, FaultyRpc) {
+async fn withholding(change: impl FnOnce(&mut SettlerConfig)) -> (World, FaultyRpc) {
     let mut world = world(|_| {}).await;
     let rpc = FaultyRpc::before(world.chain.rpc_url()).await.unwrap();
     // To a settler this means that the chain has it.
     rpc.add(Rule::on(SEND, Fault::error(-32000, "already known")));
-    world.settler = settler_of(&config_at(&rpc.url()));
+    let mut config = config_at(&rpc.url());
+    change(&mut config);
+    world.settler = settler_of(&config);
     (world, rpc)
 }
 
@@ -71,7 +76,7 @@ async fn a_payment_cancelled_before_it_settles_fails() {
 /// Known attacks, "drain or cancel between verify and settle": canceled when it was on its way.
 #[tokio::test]
 async fn a_cancellation_mined_before_our_transaction_fails_the_payment() {
-    let (world, _rpc) = withholding().await;
+    let (world, _rpc) = withholding(|_| {}).await;
     let (terms, signed) = (terms(), world.sign(&terms()));
     let cancel = async {
         world.until_recorded(1).await;
@@ -87,7 +92,7 @@ async fn a_cancellation_mined_before_our_transaction_fails_the_payment() {
 /// As before, and our transaction can never be mined.
 #[tokio::test]
 async fn a_cancellation_is_found_where_our_transaction_never_lands() {
-    let (world, _rpc) = withholding().await;
+    let (world, _rpc) = withholding(|_| {}).await;
     let (terms, signed) = (terms(), world.sign(&terms()));
     let cancel = async {
         world.until_recorded(1).await;
@@ -123,7 +128,7 @@ async fn overtaken(
 
 #[tokio::test]
 async fn an_endpoint_that_is_behind_fails_no_payment() {
-    let (world, rpc) = withholding().await;
+    let (world, rpc) = withholding(|_| {}).await;
     let signed = world.sign(&terms());
     // Receipts come from a node that is up to date, the token's state from one without the last two blocks.
     let (settled, theirs) = overtaken(&world, &rpc, &signed, Fault::Behind(2)).await;
@@ -150,7 +155,7 @@ fn latest_is_stale(call: &Value, truth: Value) -> Value {
 
 #[tokio::test]
 async fn the_block_of_our_receipt_decides_where_the_latest_is_stale() {
-    let (world, rpc) = withholding().await;
+    let (world, rpc) = withholding(|_| {}).await;
     let signed = world.sign(&terms());
     let (settled, theirs) = overtaken(&world, &rpc, &signed, Fault::lie(latest_is_stale)).await;
     assert_eq!(transaction(Ok(settled)), theirs.to_string());
@@ -164,7 +169,12 @@ async fn the_block_of_our_receipt_decides_where_the_latest_is_stale() {
 /// It failed in company, for want of money, and is redeemed by a stranger before it could go again.
 #[tokio::test]
 async fn a_payment_redeemed_after_it_failed_in_company_is_confirmed() {
-    let (world, rpc) = withholding().await;
+    // Two go together, however far apart they come.
+    let (world, rpc) = withholding(|config| {
+        config.batch_size = 2;
+        config.gather = Duration::from_secs(10);
+    })
+    .await;
     rpc.add(Rule::on(RECEIPT, Fault::lie(|_, _| Value::Null)));
     world.chain.mint(accounts::BUYER_2.address, PRICE).await.unwrap();
     let (terms, opener, good) = (terms(), world.sign(&terms()), world.sign(&terms()));
@@ -195,7 +205,7 @@ async fn a_payment_redeemed_after_it_failed_in_company_is_confirmed() {
 
 #[tokio::test]
 async fn a_payment_that_reverted_unused_still_fails_for_good() {
-    let (world, _rpc) = withholding().await;
+    let (world, _rpc) = withholding(|_| {}).await;
     let (terms, signed) = (terms(), world.sign(&terms()));
     let drain = async {
         world.until_recorded(1).await;

@@ -290,10 +290,23 @@ async fn an_undeployed_wallet_is_refused_without_an_allowed_factory() {
 
 #[tokio::test]
 async fn a_hundred_at_once_go_out_in_few_transactions_without_gaps() {
-    let world = world(|_| {}).await;
+    // Few also where the machine is slow to check a hundred.
+    let world = world(|config| {
+        config.gather = Duration::from_secs(2);
+        config.max_in_flight = 100;
+        (config.receipt_wait, config.stuck_after) = (Duration::from_secs(120), Duration::from_secs(120));
+    })
+    .await;
     let terms = terms();
     let signed: Vec<SignedPayment> = (0..100).map(|_| world.sign(&terms)).collect();
-    let all = futures::future::join_all(signed.iter().map(|signed| world.settle(&terms, signed))).await;
+    world.chain.stop_mining().await.unwrap();
+    let settle = futures::future::join_all(signed.iter().map(|signed| world.settle(&terms, signed)));
+    let mine = async {
+        world.until_paid_out(100).await;
+        world.chain.start_mining().await.unwrap();
+        world.chain.mine().await.unwrap();
+    };
+    let (all, ()) = tokio::join!(settle, mine);
     all.into_iter().for_each(|one| drop(transaction(one)));
     assert_eq!(world.paid().await, 100 * PRICE);
     let nonces: Vec<u64> = world.log.all().iter().map(|sent| sent.nonce).collect();
@@ -313,9 +326,7 @@ async fn one_bad_among_many_fails_alone() {
     let settle =
         futures::future::join_all(good.iter().chain(&poor).map(|signed| world.settle(&terms, signed)));
     let mine = async {
-        let sent = || async { world.log.all().iter().map(|sent| sent.payments.len()).sum::<usize>() == 7 };
-        world.until("all are sent", sent).await;
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        world.until_paid_out(7).await;
         world.chain.mine().await.unwrap();
     };
     let (all, ()) = tokio::join!(settle, mine);

@@ -18,7 +18,10 @@ const SEND: &str = "eth_sendRawTransaction";
 const RECEIPT: &str = "eth_getTransactionReceipt";
 
 /// How long one request is waited for: long enough for an answer on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(1);
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The same where the test has to wait as long.
+const SHORT: Duration = Duration::from_secs(2);
 
 /// A network at these endpoints, with times made for tests.
 fn quick(urls: &[&str]) -> ChainConfig {
@@ -33,14 +36,33 @@ async fn behind(change: impl FnOnce(&mut SettlerConfig)) -> (World, FaultyRpc) {
     let rpc = FaultyRpc::before(world.chain.rpc_url()).await.unwrap();
     let mut config = SettlerConfig::new(vec![quick(&[&rpc.url()])], secret(accounts::FACILITATOR));
     config.stuck_after = Duration::from_millis(1500);
-    config.receipt_wait = Duration::from_secs(8);
+    config.receipt_wait = Duration::from_secs(30);
     change(&mut config);
     world.settler = settler_of(&config);
     (world, rpc)
 }
 
-fn buyer(urls: &[&str]) -> EvmPayer {
-    EvmPayer::new(secret(accounts::BUYER), &[quick(urls)], &entropy()).unwrap()
+fn buyer(urls: &[&str], patience: Duration) -> EvmPayer {
+    let chain = ChainConfig { request_timeout: patience, ..quick(urls) };
+    EvmPayer::new(secret(accounts::BUYER), &[chain], &entropy()).unwrap()
+}
+
+/// How long an endpoint with this fault is waited for. Who says when to come back is waited for as well.
+fn patience(fault: &Fault) -> Duration {
+    let is_waited_for = matches!(
+        fault,
+        Fault::Hang | Fault::HangAfter | Fault::Slow(_) | Fault::Http { retry_after_s: Some(_), .. }
+    );
+    if is_waited_for { SHORT } else { PATIENCE }
+}
+
+/// Checks every silence: first those that are soon over, so that their work takes no time from the others.
+async fn each_silence(check: impl AsyncFn(Fault, &'static str)) {
+    let (short, other): (Vec<_>, Vec<_>) =
+        silences().into_iter().partition(|(fault, _)| patience(fault) == SHORT);
+    for some in [other, short] {
+        futures::future::join_all(some.into_iter().map(|(fault, word)| check(fault, word))).await;
+    }
 }
 
 /// Every way of giving no answer, and a word that has to be in the error.
@@ -49,7 +71,7 @@ fn silences() -> Vec<(Fault, &'static str)> {
     vec![
         (Fault::Hang, "no answer in"),
         (Fault::HangAfter, "no answer in"),
-        (Fault::Slow(Duration::from_secs(2)), "no answer in"),
+        (Fault::Slow(2 * SHORT), "no answer in"),
         (Fault::ResetBefore, "reset"),
         (Fault::ResetAfter, "reset"),
         (limited(None), "too many requests"),
@@ -73,9 +95,9 @@ fn silences() -> Vec<(Fault, &'static str)> {
 #[tokio::test]
 async fn every_silence_names_network_and_endpoint_and_ends() {
     let world = world(|_| {}).await;
-    let checks = silences().into_iter().map(async |(fault, word)| {
+    each_silence(async |fault, word| {
         let rpc = FaultyRpc::before(world.chain.rpc_url()).await.unwrap();
-        let buyer = buyer(&[&rpc.url()]);
+        let buyer = buyer(&[&rpc.url()], patience(&fault));
         // Before it ever answered, and after it did: the chain id is asked along with the first question.
         for round in 0..2 {
             rpc.add(Rule::always(fault.clone()));
@@ -88,21 +110,21 @@ async fn every_silence_names_network_and_endpoint_and_ends() {
             rpc.heal();
             assert_eq!(buyer.balance(&usdc()).await.unwrap().get(), 100_000_000, "{fault:?}");
         }
-    });
-    futures::future::join_all(checks).await;
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_second_endpoint_stands_in_for_every_silence() {
     let world = world(|_| {}).await;
-    let checks = silences().into_iter().map(async |(fault, _)| {
+    each_silence(async |fault, _| {
         let rpc = FaultyRpc::before(world.chain.rpc_url()).await.unwrap();
         rpc.add(Rule::always(fault.clone()));
-        let buyer = buyer(&[&rpc.url(), world.chain.rpc_url()]);
+        let buyer = buyer(&[&rpc.url(), world.chain.rpc_url()], patience(&fault));
         let balance = buyer.balance(&usdc()).await;
         assert_eq!(balance.unwrap_or_else(|error| panic!("{fault:?}: {error}")).get(), 100_000_000);
-    });
-    futures::future::join_all(checks).await;
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -119,7 +141,7 @@ async fn batches_may_come_back_in_any_order_but_not_in_part() {
 
 /// Settles under a fault, heals, and settles the same payment again: it must be confirmed and paid once.
 async fn settle_through(fault: Fault, on: &'static str, times: usize) {
-    let (world, rpc) = behind(|_| {}).await;
+    let (world, rpc) = behind(|config| config.chains[0].request_timeout = patience(&fault)).await;
     let (terms, signed) = (terms(), world.sign(&terms()));
     rpc.add(Rule::on(on, fault.clone()).times(times));
     let first = world.settle(&terms, &signed).await;
@@ -182,7 +204,7 @@ async fn whatever_happens_to_the_receipt_it_is_paid_once() {
 async fn two_endpoints_and_a_lost_answer_send_one_transaction() {
     let mut world = world(|_| {}).await;
     let rpc = FaultyRpc::before(world.chain.rpc_url()).await.unwrap();
-    let chain = quick(&[&rpc.url(), world.chain.rpc_url()]);
+    let chain = ChainConfig { request_timeout: SHORT, ..quick(&[&rpc.url(), world.chain.rpc_url()]) };
     world.settler = settler_of(&SettlerConfig::new(vec![chain], secret(accounts::FACILITATOR)));
     for fault in [Fault::ResetAfter, Fault::HangAfter, Fault::Truncated, Fault::Broken] {
         let before = world.log.all().len();
@@ -236,7 +258,7 @@ async fn a_simulation_that_lies_settles_nothing() {
 async fn an_endpoint_that_turns_into_another_chain_is_found_out_and_comes_back() {
     let world = world(|_| {}).await;
     let rpc = FaultyRpc::before(world.chain.rpc_url()).await.unwrap();
-    let buyer = buyer(&[&rpc.url()]);
+    let buyer = buyer(&[&rpc.url()], PATIENCE);
     assert_eq!(buyer.balance(&usdc()).await.unwrap().get(), 100_000_000);
     // It goes away and comes back as something else, as when a provider or an operator mixes up two nodes.
     rpc.add(Rule::always(Fault::page(502)));
@@ -313,13 +335,16 @@ async fn lose_last_block(world: &World) {
 
 #[tokio::test]
 async fn a_payment_that_a_reorganisation_took_away_is_paid_again_by_the_same_bytes() {
-    let (world, _rpc) = behind(|_| {}).await;
+    let (world, rpc) = behind(|_| {}).await;
     let terms = terms();
     transaction(world.settle(&terms, &world.sign(&terms)).await);
     let hash = transaction(world.settle(&terms, &world.sign(&terms)).await);
     assert_eq!(world.paid().await, 2 * PRICE);
+    // The settler does not see it before we did.
+    rpc.add(Rule::always(Fault::page(503)));
     lose_last_block(&world).await;
     assert_eq!(world.paid().await, PRICE, "the second is gone");
+    rpc.heal();
     world.until("it is paid again", async || world.paid().await == 2 * PRICE).await;
     assert_eq!(world.log.all().len(), 2, "no new transaction");
     assert!(world.chain.receipt(hash.parse().unwrap()).await.unwrap().unwrap().succeeded());
@@ -340,18 +365,55 @@ async fn a_payment_after_a_reorganisation_does_not_take_the_lost_ones_nonce() {
     assert_eq!(world.paid().await, 3 * PRICE);
 }
 
+/// Waits until the endpoint has been asked so many times more.
+async fn more_calls(world: &World, rpc: &FaultyRpc, method: &str, more: usize) {
+    let before = rpc.calls(method).len();
+    world.until("it is asked", async || rpc.calls(method).len() >= before + more).await;
+}
+
+/// A lagging node does not make a transaction stuck that has been in a block for longer than that takes.
+#[tokio::test]
+async fn a_receipt_that_is_missing_once_replaces_nothing() {
+    let stuck_after = Duration::from_secs(600);
+    let (world, rpc) = behind(|config| {
+        config.confirmations = 3;
+        (config.stuck_after, config.receipt_wait) = (stuck_after, 2 * stuck_after);
+        config.max_fee_per_gas_wei = 100_000_000_000;
+        // Nor is it given up, as its nonce is used.
+        config.chains[0].block_time = Duration::from_secs(30);
+    })
+    .await;
+    let (terms, signed) = (terms(), world.sign(&terms()));
+    let lag = async {
+        more_calls(&world, &rpc, "eth_blockNumber", 2).await;
+        rpc.add(Rule::on(RECEIPT, Fault::lie(|_, _| Value::Null)));
+        tokio::time::pause();
+        tokio::time::advance(stuck_after).await;
+        tokio::time::resume();
+        world.until("it is offered again", async || rpc.calls(SEND).len() >= 2).await;
+        rpc.heal();
+        // The next look begins after all that this one does.
+        more_calls(&world, &rpc, RECEIPT, 1).await;
+        assert_eq!(world.log.all().len(), 1, "no dearer one");
+        world.chain.mine().await.unwrap();
+        world.chain.mine().await.unwrap();
+    };
+    let (settled, ()) = tokio::join!(world.settle(&terms, &signed), lag);
+    assert_eq!(transaction(settled), world.log.all()[0].transaction);
+}
+
 #[tokio::test]
 async fn a_settlement_waits_for_its_confirmations() {
-    let (world, rpc) = behind(|config| config.confirmations = 3).await;
+    let (world, rpc) = behind(|config| {
+        config.confirmations = 3;
+        // No replacement while its block is lost.
+        (config.stuck_after, config.receipt_wait) = (Duration::from_secs(60), Duration::from_secs(60));
+    })
+    .await;
     let (terms, signed) = (terms(), world.sign(&terms()));
     let settle = world.settle(&terms, &signed);
     let mine = async {
-        let looks = async |more: usize| {
-            let before = rpc.calls("eth_blockNumber").len();
-            world
-                .until("it was looked at", async || rpc.calls("eth_blockNumber").len() >= before + more)
-                .await;
-        };
+        let looks = async |more: usize| more_calls(&world, &rpc, "eth_blockNumber", more).await;
         looks(3).await;
         let outcome = world.settler.outcome(&terms, &signed.payload, &world.log.all()).await;
         assert!(matches!(outcome, Ok(Settlement::Pending { .. })), "in one block only: {outcome:?}");
@@ -390,11 +452,12 @@ async fn a_stuck_transaction_is_replaced_also_when_nobody_waits() {
 
 #[tokio::test]
 async fn a_dead_endpoint_costs_no_more_than_its_bound() {
-    let (world, rpc) = behind(|_| {}).await;
+    let (world, rpc) = behind(|config| config.chains[0].request_timeout = SHORT).await;
     rpc.add(Rule::always(Fault::Hang));
     let started = Instant::now();
     let error = world.settle(&terms(), &world.sign(&terms())).await.unwrap_err();
     assert!(matches!(error, VerifyError::Rail(RailError::Unavailable { .. })), "{error}");
-    assert!(started.elapsed() < 8 * PATIENCE, "{:?}", started.elapsed());
+    // Three times as long for one question; the rest is the machine's.
+    assert!(started.elapsed() < 10 * SHORT, "{:?}", started.elapsed());
     assert!(world.log.all().is_empty(), "nothing was recorded as sent");
 }

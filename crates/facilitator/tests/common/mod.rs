@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use farthing_ambient::{Clock, TestClock, Timestamp};
@@ -18,6 +18,7 @@ use farthing_protocol::x402::{FacilitatorRequest, Reason, SupportedKind};
 use farthing_protocol::{Object, PaymentKey, Requirements};
 use farthing_rail::{Broadcast, RailError, Settlement, SettlementLog, Settler, Verified, VerifyError};
 use serde_json::value::RawValue;
+use tokio::net::TcpSocket;
 use tokio::sync::Semaphore;
 
 pub(crate) const PAYEE: &str = "0x3C44CdDdB6a900fa2b585dd299e03d12FA4293BC";
@@ -61,6 +62,8 @@ pub(crate) struct Script {
     pub(crate) resume_gate: Option<Semaphore>,
     /// Settling waits for a permit where there is a gate.
     pub(crate) gate: Option<Semaphore>,
+    /// So does verifying.
+    pub(crate) verify_gate: Option<Semaphore>,
 }
 
 impl Script {
@@ -155,7 +158,11 @@ impl Settler for ScriptedSettler {
     }
 
     async fn verify(&self, terms: &Requirements, payload: &RawValue) -> Result<Verified, VerifyError> {
-        match Script::next(&self.0.verify, Step::Confirm) {
+        let step = Script::next(&self.0.verify, Step::Confirm);
+        if let Some(gate) = &self.0.verify_gate {
+            gate.acquire().await.unwrap().forget();
+        }
+        match step {
             Step::Invalid => Err(refused()),
             Step::Lost => Err(lost().into()),
             Step::Hang => std::future::pending().await,
@@ -307,35 +314,47 @@ impl Pay {
     }
 }
 
-/// Waits for what happens in the background, at most 10 s.
+/// Waits for what happens in the background, at most a minute.
 pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, mut happened: impl FnMut() -> F) {
-    for _ in 0..1000 {
-        if happened().await {
-            return;
-        }
+    let begun = Instant::now();
+    while !happened().await {
+        assert!(begun.elapsed() < Duration::from_secs(60), "never: {what}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    panic!("never: {what}");
 }
 
 /// A facilitator behind HTTP on a free port. It stops with `stop`.
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
+    /// Keeps the port from others once the server has ended: whoever connects then is refused.
+    _port: TcpSocket,
     pub(crate) stop: tokio::sync::oneshot::Sender<()>,
     pub(crate) done: tokio::task::JoinHandle<usize>,
 }
 
 pub(crate) async fn start(facilitator: &Arc<Facilitator>, config: HttpConfig) -> Server {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
+    start_with(facilitator, config, ServeLimits::default()).await
+}
+
+pub(crate) async fn start_with(
+    facilitator: &Arc<Facilitator>,
+    config: HttpConfig,
+    limits: ServeLimits,
+) -> Server {
+    let port = shared(SocketAddr::from(([127, 0, 0, 1], 0)));
+    let address = port.local_addr().unwrap();
+    let listener = shared(address).listen(1024).unwrap();
     let (stop, stopped) = tokio::sync::oneshot::channel();
-    let limits = ServeLimits {
-        header_timeout: Duration::from_secs(1),
-        drain_timeout: Duration::from_secs(2),
-        ..ServeLimits::default()
-    };
     let router = router(facilitator.clone(), config);
     let shutdown = async move { drop(stopped.await) };
     let done = tokio::spawn(serve(listener, router, facilitator.clone(), limits, shutdown));
-    Server { address, stop, done }
+    Server { address, _port: port, stop, done }
+}
+
+/// A socket at an address that another one of this process may have too. Connections go to the one that listens.
+fn shared(address: SocketAddr) -> TcpSocket {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_reuseport(true).unwrap();
+    socket.bind(address).unwrap();
+    socket
 }

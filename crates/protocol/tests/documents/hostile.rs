@@ -1,6 +1,6 @@
 //! What must be survived.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use farthing_money::Registry;
 use farthing_protocol::discovery::{
@@ -9,7 +9,11 @@ use farthing_protocol::discovery::{
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+use crate::busy::busy;
 use crate::common::{ORIGIN, at, codes, read, selling};
+
+/// Of the processor's time, for what takes a few seconds of it, unoptimised: what multiplies takes for ever.
+const LIMIT: Duration = Duration::from_secs(60);
 
 #[test]
 fn amounts_that_are_none_are_left_out_and_named() {
@@ -117,10 +121,10 @@ fn references_that_multiply_are_cut() {
         "schema": {"$ref": "#/components/schemas/L0"}}}}});
     let paths: serde_json::Map<_, _> =
         (0..500).map(|n| (format!("/{n}"), json!({"post": operation}))).collect();
-    let began = Instant::now();
+    let began = busy();
     let read = read(&json!({"openapi": "3.1.0", "info": {"title": "T", "version": "1"}, "paths": paths,
         "components": {"schemas": schemas}}));
-    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+    assert!(busy() - began < LIMIT, "{:?}", busy() - began);
     assert_eq!(read.operations.len(), 500);
     let bytes: usize = read.operations.iter().map(|operation| json!(operation.input).to_string().len()).sum();
     assert!(bytes < 64 << 20, "{bytes}");
@@ -150,10 +154,10 @@ fn long_references_cost_what_they_weigh() {
         let operation = json!({"security": [], "requestBody": body});
         let paths: serde_json::Map<_, _> =
             (0..20).map(|n| (format!("/{n}"), json!({"post": operation}))).collect();
-        let began = Instant::now();
+        let began = busy();
         let read = read(&json!({"openapi": "3.1.0", "info": {"title": "T", "version": "1"}, "paths": paths,
             "components": {"schemas": schemas}}));
-        assert!(began.elapsed() < Duration::from_secs(20), "{length}: {:?}", began.elapsed());
+        assert!(busy() - began < LIMIT, "{length}: {:?}", busy() - began);
         assert!(codes(&read.findings).contains(&"broken-reference"), "{length}");
         let told = json!([read.operations, read.findings]).to_string().len();
         assert!(told < 8 << 20, "{length}: {told}");
@@ -173,9 +177,9 @@ fn what_others_list_is_bounded_too() {
     let long = format!("#/{}", "x".repeat(120_000));
     let schema = json!({"l": {"$ref": long}, "input": {"type": "http", "method": "GET"},
         "s": vec![json!({"$ref": "#/l"}); 3_000]});
-    let began = Instant::now();
+    let began = busy();
     let read = Bazaar::of_output_schema(&schema).unwrap();
-    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    assert!(busy() - began < LIMIT, "{:?}", busy() - began);
     assert!(json!(read).to_string().len() < 1 << 20);
 
     let level = |next: &str| json!(vec![json!({"$ref": next}); 30]);
@@ -227,13 +231,13 @@ fn what_is_large_is_not_told_again_and_again() {
         paths.insert(format!("/{text}"), json!({"get": {"x-payment-info": {}}, "post": {"summary": 7}}));
         let mut item = json!({"post": {"security": []}});
         item[key] = large;
-        let began = Instant::now();
+        let began = busy();
         let read = read(
             &json!({"openapi": "3.1.0", "info": {"title": "T", "version": "1"}, "paths": paths, "x": item}),
         );
         let shown: usize = read.findings.iter().map(|finding| json!(finding).to_string().len()).sum();
         assert!(shown < 2 << 20, "{key:.10}: {shown}");
-        assert!(began.elapsed() < Duration::from_secs(30), "{key:.10}: {:?}", began.elapsed());
+        assert!(busy() - began < LIMIT, "{key:.10}: {:?}", busy() - began);
         assert!(read.operations.len() >= 400, "{key:.10}: {}", read.operations.len());
     }
 }

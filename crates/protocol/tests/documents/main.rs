@@ -3,6 +3,8 @@
 #![forbid(unsafe_code)]
 
 #[cfg(test)]
+mod busy;
+#[cfg(test)]
 mod common;
 #[cfg(test)]
 mod hostile;

@@ -33,7 +33,8 @@ pub struct SettlerConfig {
     pub max_in_flight: usize,
     /// How many payments of plain accounts go into one transaction at most.
     pub batch_size: usize,
-    /// While a transaction is on its way, how long a payment waits for others to share the next one.
+    /// While a transaction is on its way, how long a payment waits for others to share the next one. It has at least
+    /// twice that time to be sent, however short [`Self::receipt_wait`] is.
     pub gather: Duration,
     /// How many payments may wait for one signer; more are refused as busy.
     pub max_waiting: usize,

@@ -43,6 +43,15 @@ impl Flight {
         self.transaction.nonce
     }
 
+    /// Notes whether it is in a block, as far as the node knows that was asked. What is in none any more is as if it
+    /// had just been sent, but for being due to be offered again: the time before says nothing of its fees.
+    pub(super) fn note_mined(&mut self, mined: bool) {
+        if self.mined && !mined {
+            (self.sent_at, self.offered_at, self.passed_by) = (Instant::now(), None, None);
+        }
+        self.mined = mined;
+    }
+
     /// The variant that was sent last.
     pub(super) fn last(&self) -> Option<&Signed> {
         self.variants.last()

@@ -136,7 +136,8 @@ impl EvmSettler {
             ticket,
             recorder: Some(recorder),
             queued,
-            send_by: queued + self.receipt_wait,
+            // Who waits for company is not late for that.
+            send_by: queued + self.receipt_wait.max(2 * self.limits.gather),
             retried: false,
         };
         let turn = lanes.turn.fetch_add(1, Ordering::Relaxed) % lanes.lanes.len();

@@ -62,11 +62,12 @@ impl Lane {
             for flight in &mut self.flights {
                 let is_of =
                     |receipt: &Receipt| flight.variants.iter().any(|v| v.hash == receipt.transaction_hash);
-                flight.mined = found.iter().any(is_of);
+                let mined = found.iter().any(is_of);
+                flight.note_mined(mined);
             }
             found.retain(|receipt| receipt.depth(head) >= self.chain.confirmations);
         } else if self.chain.confirmations > 1 {
-            self.flights.iter_mut().for_each(|flight| flight.mined = false);
+            self.flights.iter_mut().for_each(|flight| flight.note_mined(false));
         }
         found
     }

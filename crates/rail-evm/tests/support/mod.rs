@@ -4,7 +4,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use alloy_primitives::{B256, Bytes, keccak256};
 use alloy_sol_types::{SolCall, SolValue};
@@ -150,15 +150,33 @@ impl World {
         self.chain.balance_of(accounts::PAYEE.address).await.unwrap().to()
     }
 
-    /// Waits until something is so, for at most ten seconds.
+    /// Waits until something is so, for at most a minute.
     pub async fn until(&self, what: &str, is_so: impl AsyncFn() -> bool) {
-        for _ in 0..1000 {
-            if is_so().await {
-                return;
-            }
+        let begun = Instant::now();
+        while !is_so().await {
+            assert!(begun.elapsed() < Duration::from_secs(60), "never: {what}");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        panic!("never: {what}");
+    }
+
+    /// Waits until the log has so many transactions and the chain knows each of them: what is recorded is sent only
+    /// afterwards.
+    pub async fn until_sent(&self, transactions: usize) {
+        self.until("they are recorded", async || self.log.all().len() >= transactions).await;
+        for sent in self.log.all() {
+            self.until("the chain knows it", async || self.knows(&sent.transaction).await).await;
+        }
+    }
+
+    /// The same, however many transactions so many payments go out in.
+    pub async fn until_paid_out(&self, payments: usize) {
+        let out = async || self.log.all().iter().map(|sent| sent.payments.len()).sum::<usize>() >= payments;
+        self.until("all are recorded", out).await;
+        self.until_sent(1).await;
+    }
+
+    async fn knows(&self, transaction: &str) -> bool {
+        !self.chain.rpc("eth_getTransactionByHash", json!([transaction])).await.unwrap().is_null()
     }
 }
 
