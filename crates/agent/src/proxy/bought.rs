@@ -5,8 +5,9 @@
 //! So does a call with the `Idempotency-Key` of an earlier one, which says that it is the same. One with another key says
 //! that it is not. Where nobody knows yet whether the earlier call pays, the later one waits until it is known.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::iter;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use farthing_http::Line;
@@ -43,38 +44,79 @@ const PER_TRY: [HeaderName; 9] = [
 /// What a call wants.
 #[derive(Debug, Clone)]
 pub(super) struct Wish {
-    /// The same for equal requests of one caller.
-    mark: [u8; 32],
+    what: Arc<What>,
     /// It names itself.
     keyed: bool,
     /// Whence it comes, as far as the system tells.
     line: Option<Line>,
 }
 
-impl Wish {
-    pub(super) fn of(request: &Request, caller: &Caller, line: Option<Line>) -> Self {
-        let mut hasher = Sha256::new();
-        let mut add = |part: &[u8]| {
-            hasher.update((part.len() as u64).to_be_bytes());
-            hasher.update(part);
-        };
-        add(caller.session.as_bytes());
-        add(request.digest().as_bytes());
-        let mut headers: Vec<_> =
-            request.headers.iter().filter(|(name, _)| !PER_TRY.contains(name)).collect();
-        // The order among values of one name says something, and stays.
-        headers.sort_by_key(|(name, _)| name.as_str());
-        for (name, value) in headers {
-            add(name.as_str().as_bytes());
-            add(value.as_bytes());
+/// A caller's request. Most are free and compared with none, so that its body is not gone through before that is asked for.
+#[derive(Debug)]
+struct What {
+    session: String,
+    request: Request,
+    outline: Outline,
+    mark: OnceLock<Mark>,
+}
+
+/// Equal for equal requests of one caller, and seldom for others.
+type Outline = u64;
+/// The same for equal requests of one caller alone.
+type Mark = [u8; 32];
+
+impl What {
+    fn of(request: &Request, caller: &Caller) -> Self {
+        let Request { method, url, body, .. } = request;
+        let mut outline = DefaultHasher::new();
+        (&caller.session, method, url, body.len()).hash(&mut outline);
+        Self {
+            session: caller.session.clone(),
+            request: request.clone(),
+            outline: outline.finish(),
+            mark: OnceLock::new(),
         }
-        Self { mark: hasher.finalize().into(), keyed: request.headers.contains_key(IDEMPOTENCY_KEY), line }
     }
 
-    /// Whether an earlier call with this mark is the same: by its key, or because nobody waits for it any more, also where
-    /// the proxy has not been told so yet.
-    fn is_met<'a>(&self, mark: &[u8; 32], mut lines: impl Iterator<Item = &'a Option<Line>>) -> bool {
-        self.mark == *mark && (self.keyed || lines.all(|line| line.as_ref().is_some_and(Line::has_left)))
+    fn mark(&self) -> Mark {
+        *self.mark.get_or_init(|| {
+            let mut hasher = Sha256::new();
+            let mut add = |part: &[u8]| {
+                hasher.update((part.len() as u64).to_be_bytes());
+                hasher.update(part);
+            };
+            add(self.session.as_bytes());
+            add(self.request.digest().as_bytes());
+            let headers = &self.request.headers;
+            let mut headers: Vec<_> = headers.iter().filter(|(name, _)| !PER_TRY.contains(name)).collect();
+            // The order among values of one name says something, and stays.
+            headers.sort_by_key(|(name, _)| name.as_str());
+            for (name, value) in headers {
+                add(name.as_str().as_bytes());
+                add(value.as_bytes());
+            }
+            hasher.finalize().into()
+        })
+    }
+}
+
+impl Wish {
+    pub(super) fn of(request: &Request, caller: &Caller, line: Option<Line>) -> Self {
+        let keyed = request.headers.contains_key(IDEMPOTENCY_KEY);
+        Self { what: Arc::new(What::of(request, caller)), keyed, line }
+    }
+
+    /// Whether an earlier call is the same: by its key, or because nobody waits for it any more, also where the proxy has not
+    /// been told so yet.
+    fn is_met<'a>(
+        &self,
+        outline: Outline,
+        mark: impl FnOnce() -> Mark,
+        mut lines: impl Iterator<Item = &'a Option<Line>>,
+    ) -> bool {
+        self.what.outline == outline
+            && (self.keyed || lines.all(|line| line.as_ref().is_some_and(Line::has_left)))
+            && self.what.mark() == mark()
     }
 }
 
@@ -98,7 +140,8 @@ struct Asked {
 
 #[derive(Debug)]
 struct Entry {
-    mark: [u8; 32],
+    outline: Outline,
+    mark: Mark,
     purchase: PurchaseId,
     ending: Ending,
     /// The callers that are being served from it.
@@ -157,7 +200,7 @@ impl Bought {
     pub(super) fn find(&self, wish: Wish) -> Found {
         let mut book = self.book();
         trim(&mut book.entries);
-        let paid = |entry: &&mut Entry| wish.is_met(&entry.mark, entry.serving.iter());
+        let paid = |entry: &&mut Entry| wish.is_met(entry.outline, || entry.mark, entry.serving.iter());
         if let Some(entry) = book.entries.iter_mut().find(paid) {
             entry.serving.push(wish.line.clone());
             entry.touched = Instant::now();
@@ -168,7 +211,10 @@ impl Bought {
                 serving: self.serving(purchase, wish.line),
             });
         }
-        let same = |asked: &&Arc<Asked>| wish.is_met(&asked.wish.mark, iter::once(&asked.wish.line));
+        let same = |asked: &&Arc<Asked>| {
+            let Wish { what, line, .. } = &asked.wish;
+            wish.is_met(what.outline, || what.mark(), iter::once(line))
+        };
         if let Some(asked) = book.asking.iter().find(same) {
             return Found::Perhaps(Wait(asked.known.clone()));
         }
@@ -198,7 +244,8 @@ impl Asking {
     pub(super) fn pays(self, call: &UnderWay) -> Serving {
         let (purchase, wish) = (call.purchase().clone(), &self.asked.wish);
         let entry = Entry {
-            mark: wish.mark,
+            outline: wish.what.outline,
+            mark: wish.what.mark(),
             purchase: purchase.clone(),
             ending: call.ending(),
             serving: vec![wish.line.clone()],
