@@ -34,10 +34,9 @@ pub(crate) struct Webhook {
     secret: String,
 }
 
-/// Tells the configured receiver when what was denied asked for a person's approval.
+/// Tells the configured receiver when what was denied waits for a person's approval.
 pub(crate) async fn tell_of(session: &Session, denial: &Denial) -> Result<(), Failure> {
-    let new = denial.approval.as_ref().filter(|approval| approval.is_new);
-    let (Some(approval), Some(config)) = (new, &session.config().approvals) else {
+    let (Some(approval), Some(config)) = (&denial.approval, &session.config().approvals) else {
         return Ok(());
     };
     config.webhook()?.tell(&session.ledger()?, &approval.id).await;
@@ -66,8 +65,11 @@ impl ApprovalsConfig {
 }
 
 impl Webhook {
-    /// Tells of a request for approval, for whoever asked for it. What goes wrong is logged; it waits all the same.
+    /// Tells of a request for approval that this process has made, once. What goes wrong is logged; it waits all the same.
     pub(crate) async fn tell(&self, ledger: &Ledger, id: &str) {
+        if !ledger.take_untold(id) {
+            return;
+        }
         let approval = match ledger.approval(id).await {
             Ok(approval) => approval,
             Err(error) => return tracing::warn!(%error, approval = id, "the webhook was not told"),

@@ -157,7 +157,7 @@ where
 {
     let limit = core.limits.request_body_bytes;
     if request.body().size_hint().lower() > limit as u64 {
-        linger::read_away(request.into_body(), limit);
+        linger::read_away_long(request.into_body(), limit);
         return Err(too_large(limit));
     }
     if order.is_upfront() {
@@ -193,6 +193,6 @@ where
             answer::error(StatusCode::REQUEST_TIMEOUT, "body_timeout", message)
         }
     };
-    linger::read_away(body, limit);
+    linger::read_away_long(body, limit);
     Err(answer)
 }

@@ -14,6 +14,8 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// How long a client may go on sending after his answer.
 const LINGER: Duration = Duration::from_secs(5);
+/// How many times the limit a body that is too long may have, for its sender to be heard out.
+const FARTHEST: usize = 4;
 
 /// Reads and forgets the rest of a request's body, beside the answer, up to a size and for a little while. A server that
 /// answers and closes while its client is still sending has the connection reset, and the answer is lost with it: a buyer
@@ -34,6 +36,14 @@ where
             left = rest;
         }
     }));
+}
+
+/// The same for a body that is too long, or may be.
+pub(crate) fn read_away_long<B>(body: B, limit: usize)
+where
+    B: Body<Data = Bytes> + Send + 'static,
+{
+    read_away(body, limit.saturating_mul(FARTHEST));
 }
 
 /// A body up to a size. One that is longer breaks off there, and the rest of it is read away.
@@ -74,7 +84,7 @@ where
         }
         self.too_long.store(true, Ordering::Release);
         if let Some(rest) = self.body.take() {
-            read_away(rest, self.limit);
+            read_away_long(rest, self.limit);
         }
         Poll::Ready(Some(Err("the body is too long".into())))
     }

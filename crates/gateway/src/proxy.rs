@@ -160,7 +160,7 @@ impl Shared {
         let limit = self.limits.request_body_bytes;
         let (mut parts, body) = request.into_parts();
         if body.size_hint().lower() > limit as u64 {
-            linger::read_away(body, limit);
+            linger::read_away_long(body, limit);
             return Err(Box::new(too_large(limit)));
         }
         let target = parts.uri.path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/"));

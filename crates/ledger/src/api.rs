@@ -10,6 +10,7 @@ use crate::marker::Marker;
 use crate::op::{Answer, Op, Read, Write};
 use crate::queue::Queue;
 use crate::sqlite::Sqlite;
+use crate::untold::Untold;
 use crate::{
     BroadcastRecord, Claim, ClaimState, Claimed, JournalRow, LedgerError, NewClaim, NewPurchase,
     NewSettlement, Outcome, Purchase, PurchaseFilter, PurchaseId, Reserved, ResponseRecord, SettlementRecord,
@@ -39,6 +40,7 @@ pub struct Ledger {
     queue: Queue,
     file: Option<Arc<Path>>,
     marker: Arc<Marker>,
+    untold: Arc<Untold>,
 }
 
 type Result<T> = std::result::Result<T, LedgerError>;
@@ -73,12 +75,12 @@ impl Ledger {
     }
 
     fn start(backend: Sqlite, path: &Path) -> Result<Self> {
-        let marker = backend.marker();
+        let (marker, untold) = (backend.marker(), backend.untold());
         let failed = |error: std::io::Error| LedgerError::Open {
             path: path.display().to_string(),
             why: format!("its thread cannot start: {error}"),
         };
-        Ok(Self { queue: Queue::start(backend).map_err(failed)?, file: None, marker })
+        Ok(Self { queue: Queue::start(backend).map_err(failed)?, file: None, marker, untold })
     }
 
     /// Finishes what is queued and closes the file. Every handle is closed with it.

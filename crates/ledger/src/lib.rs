@@ -65,6 +65,7 @@ mod queue;
 mod records;
 mod rules;
 mod sqlite;
+mod untold;
 mod window;
 
 pub use api::Ledger;

@@ -116,9 +116,6 @@ pub struct PendingApproval {
     pub how: String,
     /// Until when it can be approved, in seconds from now.
     pub expires_in_seconds: u64,
-    /// Whether it was asked for just now, by this very call: who is told of it is told once.
-    #[serde(skip)]
-    pub is_new: bool,
 }
 
 /// Which kind of rule denied.

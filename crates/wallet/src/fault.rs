@@ -374,7 +374,7 @@ mod tests {
     fn denials_say_whether_waiting_or_a_person_helps() {
         let plain = Denial::new(DenialCode::BudgetExceeded, "day", "too much");
         let waiting = Denial { retry_after_seconds: Some(60), ..plain.clone() };
-        let approval = PendingApproval { id: words(), how: words(), expires_in_seconds: 9, is_new: true };
+        let approval = PendingApproval { id: words(), how: words(), expires_in_seconds: 9 };
         let asking = Denial { approval: Some(approval), ..waiting.clone() };
         let frozen = Denial { code: DenialCode::Frozen, ..waiting.clone() };
         for (denial, kind) in [

@@ -45,8 +45,7 @@ pub(super) async fn pay(
         Ok(answer) => Ok(Bought::Done(answer)),
         Err(trouble) if trouble.code == Code::ApprovalNeeded => {
             let pending = trouble.denial.as_ref().and_then(|denial| denial.approval.as_ref());
-            let new = pending.filter(|approval| approval.is_new);
-            if let (Some(notify), Some(approval)) = (&desk.config.notify, new) {
+            if let (Some(notify), Some(approval)) = (&desk.config.notify, pending) {
                 notify(approval);
             }
             Ok(Bought::NeedsApproval(trouble))

@@ -18,7 +18,7 @@ use super::trouble::{Code, Trouble};
 use crate::guard::PolicyFile;
 use crate::record;
 
-/// Told once that an approval waits for a person.
+/// Told that an approval waits for a person.
 pub type Notify = Arc<dyn Fn(&PendingApproval) + Send + Sync>;
 
 /// What a [`Desk`] is made of.

@@ -67,9 +67,10 @@ type Mark = [u8; 32];
 
 impl What {
     fn of(request: &Request, caller: &Caller) -> Self {
-        let Request { method, url, body, .. } = request;
+        let Request { method, url, headers, body } = request;
         let mut outline = DefaultHasher::new();
         (&caller.session, method, url, body.len()).hash(&mut outline);
+        headers.get_all(IDEMPOTENCY_KEY).iter().for_each(|key| key.hash(&mut outline));
         Self {
             session: caller.session.clone(),
             request: request.clone(),
@@ -367,5 +368,38 @@ impl Drop for Serving {
             at.map(|at| entry.serving.swap_remove(at));
             entry.touched = Instant::now();
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wish(session: &str, key: Option<&'static str>) -> Wish {
+        let mut request = Request::get("https://a.example/goods").unwrap();
+        key.map(|key| request.headers.insert(IDEMPOTENCY_KEY, key.parse().unwrap()));
+        let caller = Caller { agent: None, session: session.to_owned(), token_travels: false };
+        Wish::of(&request, &caller, None)
+    }
+
+    #[tokio::test]
+    async fn who_asks_for_the_same_waits_until_it_is_known_whether_that_is_paid() {
+        let bought = Bought::default();
+        let find = |session, key| bought.find(wish(session, key));
+        let Found::Nothing(asking) = find("s", Some("k")) else { panic!() };
+        let Found::Perhaps(wait) = find("s", Some("k")) else { panic!("it may be paid for") };
+        for (session, key) in [("s", Some("l")), ("t", Some("k")), ("s", None)] {
+            assert!(matches!(find(session, key), Found::Nothing(_)), "{session} {key:?} is another call");
+        }
+        drop(asking);
+        wait.over().await;
+        assert!(matches!(find("s", Some("k")), Found::Nothing(_)), "it was not");
+    }
+
+    #[test]
+    fn equal_calls_whose_callers_wait_are_as_many_wishes() {
+        let bought = Bought::default();
+        let Found::Nothing(_asking) = bought.find(wish("s", None)) else { panic!() };
+        assert!(matches!(bought.find(wish("s", None)), Found::Nothing(_)));
     }
 }

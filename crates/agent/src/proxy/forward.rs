@@ -124,9 +124,9 @@ impl Inner {
         let (code, status) = (problem.code, problem.status.as_u16());
         let address = heard.address.as_ref().map_or("", Url::as_str);
         tracing::info!(code, status, method = %heard.method, address, "the seller's answer is not passed");
-        let pending = problem.denial.as_ref().and_then(|denial| denial.approval.as_ref());
-        let new = pending.filter(|approval| approval.is_new);
-        if let (Some(notify), Some(approval)) = (&self.notify, new) {
+        if let (Some(notify), Some(approval)) =
+            (&self.notify, problem.denial.as_ref().and_then(|denial| denial.approval.as_ref()))
+        {
             notify(approval);
         }
         let Some(refusal) = problem.refusal.as_deref().cloned() else { return };

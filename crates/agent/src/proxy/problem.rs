@@ -232,7 +232,6 @@ mod tests {
             id: "1".to_owned(),
             how: "farthing approvals approve 1".to_owned(),
             expires_in_seconds: 9,
-            is_new: true,
         };
         let asking = Denial { approval: Some(approval), retry_after_seconds: Some(9), ..plain.clone() };
         assert_eq!(denied(asking.clone()), (403, "approval_needed", Some(9)));

@@ -9,7 +9,7 @@ use farthing_protocol::discovery::{MAX_DOCUMENT_BYTES, MAX_OPERATIONS};
 use farthing_protocol::x402;
 use serde_json::{Map, Value, json};
 
-use crate::server::{Answer, Server, USDC, discovery, document, free, sold};
+use crate::server::{Answer, Server, USDC, discovery, document, free, nobody, sold};
 
 /// An origin without fault, but for what is changed in its document.
 fn changed(change: impl FnOnce(&mut Value)) -> Value {
@@ -227,8 +227,8 @@ async fn of_legacy_documents(all: &mut Told) {
 
 /// Nobody answers, nobody may be asked, and what is asked in the open.
 async fn of_the_way(all: &mut Told) {
-    let closed = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    let site = Site::parse(&closed.to_string()).unwrap();
+    let nobody = nobody();
+    let site = Site::parse(&nobody.local_addr().unwrap().to_string()).unwrap();
     all.of(&discovery().discover(&site).await, &[Code::Unreachable]);
     let careful = Config { reach: Reach::public(), ..discovery().config().clone() };
     let site = Site::parse("http://10.0.0.1").unwrap();

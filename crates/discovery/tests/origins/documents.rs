@@ -4,7 +4,7 @@ use farthing_discovery::{AuthMode, Code, ReadState};
 use farthing_protocol::discovery::MAX_DOCUMENT_BYTES;
 use serde_json::json;
 
-use crate::server::{Answer, Server, codes, document, free, sold};
+use crate::server::{Answer, Server, codes, document, free, nobody, sold};
 
 #[tokio::test]
 async fn several_documents_become_one_origin_and_each_fact_has_its_source() {
@@ -53,8 +53,8 @@ async fn an_origin_without_documents_says_so() {
     let origin = server.discovered().await;
     assert_eq!(codes(&origin.findings), ["no-document"]);
     assert!(origin.documents.iter().all(|read| read.state == ReadState::Absent));
-    let nobody = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    let site = farthing_discovery::Site::parse(&nobody.to_string()).unwrap();
+    let nobody = nobody();
+    let site = farthing_discovery::Site::parse(&nobody.local_addr().unwrap().to_string()).unwrap();
     let origin = crate::server::discovery().discover(&site).await;
     assert_eq!(codes(&origin.findings), ["unreachable", "unreachable", "unreachable", "no-document"]);
 }

@@ -148,6 +148,13 @@ async fn answer(State(shared): State<Shared>, request: Request<Body>) -> Respons
     found.unwrap_or_else(|| Answer::of(404, "")).response()
 }
 
+/// An address at which nobody listens, and which nobody else gets while this is kept: it is bound, and never listened on.
+pub(crate) fn nobody() -> tokio::net::TcpSocket {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    socket
+}
+
 /// A discovery that waits for so long at most.
 pub(crate) fn waiting(timeout: Duration) -> Discovery {
     Discovery::new(Config { timeout, ..Config::default() }).unwrap()

@@ -198,8 +198,8 @@ async fn that_it_is_too_long_reaches_who_is_still_sending() {
         let chunked = format!("{head}\r\nTransfer-Encoding: chunked");
         let body = [&*chunk(1001), &format!("{}0\r\n\r\n", chunk(64))];
         is_answered_while_sending(&gateway, &chunked, body, "413").await;
-        let declared = format!("{head}\r\nContent-Length: 1001");
-        let body = [&*"x".repeat(64), &"x".repeat(937)];
+        let declared = format!("{head}\r\nContent-Length: 3000");
+        let body = [&*"x".repeat(64), &"x".repeat(2936)];
         is_answered_while_sending(&gateway, &declared, body, "413").await;
     }
     assert_eq!(gateway.script.settled(), 0);

@@ -138,6 +138,12 @@ impl Ledger {
         count.map(|count| u64::try_from(count).unwrap_or_default())
     }
 
+    /// Whether this process asked for an approval and has told nobody of it yet: once.
+    #[must_use]
+    pub fn take_untold(&self, id: &str) -> bool {
+        self.untold.take(id)
+    }
+
     /// One approval.
     ///
     /// # Errors

@@ -41,11 +41,12 @@ pub(super) fn look(
         Some((id, state, until)) if state == ApprovalState::Denied.as_str() => {
             Ok(Err(denied(need, &id, until, batch.now)))
         }
-        Some((id, _, until)) => Ok(Err(pending(need, approval(id, until, batch.now)))),
+        Some((id, _, until)) => Ok(Err(pending(need, id, until, batch.now))),
         None if count_pending(batch.conn, batch.now)? >= MOST_PENDING => Ok(Err(too_many(need))),
         None => {
             let (id, until) = ask(batch, need, &hash, policy_hash)?;
-            Ok(Err(pending(need, PendingApproval { is_new: true, ..approval(id, until, batch.now) })))
+            batch.untold.add(&id);
+            Ok(Err(pending(need, id, until, batch.now)))
         }
     }
 }
@@ -87,14 +88,12 @@ fn seconds(until: i64, now: i64) -> u64 {
     u64::try_from(until - now).unwrap_or_default().div_ceil(1000)
 }
 
-fn approval(id: String, until: i64, now: i64) -> PendingApproval {
+fn pending(need: &ApprovalNeed, id: String, until: i64, now: i64) -> Denial {
     let how = format!("farthing approvals approve {id}");
-    PendingApproval { id, how, expires_in_seconds: seconds(until, now), is_new: false }
-}
-
-fn pending(need: &ApprovalNeed, approval: PendingApproval) -> Denial {
-    let message = format!("rule `{}` asks for a person's approval: {}", need.rule, approval.how);
-    Denial { approval: Some(approval), ..Denial::new(DenialCode::ApprovalRequired, &need.rule, message) }
+    let message = format!("rule `{}` asks for a person's approval: {how}", need.rule);
+    let expires_in_seconds = seconds(until, now);
+    let approval = Some(PendingApproval { id, how, expires_in_seconds });
+    Denial { approval, ..Denial::new(DenialCode::ApprovalRequired, &need.rule, message) }
 }
 
 fn denied(need: &ApprovalNeed, id: &str, until: i64, now: i64) -> Denial {

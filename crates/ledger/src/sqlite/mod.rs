@@ -33,6 +33,7 @@ use crate::LedgerError;
 use crate::marker::Marker;
 use crate::op::{Answer, Read, Write};
 use crate::queue::Backend;
+use crate::untold::Untold;
 use freeze::Switch;
 use journal::Head;
 use place::Place;
@@ -45,6 +46,7 @@ pub(crate) struct Sqlite {
     place: Option<Place>,
     clock: Arc<dyn Clock>,
     marker: Arc<Marker>,
+    untold: Arc<Untold>,
 }
 
 impl Sqlite {
@@ -56,16 +58,22 @@ impl Sqlite {
         if !matches!(freeze::find(&conn), Ok(None)) {
             marker.set()?;
         }
-        Ok(Self { conn, place: Some(Place::of(path)), clock, marker })
+        Ok(Self { conn, place: Some(Place::of(path)), clock, marker, untold: Arc::default() })
     }
 
     pub(crate) fn in_memory(clock: Arc<dyn Clock>) -> Result<Self> {
-        Ok(Self { conn: open::memory()?, place: None, clock, marker: Arc::new(Marker::in_memory()) })
+        let marker = Arc::new(Marker::in_memory());
+        Ok(Self { conn: open::memory()?, place: None, clock, marker, untold: Arc::default() })
     }
 
     /// The sign that everything may be frozen.
     pub(crate) fn marker(&self) -> Arc<Marker> {
         Arc::clone(&self.marker)
+    }
+
+    /// The approvals that nobody was told of.
+    pub(crate) fn untold(&self) -> Arc<Untold> {
+        Arc::clone(&self.untold)
     }
 
     /// The time that the next row would have.
@@ -139,6 +147,7 @@ struct Batch<'a> {
     conn: &'a Connection,
     clock: &'a dyn Clock,
     marker: &'a Marker,
+    untold: &'a Untold,
     head: Head,
     committed: Head,
     now: i64,
@@ -148,9 +157,10 @@ struct Batch<'a> {
 
 impl<'a> Batch<'a> {
     fn begin(sqlite: &'a Sqlite) -> Result<Self> {
-        let Sqlite { conn, clock, marker, .. } = sqlite;
+        let Sqlite { conn, clock, marker, untold, .. } = sqlite;
         let head = Head::read(conn)?;
-        Ok(Self { conn, clock: &**clock, marker, now: head.at, committed: head.clone(), head, switch: None })
+        let (now, committed) = (head.at, head.clone());
+        Ok(Self { conn, clock: &**clock, marker, untold, now, committed, head, switch: None })
     }
 
     /// Does one operation so that its failure leaves no trace. The outer error is the whole transaction's.

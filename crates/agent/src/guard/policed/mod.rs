@@ -219,7 +219,7 @@ impl Policed {
     /// Whether a person in front of the client approves what waits for it.
     async fn consented(&self, denial: &Denial, need: Option<&ApprovalNeed>, client: &Client) -> bool {
         let Some((pending, need)) = denial.approval.as_ref().zip(need) else { return false };
-        if let Some(notify) = self.0.notify.as_ref().filter(|_| pending.is_new) {
+        if let Some(notify) = &self.0.notify {
             notify(&pending.id, need);
         }
         client.supports_elicitation() && ask::person(&self.0.ledger, client, &pending.id, need).await
