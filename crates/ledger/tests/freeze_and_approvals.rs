@@ -204,6 +204,20 @@ async fn an_approval_is_asked_for_decided_and_used_once() {
     assert_whole(&ledger).await;
 }
 
+/// Whoever asked may be gone by then.
+#[tokio::test]
+async fn the_process_that_asked_tells_of_it_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.db");
+    let [asking, other] = [0, 1].map(|_| Ledger::open(&path, clock()).unwrap());
+    // Asked, and not waited for.
+    let asked = asking.reserve_with(purchase("a", "$5"), needs("{}"));
+    drop(tokio::time::timeout(Duration::ZERO, asked).await);
+    let id = waits(&asking, "b", "{}").await;
+    assert_eq!(waits(&other, "c", "{}").await, id, "there is one");
+    assert_eq!([&other, &asking, &asking].map(|ledger| ledger.take_untold(&id)), [false, true, false]);
+}
+
 #[tokio::test]
 async fn an_approval_is_bound_to_its_terms_and_its_policy() {
     let (ledger, _) = memory();
