@@ -17,9 +17,12 @@ impl Untold {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// One is asked for. Should that not be committed, nobody is ever denied for it.
+    /// One is asked for. Should that not be committed, the next to be asked for has its id, and is told of once all the same.
     pub(crate) fn add(&self, id: &str) {
         let mut ids = self.ids();
+        if ids.iter().any(|known| known == id) {
+            return;
+        }
         ids.push_back(id.to_owned());
         if ids.len() > MOST {
             ids.pop_front();
