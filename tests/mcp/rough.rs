@@ -38,8 +38,6 @@ impl Heard {
 pub(crate) enum Reply {
     /// Status, headers and body.
     Says(&'static str, Vec<(&'static str, String)>, Vec<u8>),
-    /// The same, but late.
-    Later(Duration, Box<Self>),
     /// The same, but when the test gives the word.
     When(Arc<Notify>, Box<Self>),
     /// Nothing: the connection breaks.
@@ -139,19 +137,11 @@ async fn serve(
     }
     log.lock().unwrap().push(heard.clone());
     let mut reply = answer(&heard);
-    loop {
-        reply = match reply {
-            Reply::Later(wait, then) => {
-                tokio::time::sleep(wait).await;
-                *then
-            }
-            Reply::When(word, then) => {
-                word.notified().await;
-                *then
-            }
-            reply => return write(stream, reply).await,
-        };
+    while let Reply::When(word, then) = reply {
+        word.notified().await;
+        reply = *then;
     }
+    write(stream, reply).await;
 }
 
 /// Whoever has left is told nothing.
@@ -174,7 +164,7 @@ async fn write(mut stream: TcpStream, reply: Reply) {
                 written = stream.write_all(drop_of_it.as_bytes()).await;
             }
         }
-        Reply::Breaks | Reply::Later(..) | Reply::When(..) => {}
+        Reply::Breaks | Reply::When(..) => {}
     }
 }
 
